@@ -1,0 +1,356 @@
+//! Checking a whole history again, from nothing but its bytes.
+//!
+//! An audit trusts neither the node that holds the history nor its index: it
+//! verifies every signature, every rule, the hash chain, the tree and the
+//! published checkpoints, and names the first defect. Signatures are verified
+//! on all cores; the rest is a single pass.
+
+use std::collections::HashSet;
+
+use rayon::prelude::*;
+
+use crate::{
+    chain::{self, Block, BlockError, Header, RawBlock, Tip},
+    digest::{Digest, LedgerId, RecordId},
+    membership::Membership,
+    record::Record,
+    refusal::Refusal,
+    store::{Store, StoreError},
+    transparency::{Policy, PolicyFault, SignedCheckpoint, tree},
+};
+
+/// Records whose signatures are verified together, at least.
+const BATCH_RECORDS: usize = 4096;
+
+/// Where an audit reads a history from.
+pub trait History {
+    /// Why it cannot be read.
+    type Error: std::fmt::Display + Send;
+
+    /// The block of that height with its records' bytes; none after the last.
+    ///
+    /// # Errors
+    /// The history cannot be read.
+    fn block(&mut self, height: u64) -> Result<Option<RawBlock>, Self::Error>;
+
+    /// Every published checkpoint of a size above `size`, in order, or a part of
+    /// them; none when there are no more.
+    ///
+    /// # Errors
+    /// The history cannot be read.
+    fn checkpoints_after(&mut self, size: u64) -> Result<Vec<SignedCheckpoint>, Self::Error>;
+}
+
+/// The first thing that is wrong with a history.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Defect<E: std::fmt::Display + Send> {
+    /// The history cannot be read.
+    #[error("{0}")]
+    Source(E),
+    /// A record that no member signed, or that is malformed.
+    #[error("block {height}, record {id} (index {index}): {refusal}")]
+    Record {
+        /// The block's height.
+        height: u64,
+        /// The record's place on the ledger.
+        index: u64,
+        /// The record.
+        id: RecordId,
+        /// What is wrong with it.
+        refusal: Refusal,
+    },
+    /// A block that may not stand where it does.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// The tree at a published checkpoint has another root.
+    #[error("checkpoint {size}: its root is {published}, the records give {computed}")]
+    CheckpointRoot {
+        /// The checkpoint's size.
+        size: u64,
+        /// The root that was published.
+        published: Digest,
+        /// The root of the records.
+        computed: Digest,
+    },
+    /// A checkpoint at a size where no block ends.
+    #[error("checkpoint {size} stands where no block ends")]
+    CheckpointSize {
+        /// The checkpoint's size.
+        size: u64,
+    },
+    /// A checkpoint that the policy does not accept.
+    #[error("checkpoint {size}: {fault}")]
+    CheckpointPolicy {
+        /// The checkpoint's size.
+        size: u64,
+        /// What the policy lacks.
+        fault: PolicyFault,
+    },
+    /// A block without a published checkpoint.
+    #[error("block {height} was made final without a checkpoint of size {size}")]
+    CheckpointMissing {
+        /// The block's height.
+        height: u64,
+        /// The size it should have.
+        size: u64,
+    },
+    /// The history is shorter than one that somebody kept a checkpoint of.
+    #[error("the history ends at {size} records, before the checkpoint of {since} that was kept")]
+    Shorter {
+        /// Records in the history.
+        size: u64,
+        /// The kept checkpoint's size.
+        since: u64,
+    },
+}
+
+/// How far an audit has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Blocks checked.
+    pub height: u64,
+    /// Records checked.
+    pub records: u64,
+}
+
+/// What an audit found to be in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The ledger.
+    pub ledger: LedgerId,
+    /// Blocks.
+    pub height: u64,
+    /// Records.
+    pub records: u64,
+    /// Records whose signature was verified; fewer than all where the audit
+    /// went on from a kept checkpoint.
+    pub signatures: u64,
+    /// Checkpoints that were published and hold.
+    pub checkpoints: u64,
+    /// The hash of the last block's header.
+    pub head: Digest,
+    /// The root over all records.
+    pub root: Digest,
+}
+
+/// Audits a history. `policy` is what checkpoints must satisfy; `since` is a
+/// checkpoint that was kept from an earlier audit: what it covers is hashed and
+/// must lead to the same root, but its signatures are not verified once more.
+///
+/// # Errors
+/// The first [`Defect`].
+pub fn audit<H: History>(
+    history: &mut H,
+    membership: &Membership,
+    policy: &Policy,
+    since: Option<&SignedCheckpoint>,
+    mut progress: impl FnMut(Progress),
+) -> Result<Report, Defect<H::Error>> {
+    let since_size = since.map_or(0, |since| since.checkpoint().size);
+    if let Some(since) = since {
+        check_policy(policy, since)?;
+    }
+    let mut state = Auditor {
+        membership,
+        policy,
+        since,
+        tip: Tip::empty(),
+        known: HashSet::new(),
+        checkpoints: Vec::new(),
+        checkpoints_read: 0,
+        checkpoints_held: 0,
+        signatures: 0,
+    };
+    let mut next = 1;
+    loop {
+        let mut blocks = Vec::new();
+        let mut records = 0;
+        while records < BATCH_RECORDS {
+            let Some(block) = history.block(next).map_err(Defect::Source)? else { break };
+            records += block.records.len();
+            next += 1;
+            blocks.push(block);
+        }
+        if blocks.is_empty() {
+            break;
+        }
+        for (header, records) in state.verify(blocks, since_size)? {
+            state.follow(history, Block { header, records })?;
+            progress(Progress { height: state.tip.height, records: state.tip.frontier.size() });
+        }
+    }
+    let size = state.tip.frontier.size();
+    if size < since_size {
+        return Err(Defect::Shorter { size, since: since_size });
+    }
+    state.read_checkpoints(history)?;
+    if let Some(left) = state.checkpoints.pop() {
+        return Err(Defect::CheckpointSize { size: left.checkpoint().size });
+    }
+    Ok(Report {
+        ledger: membership.ledger_id(),
+        height: state.tip.height,
+        records: size,
+        signatures: state.signatures,
+        checkpoints: state.checkpoints_held,
+        head: state.tip.hash,
+        root: state.tip.frontier.root(),
+    })
+}
+
+struct Auditor<'a> {
+    membership: &'a Membership,
+    policy: &'a Policy,
+    since: Option<&'a SignedCheckpoint>,
+    tip: Tip,
+    /// The first 16 bytes of every id: two records of one ledger never share
+    /// them by accident, and a whole id would double the memory.
+    known: HashSet<[u8; 16]>,
+    /// Published checkpoints that are yet to be met, the next one last.
+    checkpoints: Vec<SignedCheckpoint>,
+    checkpoints_read: u64,
+    checkpoints_held: u64,
+    signatures: u64,
+}
+
+type VerifiedBlocks = Vec<(Header, Vec<Record>)>;
+
+impl Auditor<'_> {
+    /// Verifies the records of some blocks on all cores.
+    fn verify<E: std::fmt::Display + Send>(
+        &mut self,
+        blocks: Vec<RawBlock>,
+        since_size: u64,
+    ) -> Result<VerifiedBlocks, Defect<E>> {
+        let membership = self.membership;
+        let mut index = self.tip.frontier.size();
+        let mut flat = Vec::new();
+        let mut shape = Vec::new();
+        for RawBlock { header, records } in blocks {
+            shape.push((header, records.len()));
+            for jws in records {
+                flat.push((header.height, index, jws));
+                index += 1;
+            }
+        }
+        self.signatures += flat.iter().filter(|(_, index, _)| *index >= since_size).count() as u64;
+        let verified = flat
+            .into_par_iter()
+            .map(|(height, index, jws)| {
+                let id = RecordId::of(&jws);
+                let record = if index < since_size {
+                    Record::trusted(jws)
+                } else {
+                    Record::open(jws, membership)
+                };
+                record.map_err(|refusal| Defect::Record { height, index, id, refusal })
+            })
+            .collect::<Vec<_>>();
+        let mut verified = verified.into_iter();
+        shape
+            .into_iter()
+            .map(|(header, count)| {
+                Ok((header, verified.by_ref().take(count).collect::<Result<_, _>>()?))
+            })
+            .collect()
+    }
+
+    /// Checks that a block follows the ones before it, and its checkpoint.
+    fn follow<H: History>(
+        &mut self,
+        history: &mut H,
+        block: Block,
+    ) -> Result<(), Defect<H::Error>> {
+        let known = &mut self.known;
+        let short = |id: &RecordId| {
+            let mut prefix = [0; 16];
+            prefix.copy_from_slice(&id.as_bytes()[..16]);
+            prefix
+        };
+        let before = self.tip.frontier.size();
+        let tip = chain::check(&self.tip, self.membership, &block, |id| {
+            Ok::<_, BlockError>(known.contains(&short(id)))
+        })?;
+        if let Some(since) = self.since.map(SignedCheckpoint::checkpoint)
+            && (before + 1..=tip.frontier.size()).contains(&since.size)
+        {
+            // The kept checkpoint may stand inside this block's records only if
+            // it was never one of this history's.
+            let mut frontier = self.tip.frontier.clone();
+            for record in block.records.iter().take((since.size - before) as usize) {
+                frontier.push(tree::leaf_hash(&record.id())).map_err(BlockError::Tree)?;
+            }
+            let computed = frontier.root();
+            if computed != since.root {
+                let (size, published) = (since.size, since.root);
+                return Err(Defect::CheckpointRoot { size, published, computed });
+            }
+        }
+        known.extend(block.records.iter().map(|record| short(&record.id())));
+        self.tip = tip;
+        self.check_checkpoint(history)
+    }
+
+    fn check_checkpoint<H: History>(&mut self, history: &mut H) -> Result<(), Defect<H::Error>> {
+        if self.checkpoints.is_empty() {
+            self.read_checkpoints(history)?;
+        }
+        let size = self.tip.frontier.size();
+        let Some(signed) = self.checkpoints.pop() else {
+            return Err(Defect::CheckpointMissing { height: self.tip.height, size });
+        };
+        let checkpoint = signed.checkpoint();
+        if checkpoint.size > size {
+            return Err(Defect::CheckpointMissing { height: self.tip.height, size });
+        }
+        if checkpoint.size < size {
+            return Err(Defect::CheckpointSize { size: checkpoint.size });
+        }
+        let computed = self.tip.frontier.root();
+        if checkpoint.root != computed {
+            return Err(Defect::CheckpointRoot { size, published: checkpoint.root, computed });
+        }
+        check_policy(self.policy, &signed)?;
+        self.checkpoints_held += 1;
+        Ok(())
+    }
+
+    fn read_checkpoints<H: History>(&mut self, history: &mut H) -> Result<(), Defect<H::Error>> {
+        if self.checkpoints.is_empty() {
+            let mut read =
+                history.checkpoints_after(self.checkpoints_read).map_err(Defect::Source)?;
+            if let Some(last) = read.last() {
+                self.checkpoints_read = last.checkpoint().size;
+            }
+            read.reverse();
+            self.checkpoints = read;
+        }
+        Ok(())
+    }
+}
+
+fn check_policy<E: std::fmt::Display + Send>(
+    policy: &Policy,
+    signed: &SignedCheckpoint,
+) -> Result<(), Defect<E>> {
+    let size = signed.checkpoint().size;
+    policy
+        .check(signed)
+        .accept()
+        .map(|_| ())
+        .map_err(|fault| Defect::CheckpointPolicy { size, fault })
+}
+
+/// A history as a store on this machine holds it.
+impl History for &Store {
+    type Error = StoreError;
+
+    fn block(&mut self, height: u64) -> Result<Option<RawBlock>, StoreError> {
+        self.raw_block(height)
+    }
+
+    fn checkpoints_after(&mut self, size: u64) -> Result<Vec<SignedCheckpoint>, StoreError> {
+        self.checkpoints(size.saturating_add(1), 1000)
+    }
+}

@@ -1,0 +1,247 @@
+//! Building the next block and checking one that somebody proposes.
+
+use std::collections::HashSet;
+
+use super::Header;
+use crate::{
+    digest::{Digest, RecordId},
+    insurance::rules,
+    limits::{BLOCK_BYTES_MAX, RECORD_OVERHEAD_BYTES},
+    membership::Membership,
+    record::Record,
+    refusal::Refusal,
+    transparency::tree::{self, Frontier, TreeError},
+};
+
+/// The end of a chain: all that is needed to build or check the block after it.
+#[derive(Debug, Clone)]
+pub struct Tip {
+    /// Height of the last block; 0 before the first.
+    pub height: u64,
+    /// Hash of its header; zeros before the first.
+    pub hash: Digest,
+    /// Its time, in milliseconds since the Unix epoch; 0 before the first.
+    pub time_ms: u64,
+    /// The right edge of the tree over all records so far.
+    pub frontier: Frontier,
+}
+
+impl Tip {
+    /// The tip of a ledger without a block.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { height: 0, hash: Digest::ZERO, time_ms: 0, frontier: Frontier::default() }
+    }
+}
+
+/// A header with records as they are stored and sent: nothing is verified yet.
+#[derive(Debug, Clone)]
+pub struct RawBlock {
+    /// What the block commits to.
+    pub header: Header,
+    /// The JWS bytes of its records, in order.
+    pub records: Vec<Vec<u8>>,
+}
+
+/// A header with the verified records it commits to.
+#[derive(Debug, Clone)]
+pub struct Block {
+    /// What it commits to.
+    pub header: Header,
+    /// Its records, in order.
+    pub records: Vec<Record>,
+}
+
+/// Why a block may not follow a tip.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlockError {
+    /// A header field is not what this tip and membership ask for.
+    #[error("block {height}: {field} is {is}, expected {expected}")]
+    Header {
+        /// The block's height.
+        height: u64,
+        /// The header field.
+        field: &'static str,
+        /// What it holds.
+        is: String,
+        /// What it should hold.
+        expected: String,
+    },
+    /// A block without records.
+    #[error("block {0} holds no record")]
+    Empty(u64),
+    /// Larger than [`BLOCK_BYTES_MAX`].
+    #[error("block {height} holds {bytes} bytes of records; at most {BLOCK_BYTES_MAX} are allowed")]
+    TooLarge {
+        /// The block's height.
+        height: u64,
+        /// What its records take.
+        bytes: usize,
+    },
+    /// A record that is on the ledger already, or twice in this block.
+    #[error("block {height} holds record {id} again")]
+    Duplicate {
+        /// The block's height.
+        height: u64,
+        /// The record.
+        id: RecordId,
+    },
+    /// A record that the rules refuse.
+    #[error("block {height}, record {id}: {refusal}")]
+    Record {
+        /// The block's height.
+        height: u64,
+        /// The record.
+        id: RecordId,
+        /// Why it is refused.
+        refusal: Refusal,
+    },
+    /// The tree cannot hold more.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+}
+
+/// What [`build`] made of the waiting records.
+#[derive(Debug)]
+pub struct Built {
+    /// The next block; none when no record was left to put in.
+    pub block: Option<Block>,
+    /// Records that can no longer be taken, with the reason.
+    pub refused: Vec<(RecordId, Refusal)>,
+    /// Records that are on the ledger already.
+    pub known: Vec<RecordId>,
+}
+
+/// The time of the next block: `now_ms`, or just after the block before it when
+/// the clock has gone backwards, so that block times always rise.
+#[must_use]
+pub const fn next_time_ms(tip: &Tip, now_ms: u64) -> u64 {
+    if now_ms > tip.time_ms { now_ms } else { tip.time_ms.saturating_add(1) }
+}
+
+/// Makes the block that follows `tip` from `waiting`, in order, until it is full.
+///
+/// `is_known` tells whether a record is on the ledger already.
+///
+/// # Errors
+/// Those of `is_known`.
+pub fn build<E: From<BlockError>>(
+    tip: &Tip,
+    membership: &Membership,
+    proposer: [u8; 32],
+    now_ms: u64,
+    waiting: impl IntoIterator<Item = Record>,
+    mut is_known: impl FnMut(&RecordId) -> Result<bool, E>,
+) -> Result<Built, E> {
+    let time_ms = next_time_ms(tip, now_ms);
+    let mut built = Built { block: None, refused: Vec::new(), known: Vec::new() };
+    let mut records = Vec::new();
+    let mut ids = HashSet::new();
+    let mut bytes = 0;
+    let mut frontier = tip.frontier.clone();
+    let mut effects = rules::Effects::default();
+    for record in waiting {
+        let id = record.id();
+        let cost = cost_bytes(&record);
+        if bytes + cost > BLOCK_BYTES_MAX {
+            break;
+        }
+        if is_known(&id)? || !ids.insert(id) {
+            built.known.push(id);
+            continue;
+        }
+        match rules::apply(&record, time_ms, membership.genesis(), &mut effects) {
+            Ok(()) => {
+                frontier.push(tree::leaf_hash(&id)).map_err(BlockError::Tree)?;
+                bytes += cost;
+                records.push(record);
+            }
+            Err(refusal) => built.refused.push((id, refusal)),
+        }
+    }
+    if !records.is_empty() {
+        let header = Header {
+            ledger: membership.ledger_id(),
+            height: tip.height + 1,
+            previous: tip.hash,
+            time_ms,
+            proposer,
+            tree_size: frontier.size(),
+            tree_root: frontier.root(),
+            effects: effects.digest(),
+            validators: membership.validators().hash(),
+        };
+        built.block = Some(Block { header, records });
+    }
+    Ok(built)
+}
+
+/// Checks that `block` may follow `tip`. Its records are verified already (the
+/// envelope and structure stages made them [`Record`]s); this decides on the
+/// header, on duplicates, on the rules and on the tree root.
+///
+/// The clock of the checking node is not asked here: a replay of old blocks
+/// must decide as the first check did.
+///
+/// # Errors
+/// The first thing that is wrong, which names the block and the field or
+/// record; or whatever `is_known` fails with.
+pub fn check<E: From<BlockError>>(
+    tip: &Tip,
+    membership: &Membership,
+    block: &Block,
+    mut is_known: impl FnMut(&RecordId) -> Result<bool, E>,
+) -> Result<Tip, E> {
+    let Header { height, time_ms, .. } = block.header;
+    let expect = |field: &'static str, is: String, expected: String| {
+        if is == expected {
+            Ok(())
+        } else {
+            Err(BlockError::Header { height, field, is, expected })
+        }
+    };
+    expect("height", height.to_string(), (tip.height + 1).to_string())?;
+    expect("ledger", block.header.ledger.to_string(), membership.ledger_id().to_string())?;
+    expect("previous", block.header.previous.to_string(), tip.hash.to_string())?;
+    let validators = membership.validators();
+    expect("validators", block.header.validators.to_string(), validators.hash().to_string())?;
+    if time_ms <= tip.time_ms {
+        let expected = format!("later than {}", tip.time_ms);
+        let is = time_ms.to_string();
+        return Err(BlockError::Header { height, field: "time_ms", is, expected }.into());
+    }
+    if validators.by_consensus_key(&block.header.proposer).is_none() {
+        let is = hex::encode(block.header.proposer);
+        let expected = "a validator's consensus key".to_owned();
+        return Err(BlockError::Header { height, field: "proposer", is, expected }.into());
+    }
+    if block.records.is_empty() {
+        return Err(BlockError::Empty(height).into());
+    }
+    let bytes = block.records.iter().map(cost_bytes).sum();
+    if bytes > BLOCK_BYTES_MAX {
+        return Err(BlockError::TooLarge { height, bytes }.into());
+    }
+    let mut ids = HashSet::with_capacity(block.records.len());
+    let mut frontier = tip.frontier.clone();
+    let mut effects = rules::Effects::default();
+    for record in &block.records {
+        let id = record.id();
+        if !ids.insert(id) || is_known(&id)? {
+            return Err(BlockError::Duplicate { height, id }.into());
+        }
+        rules::apply(record, time_ms, membership.genesis(), &mut effects)
+            .map_err(|refusal| BlockError::Record { height, id, refusal })?;
+        frontier.push(tree::leaf_hash(&id)).map_err(BlockError::Tree)?;
+    }
+    expect("tree_size", block.header.tree_size.to_string(), frontier.size().to_string())?;
+    expect("tree_root", block.header.tree_root.to_string(), frontier.root().to_string())?;
+    expect("effects", block.header.effects.to_string(), effects.digest().to_string())?;
+    Ok(Tip { height, hash: block.header.hash(), time_ms, frontier })
+}
+
+/// What a record takes of a block's [`BLOCK_BYTES_MAX`].
+fn cost_bytes(record: &Record) -> usize {
+    record.jws().len() + RECORD_OVERHEAD_BYTES
+}

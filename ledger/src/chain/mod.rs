@@ -1,0 +1,12 @@
+//! Blocks of records, each bound to the one before it by a hash.
+//!
+//! A [`Header`] commits to the block's records through the tree root, to what
+//! they changed through the effects digest, and to all history through the
+//! previous header's hash. [`build`] makes the next block from what waits;
+//! [`check`] decides whether a block somebody proposes may follow a [`Tip`].
+
+mod block;
+mod header;
+
+pub use block::{Block, BlockError, Built, RawBlock, Tip, build, check, next_time_ms};
+pub use header::{HEADER_BYTES, Header, HeaderError};

@@ -1,0 +1,114 @@
+//! What the history of a ledger may look like: the last of the three stages of
+//! checking a block (envelope → structure → rules).
+//!
+//! Rules are a pure function of state, record and block time, so that every
+//! validator, every replay and every auditor decides the same. The rules about
+//! one record and its time stand here; a rule between records reads the state
+//! and adds what it changes to [`Effects`].
+
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    digest::Digest,
+    limits::{FUTURE_MS_MAX, LATE_AFTER_MS},
+    membership::{Backdating, Genesis},
+    record::Record,
+    refusal::{Code, Refusal},
+};
+
+/// Every change a block makes to the state, in order.
+///
+/// The header carries their digest, so that nodes that disagree about a rule
+/// notice before they vote. No rule changes state yet: the list is empty.
+#[derive(Debug, Default)]
+pub struct Effects {
+    changes: Vec<Vec<u8>>,
+}
+
+impl Effects {
+    /// SHA-256 over the changes (docs/FORMATS.md, "Effects").
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let mut hasher = Sha256::new();
+        hasher.update(b"quittance-effects\x01");
+        hasher.update((self.changes.len() as u64).to_be_bytes());
+        for change in &self.changes {
+            hasher.update((change.len() as u64).to_be_bytes());
+            hasher.update(change);
+        }
+        Digest::from_bytes(hasher.finalize().into())
+    }
+}
+
+/// Decides whether `record` may stand in a block of time `block_time_ms`, and
+/// adds what it changes to `effects`.
+///
+/// # Errors
+/// The rule that refuses it. A refused record leaves `effects` untouched.
+pub fn apply(
+    record: &Record,
+    block_time_ms: u64,
+    genesis: &Genesis,
+    effects: &mut Effects,
+) -> Result<(), Refusal> {
+    check_time(record, block_time_ms, genesis.backdating)?;
+    let _ = effects;
+    Ok(())
+}
+
+/// Bounds what a record says of time by the time of its block.
+fn check_time(record: &Record, block_time_ms: u64, backdating: Backdating) -> Result<(), Refusal> {
+    let block_time_ms = i128::from(block_time_ms);
+    let occurred_ms = i128::from(record.payload().occurred_at.as_millisecond());
+    if occurred_ms > block_time_ms + i128::from(FUTURE_MS_MAX) {
+        return Err(Refusal::of_field(
+            Code::OccurredInFuture,
+            "occurred_at",
+            format!(
+                "{} is more than two minutes later than the ledger's time, {}",
+                record.payload().occurred_at,
+                display_ms(block_time_ms)
+            ),
+        ));
+    }
+    if let Backdating::Limited { age_ms_max } = backdating
+        && occurred_ms < block_time_ms - i128::from(age_ms_max)
+    {
+        return Err(Refusal::of_field(
+            Code::Backdated,
+            "occurred_at",
+            format!(
+                "{} is longer ago than this ledger allows ({backdating}); its time is {}",
+                record.payload().occurred_at,
+                display_ms(block_time_ms)
+            ),
+        ));
+    }
+    if let Some(expires_at) = record.payload().expires_at
+        && block_time_ms > i128::from(expires_at.as_millisecond())
+    {
+        return Err(Refusal::of_field(
+            Code::Expired,
+            "expires_at",
+            format!(
+                "the record was to be recorded by {expires_at}; the ledger's time is {}",
+                display_ms(block_time_ms)
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Whether the record came so long after what it tells that views show it as `late`.
+#[must_use]
+pub fn is_late(record: &Record, block_time_ms: u64) -> bool {
+    let occurred_ms = i128::from(record.payload().occurred_at.as_millisecond());
+    i128::from(block_time_ms) - occurred_ms > i128::from(LATE_AFTER_MS)
+}
+
+fn display_ms(time_ms: i128) -> String {
+    i64::try_from(time_ms)
+        .ok()
+        .and_then(|time_ms| jiff::Timestamp::from_millisecond(time_ms).ok())
+        .map_or_else(|| format!("{time_ms} ms"), |time| time.to_string())
+}

@@ -1,0 +1,23 @@
+//! What a regulator has to trust of a Quittance ledger, and nothing else.
+//!
+//! Bytes become a verified [`record::Record`]; records become a block of the
+//! hash [`chain`]; the [`transparency`] tree over their ids is what checkpoints
+//! and receipts prove; [`store`] keeps it all; [`audit`] checks a whole history
+//! again from nothing.
+//!
+//! This crate is synchronous. It opens no socket, reads no clock (time is
+//! always an argument) and knows no async runtime, so that the same input gives
+//! the same answer on every node and in every test.
+
+pub mod audit;
+pub mod chain;
+pub mod digest;
+pub mod insurance;
+pub mod limits;
+pub mod membership;
+pub mod record;
+pub mod refusal;
+pub mod store;
+#[cfg(test)]
+mod testing;
+pub mod transparency;

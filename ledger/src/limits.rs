@@ -1,0 +1,57 @@
+//! Every bound of the ledger, in one place. Sizes are in bytes.
+
+/// A record's JWS (DOMAIN: at most 64 KiB).
+pub const RECORD_BYTES_MAX: usize = 64 * 1024;
+
+/// The record bytes of one block, each with [`RECORD_OVERHEAD_BYTES`] for its frame.
+pub const BLOCK_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// What a record costs in a block besides its own bytes.
+pub const RECORD_OVERHEAD_BYTES: usize = 8;
+
+/// A signed checkpoint; 100 cosignatures fit.
+pub const CHECKPOINT_BYTES_MAX: usize = 32 * 1024;
+
+/// A receipt: the record in base64, 64 hashes and a checkpoint.
+pub const RECEIPT_BYTES_MAX: usize = 160 * 1024;
+
+/// A trust policy.
+pub const POLICY_BYTES_MAX: usize = 256 * 1024;
+
+/// A genesis file.
+pub const GENESIS_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Members of one ledger.
+pub const MEMBERS_MAX: usize = 10_000;
+
+/// Validators of one ledger; a checkpoint with all their cosignatures stays
+/// within what C2SP tools accept.
+pub const VALIDATORS_MAX: usize = 64;
+
+/// Elements of any list inside a record.
+pub const LIST_ITEMS_MAX: usize = 256;
+
+/// Documents of one record.
+pub const DOCUMENTS_MAX: usize = 64;
+
+/// Members of one JSON object of a record: no record type has a third of them.
+/// Few enough to compare each name with all before it.
+pub const OBJECT_MEMBERS_MAX: usize = 64;
+
+/// How deep the JSON of a record may nest.
+pub const JSON_DEPTH_MAX: usize = 16;
+
+/// Characters of a code, name or number inside a record.
+pub const CODE_CHARS_MAX: usize = 128;
+
+/// Characters of a label or other free text inside a record.
+pub const TEXT_CHARS_MAX: usize = 1_000;
+
+/// The largest integer that every JSON reader keeps exact (RFC 7493, section 2.2).
+pub const INTEGER_MAX: u64 = (1 << 53) - 1;
+
+/// How far the clock of a signer may be ahead of the block, in milliseconds (DOMAIN: two minutes).
+pub const FUTURE_MS_MAX: u64 = 2 * 60 * 1000;
+
+/// A record older than this when its block is made is shown as `late`, in milliseconds (DOMAIN: one hour).
+pub const LATE_AFTER_MS: u64 = 60 * 60 * 1000;

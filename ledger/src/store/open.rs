@@ -1,0 +1,434 @@
+//! Opening a store: take the lock, check that nothing acknowledged is missing,
+//! and write again what is derived and may not have reached the disk.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    panic::{self, AssertUnwindSafe},
+    path::Path,
+    sync::{Arc, RwLock},
+};
+
+use super::{
+    CLEAN, Derived, Flat, Frame, HEAD, Head, INDEXED, Indexed, NodeReader, Options, Segments,
+    Store, StoreError, StoredBlock, Terms, codec, poisoned, segments::sync_folder, terms_of,
+    tree_error,
+};
+use crate::{
+    chain::{Block, Header, Tip},
+    digest::Digest,
+    membership::Membership,
+    record::Record,
+    transparency::tree::Frontier,
+};
+
+/// Parts of the store that [`Store::reindex`] makes again from the blocks.
+const DERIVED: [&str; 3] = ["nodes.flat", "positions.flat", "heights.flat"];
+
+impl Store {
+    /// Opens the store in `folder`, which is created where it is missing.
+    ///
+    /// # Errors
+    /// Another process has it open; it belongs to another ledger; it is damaged
+    /// (the error names the file); or the system refuses.
+    pub fn open(
+        folder: &Path,
+        membership: Membership,
+        options: Options,
+    ) -> Result<Self, StoreError> {
+        fs::create_dir_all(folder).map_err(StoreError::io("creating", folder))?;
+        let lock = take_lock(folder)?;
+        let ledger = membership.ledger_id();
+        let blocks = Segments::open(
+            folder.join("blocks"),
+            "blocks",
+            ledger,
+            codec::VALUE_BYTES_MAX as u32,
+            options.segment_bytes_max,
+        )?;
+        let database = open_sled(&folder.join("index"), options.cache_bytes)?;
+        let postings = database.open_tree("postings")?;
+        let store = Self {
+            nodes: Flat::open(folder.join("nodes.flat"))?,
+            positions: Flat::open(folder.join("positions.flat"))?,
+            heights: Flat::open(folder.join("heights.flat"))?,
+            terms: Terms::open(postings)?,
+            database,
+            folder: folder.to_owned(),
+            membership,
+            blocks,
+            tip: RwLock::new(Arc::new(Tip::empty())),
+            end: RwLock::new(0),
+            unfinished: None,
+            lock,
+        };
+        store.restore()
+    }
+
+    fn restore(mut self) -> Result<Self, StoreError> {
+        let head = match self.database.get(HEAD)? {
+            Some(bytes) => codec::decode("head", &bytes)?,
+            None if self.blocks_hold_more_than_one()? => {
+                return Err(StoreError::damaged(
+                    "index/ (sled)",
+                    "the head of the ledger is gone, though blocks/ holds blocks; \
+                     `quittance reindex` makes the index again",
+                ));
+            }
+            None => Head { height: 0, hash: [0; 32], tree_size: 0, end: 0 },
+        };
+        let clean = self.check_clean(&head)?;
+        let tip = self.rewrite_derived(&head)?;
+        self.check_lengths(&tip, clean)?;
+        *self.end.write().map_err(|_| poisoned())? = head.end;
+        *self.tip.write().map_err(|_| poisoned())? = Arc::new(tip);
+        self.unfinished = self.take_unfinished(head.end)?;
+        Ok(self)
+    }
+
+    fn blocks_hold_more_than_one(&self) -> Result<bool, StoreError> {
+        Ok(match self.blocks.frame(0)? {
+            Frame::Whole(_, next) => matches!(self.blocks.frame(next)?, Frame::Whole(..)),
+            Frame::End | Frame::Torn => false,
+        })
+    }
+
+    /// After an orderly stop, head and blocks are exactly as they were left.
+    fn check_clean(&self, head: &Head) -> Result<bool, StoreError> {
+        let path = self.folder.join(CLEAN);
+        let Ok(note) = fs::read_to_string(&path) else { return Ok(false) };
+        if note.trim_end() != Digest::from_bytes(head.hash).to_string() {
+            return Err(StoreError::damaged(
+                "index/ (sled) or clean",
+                format!("the head of the ledger is not the one of the last orderly stop, {note:?}"),
+            ));
+        }
+        if self.blocks.end()? != head.end {
+            return Err(StoreError::damaged(
+                "blocks",
+                "they end elsewhere than at the last orderly stop",
+            ));
+        }
+        Ok(true)
+    }
+
+    /// Flat files end where the ledger ends: what a killed process wrote beyond
+    /// is cut off; after an orderly stop there is nothing beyond.
+    fn check_lengths(&self, tip: &Tip, clean: bool) -> Result<(), StoreError> {
+        let nodes = tlog_tiles::stored_hash_count(tip.frontier.size());
+        let longer = self.nodes.len()? > nodes
+            || self.positions.len()? > tip.frontier.size()
+            || self.heights.len()? > tip.height;
+        if clean && longer {
+            return Err(StoreError::damaged(
+                "nodes.flat, positions.flat or heights.flat",
+                "it is longer than at the last orderly stop",
+            ));
+        }
+        self.nodes.truncate(nodes)?;
+        self.positions.truncate(tip.frontier.size())?;
+        self.heights.truncate(tip.height)?;
+        let path = self.folder.join(CLEAN);
+        if clean {
+            fs::remove_file(&path).map_err(StoreError::io("removing", &path))?;
+            sync_folder(&self.folder)?;
+        }
+        Ok(())
+    }
+
+    /// Writes flat files and postings again from the last index checkpoint on:
+    /// they are not flushed with every block. Gives the tip.
+    fn rewrite_derived(&self, head: &Head) -> Result<Tip, StoreError> {
+        let indexed = match self.database.get(INDEXED)? {
+            Some(bytes) => codec::decode("index head", &bytes)?,
+            None => Indexed { height: 0, tree_size: 0, end: 0 },
+        };
+        if indexed.tree_size != self.terms.indexed()? || indexed.height > head.height {
+            return Err(StoreError::damaged(
+                "index/ (sled)",
+                "the postings end elsewhere than the index head says",
+            ));
+        }
+        let mut tip = self.tip_at(&indexed)?;
+        let mut position = indexed.end;
+        while position < head.end {
+            let Frame::Whole(payload, next) = self.blocks.frame(position)? else {
+                return Err(StoreError::damaged(
+                    "blocks",
+                    format!("they end at {position}; the ledger goes on to {}", head.end),
+                ));
+            };
+            let stored: StoredBlock = codec::decode("block", &payload)?;
+            tip = self.restore_block(&tip, position, &stored)?;
+            position = next;
+        }
+        if tip.height != head.height
+            || *tip.hash.as_bytes() != head.hash
+            || tip.frontier.size() != head.tree_size
+        {
+            return Err(StoreError::damaged(
+                "blocks or index/ (sled)",
+                format!(
+                    "the blocks end at height {} ({}), the index at height {} ({})",
+                    tip.height,
+                    tip.hash,
+                    head.height,
+                    Digest::from_bytes(head.hash)
+                ),
+            ));
+        }
+        Ok(tip)
+    }
+
+    /// The tip at an index checkpoint, from flat files that were flushed with it.
+    fn tip_at(&self, indexed: &Indexed) -> Result<Tip, StoreError> {
+        if indexed.height == 0 {
+            return Ok(Tip::empty());
+        }
+        let header = self.header_at(indexed.height)?;
+        let frontier =
+            Frontier::read(indexed.tree_size, &NodeReader(&self.nodes)).map_err(tree_error)?;
+        if header.height != indexed.height || header.tree_root != frontier.root() {
+            return Err(StoreError::damaged(
+                "nodes.flat",
+                format!("its root is not that of block {}", indexed.height),
+            ));
+        }
+        Ok(Tip { height: header.height, hash: header.hash(), time_ms: header.time_ms, frontier })
+    }
+
+    /// Writes what is derived from one stored block and checks that it follows.
+    pub(super) fn restore_block(
+        &self,
+        before: &Tip,
+        position: u64,
+        stored: &StoredBlock,
+    ) -> Result<Tip, StoreError> {
+        let header = Header::decode(&stored.header)
+            .map_err(|error| StoreError::damaged("blocks", error.to_string()))?;
+        let derived = Derived::of(before, position, stored)?;
+        if header.ledger != self.membership.ledger_id() || !derived.follows(before, &header) {
+            return Err(StoreError::damaged(
+                "blocks",
+                format!("the block at {position} does not follow height {}", before.height),
+            ));
+        }
+        let mut postings = Vec::new();
+        for (index, jws) in (before.frontier.size()..).zip(&stored.records) {
+            let record = Record::trusted(jws.clone())
+                .map_err(|refusal| StoreError::Record { index, refusal })?;
+            postings.extend(terms_of(&record).map(|term| (term, index)));
+        }
+        self.terms.add(postings)?;
+        let size = before.frontier.size();
+        self.nodes.restore(tlog_tiles::stored_hash_count(size), &derived.nodes)?;
+        self.positions.restore(size, &derived.positions)?;
+        self.heights.restore(before.height, &derived.height)?;
+        Ok(derived.tip)
+    }
+
+    /// A whole block after the head was written but not acknowledged; part of
+    /// one is cut off. More than one means that the index lost blocks.
+    fn take_unfinished(&self, end: u64) -> Result<Option<Block>, StoreError> {
+        match self.blocks.frame(end)? {
+            Frame::End => Ok(None),
+            Frame::Torn => {
+                tracing::warn!("cutting off a block that was being written when the node ended");
+                self.blocks.truncate(end)?;
+                Ok(None)
+            }
+            Frame::Whole(payload, next) => {
+                match self.blocks.frame(next)? {
+                    Frame::End => {}
+                    Frame::Torn => self.blocks.truncate(next)?,
+                    Frame::Whole(..) => {
+                        return Err(StoreError::damaged(
+                            "index/ (sled)",
+                            "it is more than one block behind blocks/; \
+                             `quittance reindex` makes it again",
+                        ));
+                    }
+                }
+                let stored: StoredBlock = codec::decode("block", &payload)?;
+                let header = Header::decode(&stored.header)
+                    .map_err(|error| StoreError::damaged("blocks", error.to_string()))?;
+                let first = self.tip().frontier.size();
+                let records = (first..)
+                    .zip(stored.records)
+                    .map(|(index, jws)| {
+                        Record::open(jws, &self.membership)
+                            .map_err(|refusal| StoreError::Record { index, refusal })
+                    })
+                    .collect::<Result<Vec<_>, _>>()?;
+                Ok(Some(Block { header, records }))
+            }
+        }
+    }
+
+    /// Makes everything that is derived from the blocks again: flat files,
+    /// head and postings. Checkpoints are kept where they can be read.
+    /// `progress` is told the height and records done so far.
+    ///
+    /// # Errors
+    /// The blocks themselves are damaged, or the system refuses.
+    pub fn reindex(
+        folder: &Path,
+        membership: Membership,
+        options: Options,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<Self, StoreError> {
+        let lock = take_lock(folder)?;
+        let index = folder.join("index");
+        let kept = checkpoints_of(&index, options.cache_bytes);
+        drop(lock);
+        // The old index goes only once nothing of it is needed any more; a
+        // crash in between leaves a store that still says it is damaged.
+        let aside = folder.join("index.replaced");
+        remove_folder(&aside)?;
+        if index.exists() {
+            fs::rename(&index, &aside).map_err(StoreError::io("renaming", &index))?;
+        }
+        for name in DERIVED.iter().chain(&[CLEAN]) {
+            let path = folder.join(name);
+            if path.exists() {
+                fs::remove_file(&path).map_err(StoreError::io("removing", &path))?;
+            }
+        }
+        let lock = take_lock(folder)?;
+        let ledger = membership.ledger_id();
+        let blocks = Segments::open(
+            folder.join("blocks"),
+            "blocks",
+            ledger,
+            codec::VALUE_BYTES_MAX as u32,
+            options.segment_bytes_max,
+        )?;
+        let database = open_sled(&index, options.cache_bytes)?;
+        let postings = database.open_tree("postings")?;
+        let store = Self {
+            nodes: Flat::open(folder.join("nodes.flat"))?,
+            positions: Flat::open(folder.join("positions.flat"))?,
+            heights: Flat::open(folder.join("heights.flat"))?,
+            terms: Terms::open(postings)?,
+            database,
+            folder: folder.to_owned(),
+            membership,
+            blocks,
+            tip: RwLock::new(Arc::new(Tip::empty())),
+            end: RwLock::new(0),
+            unfinished: None,
+            lock,
+        };
+        let mut tip = Tip::empty();
+        let mut position = 0;
+        loop {
+            let (payload, next) = match store.blocks.frame(position)? {
+                Frame::Whole(payload, next) => (payload, next),
+                Frame::End => break,
+                Frame::Torn => {
+                    store.blocks.truncate(position)?;
+                    break;
+                }
+            };
+            let stored: StoredBlock = codec::decode("block", &payload)?;
+            tip = store.restore_block(&tip, position, &stored)?;
+            position = next;
+            let mut batch = sled::Batch::default();
+            if let Some(run) = store.terms.prepare_run(tip.frontier.size(), &mut batch)? {
+                store.sync_flat()?;
+                let indexed =
+                    Indexed { height: tip.height, tree_size: tip.frontier.size(), end: position };
+                batch.insert(INDEXED, codec::encode("index head", &indexed)?);
+                store.database.apply_batch(batch)?;
+                store.terms.run_written(run)?;
+                store.terms.merge_one()?;
+            }
+            progress(tip.height, tip.frontier.size());
+        }
+        store.sync_flat()?;
+        let head = Head {
+            height: tip.height,
+            hash: *tip.hash.as_bytes(),
+            tree_size: tip.frontier.size(),
+            end: position,
+        };
+        let mut batch = sled::Batch::default();
+        for (key, value) in kept {
+            batch.insert(key, value);
+        }
+        if tip.height > 0 {
+            batch.insert(HEAD, codec::encode("head", &head)?);
+        }
+        store.database.apply_batch(batch)?;
+        store.database.flush()?;
+        *store.end.write().map_err(|_| poisoned())? = head.end;
+        *store.tip.write().map_err(|_| poisoned())? = Arc::new(tip);
+        remove_folder(&aside)?;
+        Ok(store)
+    }
+
+    fn sync_flat(&self) -> Result<(), StoreError> {
+        self.nodes.sync()?;
+        self.positions.sync()?;
+        self.heights.sync()
+    }
+}
+
+fn take_lock(folder: &Path) -> Result<File, StoreError> {
+    let path = folder.join("lock");
+    let lock = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(StoreError::io("opening", &path))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(folder.to_owned())),
+        Err(TryLockError::Error(error)) => Err(StoreError::io("locking", &path)(error)),
+    }
+}
+
+/// Opens sled. It panics on some kinds of damage; that is damage, not a bug of ours.
+fn open_sled(path: &Path, cache_bytes: u64) -> Result<sled::Db, StoreError> {
+    let open = || {
+        sled::Config::new()
+            .path(path)
+            .cache_capacity(cache_bytes)
+            // Besides the explicit flush before every acknowledgement: it keeps
+            // what sled holds in memory for later small.
+            .flush_every_ms(Some(500))
+            .mode(sled::Mode::HighThroughput)
+            .open()
+    };
+    match panic::catch_unwind(AssertUnwindSafe(open)) {
+        Ok(opened) => Ok(opened?),
+        Err(_) => Err(StoreError::damaged(
+            "index/ (sled)",
+            "it cannot be read; `quittance reindex` makes it again from the blocks",
+        )),
+    }
+}
+
+/// The checkpoints an index still holds, as far as they can be read.
+fn checkpoints_of(index: &Path, cache_bytes: u64) -> Vec<(sled::IVec, sled::IVec)> {
+    if !index.exists() {
+        return Vec::new();
+    }
+    let read = || {
+        open_sled(index, cache_bytes)
+            .map(|database| {
+                let kept: Vec<_> = database.scan_prefix(b"c").flatten().collect();
+                kept
+            })
+            .unwrap_or_default()
+    };
+    panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_default()
+}
+
+fn remove_folder(folder: &Path) -> Result<(), StoreError> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).map_err(StoreError::io("removing", folder))?;
+    }
+    Ok(())
+}

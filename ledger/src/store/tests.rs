@@ -1,0 +1,350 @@
+//! What the store must survive: being killed between any two writes, a flipped
+//! bit in any file, and being opened by two processes.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::{fs, path::PathBuf};
+
+use super::*;
+use crate::{
+    audit::{self, Defect},
+    testing::Ledger,
+};
+
+fn everything_is_there(ledger: &Ledger, store: &Store, records: u64) {
+    assert_eq!(store.tip().frontier.size(), records);
+    let policy = ledger.membership.policy();
+    for number in 0..records {
+        let record = ledger.quote(number);
+        let location = store.find(&record.id()).unwrap().unwrap();
+        assert_eq!(location.index, number);
+        let entry = store.entry(number).unwrap().unwrap();
+        assert_eq!(entry.record.id(), record.id());
+        assert_eq!(entry.height, location.height);
+        let receipt = store.receipt(number).unwrap().unwrap();
+        assert!(receipt.verify(&policy).is_valid());
+    }
+    assert!(!store.contains(&ledger.quote(records).id()).unwrap());
+    store.scrub(|_| true).unwrap();
+    let mut history = store;
+    let report = audit::audit(&mut history, &ledger.membership, &policy, None, |_| {}).unwrap();
+    assert_eq!(report.records, records);
+    assert_eq!(report.head, store.tip().hash);
+}
+
+#[test]
+fn records_come_back_with_their_receipts_before_and_after_reopening() {
+    let ledger = Ledger::new("test.example/store");
+    let folder = tempfile::tempdir().unwrap();
+    let store = ledger.open(folder.path()).unwrap();
+    ledger.fill(&store, 0, 7, 13);
+    everything_is_there(&ledger, &store, 91);
+    store.close().unwrap();
+    drop(store);
+    let store = ledger.open(folder.path()).unwrap();
+    everything_is_there(&ledger, &store, 91);
+    ledger.fill(&store, 91, 1, 1);
+    everything_is_there(&ledger, &store, 92);
+}
+
+#[test]
+fn a_second_process_is_kept_out() {
+    let ledger = Ledger::new("test.example/store");
+    let folder = tempfile::tempdir().unwrap();
+    let _store = ledger.open(folder.path()).unwrap();
+    assert!(matches!(ledger.open(folder.path()), Err(StoreError::InUse(_))));
+}
+
+#[test]
+fn the_store_of_another_ledger_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::new("test.example/one");
+    ledger.fill(&ledger.open(folder.path()).unwrap(), 0, 1, 1);
+    let error = Ledger::new("test.example/two").open(folder.path()).unwrap_err();
+    assert!(matches!(error, StoreError::OtherLedger { .. }), "{error}");
+}
+
+#[test]
+fn killed_after_the_block_was_written_it_is_brought_in_again() {
+    let ledger = Ledger::new("test.example/store");
+    let folder = tempfile::tempdir().unwrap();
+    let store = ledger.open(folder.path()).unwrap();
+    ledger.fill(&store, 0, 2, 3);
+    let block = ledger.block(&store, vec![ledger.quote(6)]);
+    let hash = block.header.hash();
+    drop(store.append(block).unwrap());
+    drop(store);
+
+    let store = ledger.open(folder.path()).unwrap();
+    assert_eq!(store.tip().height, 2);
+    let unfinished = store.unfinished().unwrap().clone();
+    assert_eq!(unfinished.header.hash(), hash);
+    let appended = store.append(unfinished).unwrap();
+    let checkpoint = ledger.signed(appended.checkpoint());
+    store.commit(appended, &checkpoint).unwrap();
+    everything_is_there(&ledger, &store, 7);
+    drop(store);
+    assert!(ledger.open(folder.path()).unwrap().unfinished().is_none());
+}
+
+#[test]
+fn killed_while_a_block_was_being_written_nothing_of_it_is_left() {
+    let ledger = Ledger::new("test.example/store");
+    let folder = tempfile::tempdir().unwrap();
+    let store = ledger.open(folder.path()).unwrap();
+    ledger.fill(&store, 0, 1, 3);
+    let end = store.blocks.end().unwrap();
+    store.append(ledger.block(&store, vec![ledger.quote(3)])).unwrap();
+    store.blocks.truncate(end + 100).unwrap();
+    drop(store);
+    let store = ledger.open(folder.path()).unwrap();
+    assert!(store.unfinished().is_none());
+    assert_eq!(store.blocks.end().unwrap(), end);
+    ledger.fill(&store, 3, 1, 1);
+    everything_is_there(&ledger, &store, 4);
+}
+
+#[test]
+fn flat_files_that_never_reached_the_disk_are_written_again() {
+    let ledger = Ledger::new("test.example/store");
+    let folder = tempfile::tempdir().unwrap();
+    ledger.fill(&ledger.open(folder.path()).unwrap(), 0, 4, 5);
+    for name in ["nodes.flat", "positions.flat", "heights.flat"] {
+        let path = folder.path().join(name);
+        let length = fs::metadata(&path).unwrap().len();
+        fs::write(&path, vec![0; length as usize / 2]).unwrap();
+    }
+    everything_is_there(&ledger, &ledger.open(folder.path()).unwrap(), 20);
+}
+
+#[test]
+fn reindex_makes_everything_but_the_blocks_again() {
+    let ledger = Ledger::new("test.example/store");
+    let folder = tempfile::tempdir().unwrap();
+    let store = ledger.open(folder.path()).unwrap();
+    ledger.fill(&store, 0, 4, 5);
+    let checkpoint = store.latest_checkpoint().unwrap().unwrap().to_bytes();
+    drop(store);
+    for name in ["nodes.flat", "positions.flat", "heights.flat"] {
+        fs::remove_file(folder.path().join(name)).unwrap();
+    }
+    let options = Options { cache_bytes: 8 << 20, segment_bytes_max: 64 * 1024 };
+    let membership = ledger.membership.clone();
+    let store = Store::reindex(folder.path(), membership, options, |_, _| {}).unwrap();
+    assert_eq!(store.latest_checkpoint().unwrap().unwrap().to_bytes(), checkpoint);
+    everything_is_there(&ledger, &store, 20);
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+fn copy(from: &Path, to: &Path) {
+    for file in files_below(from) {
+        let target = to.join(file.strip_prefix(from).unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(&file, target).unwrap();
+    }
+}
+
+/// A flipped bit is either named, or lies where nothing is kept: then the
+/// store is exactly what it was.
+#[test]
+fn a_flipped_bit_anywhere_is_named_or_changes_nothing() {
+    let ledger = Ledger::new("test.example/store");
+    let sound = tempfile::tempdir().unwrap();
+    let store = ledger.open(sound.path()).unwrap();
+    ledger.fill(&store, 0, 6, 4);
+    store.close().unwrap();
+    drop(store);
+    let mut named = 0;
+    let mut tried = 0;
+    for file in files_below(sound.path()) {
+        let name = file.strip_prefix(sound.path()).unwrap();
+        let length = fs::metadata(&file).unwrap().len() as usize;
+        let whole = !name.starts_with("index");
+        // Every byte of our own files would take minutes; a prime step covers
+        // every kind of field. sled's files are mostly empty.
+        for position in (0..length).step_by(if whole { 97 } else { 331 }) {
+            let folder = tempfile::tempdir().unwrap();
+            copy(sound.path(), folder.path());
+            let mut bytes = fs::read(&file).unwrap();
+            bytes[position] ^= 1 << (position % 8);
+            let empty = !whole
+                && bytes[position].count_ones() == 1
+                && bytes[position..].len() > 64
+                && bytes[position + 1..position + 64].iter().all(|byte| *byte == 0);
+            if empty {
+                continue;
+            }
+            fs::write(folder.path().join(name), bytes).unwrap();
+            tried += 1;
+            let outcome = ledger.open(folder.path()).and_then(|store| {
+                store.scrub(|_| true)?;
+                Ok(store)
+            });
+            match outcome {
+                Err(_) => named += 1,
+                Ok(store) => {
+                    assert!(!whole, "{} byte {position} passed", name.display());
+                    everything_is_there(&ledger, &store, 24);
+                }
+            }
+        }
+    }
+    assert!(named > tried / 4, "{named} of {tried} named");
+}
+
+#[test]
+fn an_audit_names_a_record_nobody_signed_and_a_checkpoint_that_was_exchanged() {
+    let ledger = Ledger::new("test.example/store");
+    let stranger = Ledger::new("test.example/other");
+    let folder = tempfile::tempdir().unwrap();
+    let store = ledger.open(folder.path()).unwrap();
+    ledger.fill(&store, 0, 2, 3);
+    let policy = ledger.membership.policy();
+
+    struct Forged<'a>(&'a Store, Option<Vec<u8>>, Option<SignedCheckpoint>);
+    impl audit::History for Forged<'_> {
+        type Error = StoreError;
+        fn block(&mut self, height: u64) -> Result<Option<RawBlock>, StoreError> {
+            let mut block = self.0.raw_block(height)?;
+            if let (Some(block), Some(jws)) = (&mut block, &self.1) {
+                block.records[0] = jws.clone();
+            }
+            Ok(block)
+        }
+        fn checkpoints_after(&mut self, size: u64) -> Result<Vec<SignedCheckpoint>, StoreError> {
+            let mut all = self.0.checkpoints(size + 1, 10)?;
+            if let (Some(forged), Some(first)) = (&self.2, all.first_mut()) {
+                *first = forged.clone();
+            }
+            Ok(all)
+        }
+    }
+    let run = |jws, checkpoint| {
+        let mut history = Forged(&store, jws, checkpoint);
+        audit::audit(&mut history, &ledger.membership, &policy, None, |_| {})
+    };
+    assert_eq!(run(None, None).unwrap().signatures, 6);
+    let foreign = stranger.quote(0).jws().to_vec();
+    assert!(matches!(run(Some(foreign), None), Err(Defect::Record { index: 0, .. })));
+    let other = ledger.quote(77).jws().to_vec();
+    assert!(matches!(run(Some(other), None), Err(Defect::Block(_))));
+    let impostor = Ledger::with_validator_seed("test.example/store", 111);
+    let mut checkpoint = store.checkpoints(1, 1).unwrap().first().unwrap().checkpoint().clone();
+    let unsigned = impostor.signed(&checkpoint);
+    assert!(matches!(run(None, Some(unsigned)), Err(Defect::CheckpointPolicy { size: 3, .. })));
+    checkpoint.root = Digest::ZERO;
+    let wrong = ledger.signed(&checkpoint);
+    assert!(matches!(run(None, Some(wrong)), Err(Defect::CheckpointRoot { size: 3, .. })));
+}
+
+#[test]
+fn an_audit_since_a_kept_checkpoint_verifies_only_what_came_after() {
+    let ledger = Ledger::new("test.example/store");
+    let folder = tempfile::tempdir().unwrap();
+    let store = ledger.open(folder.path()).unwrap();
+    ledger.fill(&store, 0, 2, 3);
+    let kept = store.latest_checkpoint().unwrap().unwrap();
+    ledger.fill(&store, 6, 2, 3);
+    let policy = ledger.membership.policy();
+    let mut history = &store;
+    let since = |kept: &SignedCheckpoint, history: &mut &Store| {
+        audit::audit(history, &ledger.membership, &policy, Some(kept), |_| {})
+    };
+    let report = since(&kept, &mut history).unwrap();
+    assert_eq!((report.records, report.signatures), (12, 6));
+    let mut other = kept.checkpoint().clone();
+    other.root = Digest::of(b"another history");
+    let rewritten = since(&ledger.signed(&other), &mut history);
+    assert!(matches!(rewritten, Err(Defect::CheckpointRoot { size: 6, .. })));
+    other.size = 100;
+    let cut = since(&ledger.signed(&other), &mut history);
+    assert!(matches!(cut, Err(Defect::Shorter { size: 12, since: 100 })));
+}
+
+#[test]
+fn queries_combine_filters_and_page_without_gaps() {
+    let ledger = Ledger::new("test.example/store");
+    let folder = tempfile::tempdir().unwrap();
+    let store = ledger.open(folder.path()).unwrap();
+    ledger.fill(&store, 0, 5, 20);
+    let filter = Filter {
+        contract: Some("insurer/C-3".parse().unwrap()),
+        signer: Some("broker".parse().unwrap()),
+        record_type: Some("contract.quoted".parse().unwrap()),
+        ..Filter::default()
+    };
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.query(&filter, after, 3).unwrap();
+        found.extend(page.entries.iter().map(|entry| entry.index));
+        assert!(page.entries.len() <= 3);
+        match page.next_after {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(found, (0..10).map(|tens| tens * 10 + 3).collect::<Vec<_>>());
+    let nobody = Filter { signer: Some("provider".parse().unwrap()), ..Filter::default() };
+    assert!(store.query(&nobody, None, 10).unwrap().entries.is_empty());
+    let page = store.query(&Filter::default(), Some(95), 100).unwrap();
+    assert_eq!(page.entries.len(), 4);
+}
+
+#[test]
+fn corrections_point_to_the_newest() {
+    let ledger = Ledger::new("test.example/store");
+    let folder = tempfile::tempdir().unwrap();
+    let store = ledger.open(folder.path()).unwrap();
+    let wrong = ledger.quote(0);
+    let correct = |quote: &str| {
+        ledger.sign(
+            "broker",
+            serde_json::json!({
+                "type": "contract.quoted", "occurred_at": "2026-01-01T00:00:00Z",
+                "corrects": wrong.id(), "data": { "quote": quote },
+            }),
+        )
+    };
+    ledger.commit(&store, vec![wrong.clone()]);
+    assert_eq!(store.correction_of(&wrong.id()).unwrap(), None);
+    let (first, second) = (correct("Q-1"), correct("Q-2"));
+    ledger.commit(&store, vec![first]);
+    ledger.commit(&store, vec![second.clone()]);
+    assert_eq!(store.correction_of(&wrong.id()).unwrap(), Some(second.id()));
+}
+
+#[test]
+fn what_waits_survives_and_a_cut_off_batch_does_not() {
+    let ledger = Ledger::new("test.example/store");
+    let folder = tempfile::tempdir().unwrap();
+    let id = ledger.membership.ledger_id();
+    let (pending, waiting) = Pending::open(folder.path(), id).unwrap();
+    assert!(waiting.is_empty());
+    pending.append(&[ledger.quote(0), ledger.quote(1)]).unwrap();
+    pending.append(&[ledger.quote(2)]).unwrap();
+    drop(pending);
+    let path = files_below(folder.path()).pop().unwrap();
+    let length = fs::metadata(&path).unwrap().len();
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length - 1).unwrap();
+    let (pending, waiting) = Pending::open(folder.path(), id).unwrap();
+    let ids: Vec<_> = waiting.iter().flat_map(|batch| &batch.records).map(Record::id).collect();
+    assert_eq!(ids, [ledger.quote(0).id(), ledger.quote(1).id()]);
+    pending.append(&[ledger.quote(3)]).unwrap();
+    drop(pending);
+    let (_, waiting) = Pending::open(folder.path(), id).unwrap();
+    assert_eq!(waiting.len(), 2);
+}
