@@ -7,6 +7,8 @@
 
 mod block;
 mod header;
+#[cfg(test)]
+mod vectors;
 
 pub use block::{Block, BlockError, Built, RawBlock, Tip, build, check, next_time_ms};
 pub use header::{HEADER_BYTES, Header, HeaderError};

@@ -1,0 +1,63 @@
+//! docs/vectors/chain.json is what docs/FORMATS.md says of genesis and chain.
+
+#![allow(clippy::unwrap_used)]
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    digest::Digest,
+    insurance::rules::Effects,
+    membership::{Genesis, Membership},
+    testing::{Ledger, START_MS, key},
+};
+
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/vectors/chain.json");
+
+fn vectors() -> Value {
+    let genesis = Ledger::new("vectors.example/quittance").membership.genesis().clone();
+    let membership = Membership::from_genesis(&genesis);
+    let header = Header {
+        ledger: membership.ledger_id(),
+        height: 7,
+        previous: Digest::of(b"the header before"),
+        time_ms: START_MS,
+        proposer: key(101).verifying_key().to_bytes(),
+        tree_size: 42,
+        tree_root: Digest::of(b"the root"),
+        effects: Effects::default().digest(),
+        validators: membership.validators().hash(),
+    };
+    json!({
+        "genesis": {
+            "toml": genesis.to_toml().unwrap(),
+            "canonical": genesis.canonical(),
+            "ledger_id": genesis.ledger_id(),
+        },
+        "validators_hash": membership.validators().hash(),
+        "effects_of_nothing": Effects::default().digest(),
+        "header": {
+            "height": header.height,
+            "previous": header.previous,
+            "time_ms": header.time_ms,
+            "proposer": hex::encode(header.proposer),
+            "tree_size": header.tree_size,
+            "tree_root": header.tree_root,
+            "bytes": hex::encode(header.encode()),
+            "hash": header.hash(),
+        },
+    })
+}
+
+#[test]
+fn genesis_and_header_are_the_documented_bytes() {
+    if std::env::var_os("QUITTANCE_WRITE_VECTORS").is_some() {
+        std::fs::write(PATH, serde_json::to_string_pretty(&vectors()).unwrap() + "\n").unwrap();
+    }
+    let written: Value = serde_json::from_str(&std::fs::read_to_string(PATH).unwrap()).unwrap();
+    assert_eq!(written, vectors());
+    let genesis = Genesis::from_toml(written["genesis"]["toml"].as_str().unwrap()).unwrap();
+    assert_eq!(genesis.ledger_id().to_string(), written["genesis"]["ledger_id"]);
+    let bytes = hex::decode(written["header"]["bytes"].as_str().unwrap()).unwrap();
+    assert_eq!(Header::decode(&bytes).unwrap().hash().to_string(), written["header"]["hash"]);
+}
