@@ -1,0 +1,261 @@
+//! JSON without a signature: taken from programs on the node's own machine and
+//! signed with a record key that the node holds.
+//!
+//! A web page that a person on this machine has open must not get there. So the
+//! peer must have a loopback address, the request must be addressed to a
+//! loopback name (DNS rebinding), it must not come from a page of another origin
+//! (CSRF), and its content type must be one that a page cannot send without
+//! asking first.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
+
+use axum::http::{HeaderMap, Uri, header};
+use quittance_ledger::{
+    membership::MemberId,
+    record::Record,
+    refusal::{Code, Refusal},
+};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Value};
+
+use crate::{
+    extract::parse,
+    problem::{Kind, Problem},
+    state::App,
+    submit::Submit,
+};
+
+/// Checks that whoever sends may have records signed by this node.
+pub(crate) fn check_sender(
+    app: &App,
+    peer: Option<SocketAddr>,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
+    let refuse = |detail| Err(Problem::new(Kind::UnsignedNotAllowed, detail));
+    if app.config.behind_proxy || !app.config.unsigned_allowed {
+        return refuse("this node takes signed records only");
+    }
+    if !peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) {
+        return refuse("JSON without a signature is taken only from this machine");
+    }
+    let host = match headers.get(header::HOST) {
+        Some(host) => host.to_str().ok(),
+        None => uri.authority().map(axum::http::uri::Authority::as_str),
+    };
+    let Some(host) = host.filter(|host| is_loopback_name(host)) else {
+        return refuse("JSON without a signature must be sent to a loopback name or address");
+    };
+    for origin in headers.get_all(header::ORIGIN) {
+        let same = origin.to_str().ok().and_then(|origin| {
+            origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"))
+        });
+        if !same.is_some_and(|origin| origin.eq_ignore_ascii_case(host)) {
+            return refuse("JSON without a signature is not taken from pages of another site");
+        }
+    }
+    let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
+    if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
+        return refuse("JSON without a signature is not taken from pages of another site");
+    }
+    Ok(())
+}
+
+/// Whether `host`, with or without a port, names this machine only.
+fn is_loopback_name(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((address, port)) if port.is_empty() || port.starts_with(':') => address,
+            _ => return false,
+        },
+        None => host.split_once(':').map_or(host, |(name, _)| name),
+    };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Signs what `json` says: the fields of a record, or those under `record` with
+/// the member under `signer`.
+pub(crate) fn sign(
+    json: &[u8],
+    signer: Option<&str>,
+    node: &dyn Submit,
+) -> Result<Record, Problem> {
+    let Unique(value) = serde_json::from_slice(json).map_err(|error| not_json(json, &error))?;
+    let Value::Object(mut object) = value else {
+        return Err(malformed("record", "the body must be a JSON object"));
+    };
+    let mut named = signer.map(str::to_owned);
+    if object.get("record").is_some_and(Value::is_object) {
+        if let Some(Value::Object(record)) = object.remove("record") {
+            let wrapper = std::mem::replace(&mut object, record);
+            named = signer_of(wrapper, named)?;
+        }
+    }
+    let member = match named {
+        Some(name) => parse::<MemberId>("signer", &name)?,
+        None => only_member(node)?,
+    };
+    Ok(node.sign(&member, object)?)
+}
+
+fn signer_of(
+    wrapper: Map<String, Value>,
+    mut named: Option<String>,
+) -> Result<Option<String>, Problem> {
+    for (name, value) in wrapper {
+        match (name.as_str(), value) {
+            ("signer", Value::String(signer)) => {
+                if named.as_ref().is_some_and(|named| *named != signer) {
+                    return Err(malformed("signer", "two different signers are named"));
+                }
+                named = Some(signer);
+            }
+            ("signer", _) => return Err(malformed("signer", "signer must be a member id")),
+            _ => {
+                let detail = format!("{name} is not a field beside record; signer is");
+                return Err(Refusal::of_field(Code::UnknownField, name, detail).into());
+            }
+        }
+    }
+    Ok(named)
+}
+
+fn only_member(node: &dyn Submit) -> Result<MemberId, Problem> {
+    let mut held = node.held_members();
+    match (held.pop(), held.len()) {
+        (Some(member), 0) => Ok(member),
+        (None, _) => {
+            let detail = "this node holds no record key; sign the record before sending it";
+            Err(Problem::new(Kind::KeyNotHeld, detail))
+        }
+        (Some(_), _) => {
+            Err(malformed("signer", "this node signs for several members; name one as signer"))
+        }
+    }
+}
+
+fn malformed(field: &'static str, detail: &str) -> Problem {
+    Refusal::of_field(Code::Malformed, field, detail).into()
+}
+
+fn not_json(json: &[u8], error: &serde_json::Error) -> Problem {
+    if std::str::from_utf8(json).is_err() {
+        return malformed("record", "the body is not UTF-8");
+    }
+    malformed("record", &format!("the body is not JSON as a record needs it: {error}"))
+}
+
+/// A JSON value in which no object has a name twice (RFC 7493, section 2.3).
+struct Unique(Value);
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UniqueVisitor).map(Self)
+    }
+}
+
+struct UniqueVisitor;
+
+impl<'de> DeserializeSeed<'de> for UniqueVisitor {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for UniqueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(UniqueVisitor)? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            if object.contains_key(&name) {
+                return Err(de::Error::custom(format_args!("the name {name:?} stands twice")));
+            }
+            object.insert(name, members.next_value_seed(UniqueVisitor)?);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn only_loopback_names_count_as_this_machine() {
+        for good in
+            ["localhost", "LOCALHOST:8080", "localhost.", "127.0.0.1:8080", "127.1.2.3", "[::1]:80"]
+        {
+            assert!(is_loopback_name(good), "{good}");
+        }
+        for bad in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1",
+            "0.0.0.0:8080",
+            "[::1].evil.example",
+            "[::2]",
+            "[::1",
+        ] {
+            assert!(!is_loopback_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_is_refused_at_any_depth() {
+        assert!(serde_json::from_str::<Unique>(r#"{"a":1,"b":[{"a":null}]}"#).is_ok());
+        for twice in [r#"{"a":1,"a":1}"#, r#"{"x":[{"a":1,"\u0061":2}]}"#] {
+            assert!(serde_json::from_str::<Unique>(twice).is_err(), "{twice}");
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The HTTP API of a Quittance node: append, look up, verify, explore.
+//!
+//! [`router`] makes the whole API over a [`Store`](quittance_ledger::store::Store),
+//! which it reads, and a node, which it reaches through the trait
+//! [`Submit`](submit::Submit) only. [`serve`] serves it. Every bound stands in
+//! [`limits`]; every refusal is a [`Problem`](problem::Problem).
+//!
+//! What is appended is parsed and verified on threads of its own and then given
+//! to the node in one call; what is read waits for the disk on the runtime's
+//! blocking threads. The async threads do neither.
+
+mod append;
+mod events;
+mod extract;
+mod headers;
+pub mod limits;
+mod metrics;
+mod openapi;
+mod pages;
+pub mod problem;
+mod read;
+mod router;
+mod serve;
+mod state;
+mod stop;
+pub mod submit;
+mod verifier;
+
+pub use limits::{ApiConfig, Limits};
+pub use router::{router, router_with_figures};
+pub use serve::{ServeError, Tls, TlsError, serve};

@@ -1,0 +1,230 @@
+//! `/records` and `/search`: finding records.
+
+use std::collections::VecDeque;
+
+use askama::Template;
+use axum::{
+    extract::State,
+    response::{IntoResponse, Redirect, Response},
+};
+use quittance_ledger::{
+    digest::RecordId,
+    insurance::RecordType,
+    record::{ClaimRef, ContractRef},
+    store::{Entry, Filter, Store, StoreError},
+};
+use serde::Deserialize;
+
+use super::{PageProblem, Row, page};
+use crate::{
+    extract::{QueryOf, parse_some},
+    problem::Problem,
+    read::records::RecordsQuery,
+    state::Shared,
+    verifier::blocking,
+};
+
+/// Records on one page.
+const ROWS: usize = 50;
+
+/// Records that are asked of the store at once.
+const STEP: usize = 500;
+
+/// Records of the ledger that are looked at first, from the newest back.
+const FIRST_WINDOW: u64 = 1024;
+
+/// Questions to the store for one page; a list that takes more ends early and
+/// offers to go on.
+const STEPS_MAX: usize = 40;
+
+/// What the filter form sends.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ListingQuery {
+    contract: String,
+    claim: String,
+    signer: String,
+    family: String,
+    #[serde(rename = "type")]
+    record_type: String,
+    document: String,
+    from: String,
+    to: String,
+    before: String,
+}
+
+impl ListingQuery {
+    fn filter(&self) -> Result<Filter, Problem> {
+        RecordsQuery {
+            contract: Some(self.contract.clone()),
+            claim: Some(self.claim.clone()),
+            signer: Some(self.signer.clone()),
+            family: Some(self.family.clone()),
+            record_type: Some(self.record_type.clone()),
+            document: Some(self.document.clone()),
+            from: Some(self.from.clone()),
+            to: Some(self.to.clone()),
+            after: None,
+            limit: None,
+        }
+        .filter()
+    }
+
+    /// The address of the page that lists what is older than `before`.
+    fn older(&self, before: u64) -> String {
+        let before = before.to_string();
+        let parameters = [
+            ("contract", &self.contract),
+            ("claim", &self.claim),
+            ("signer", &self.signer),
+            ("family", &self.family),
+            ("type", &self.record_type),
+            ("document", &self.document),
+            ("from", &self.from),
+            ("to", &self.to),
+            ("before", &before),
+        ];
+        let parameters: Vec<_> = parameters
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| format!("{name}={}", encoded(value)))
+            .collect();
+        format!("/records?{}", parameters.join("&"))
+    }
+}
+
+/// Percent-encoded as the value of a query parameter.
+pub(super) fn encoded(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
+#[derive(Template)]
+#[template(path = "listing.html")]
+struct Listing {
+    query: ListingQuery,
+    members: Vec<(String, String)>,
+    types: Vec<&'static str>,
+    rows: Vec<Row>,
+    older: Option<String>,
+}
+
+pub(super) async fn listing(
+    State(app): State<Shared>,
+    query: Result<QueryOf<ListingQuery>, Problem>,
+) -> Result<Response, PageProblem> {
+    let QueryOf(query) = query?;
+    let filter = query.filter()?;
+    let before = parse_some::<u64>("before", Some(&query.before))?;
+    let listing = blocking(move || {
+        let end = before.unwrap_or(u64::MAX).min(app.store.tip().frontier.size());
+        let (entries, older) = newest(&app.store, &filter, end)?;
+        let members = app.membership().members();
+        Ok::<_, Problem>(Listing {
+            members: members.map(|member| (member.id.to_string(), member.name.clone())).collect(),
+            types: RecordType::ALL.iter().map(|name| name.as_str()).collect(),
+            rows: entries.iter().rev().map(Row::of).collect(),
+            older: older.map(|before| query.older(before)),
+            query,
+        })
+    })
+    .await??;
+    page(&listing)
+}
+
+/// The newest records before index `end` that the filter lets pass, oldest
+/// first, and before which index older ones may stand.
+///
+/// The store reads forwards only, so windows are read from the end of the
+/// ledger back, each four times as long as the one after it.
+fn newest(
+    store: &Store,
+    filter: &Filter,
+    end: u64,
+) -> Result<(Vec<Entry>, Option<u64>), StoreError> {
+    let mut found: VecDeque<Entry> = VecDeque::new();
+    let (mut window_end, mut window) = (end, FIRST_WINDOW);
+    let mut steps = 0;
+    while window_end > 0 && found.len() < ROWS && steps < STEPS_MAX {
+        let start = window_end.saturating_sub(window);
+        let mut inside: VecDeque<Entry> = VecDeque::new();
+        let mut after = start.checked_sub(1);
+        loop {
+            steps += 1;
+            let read = store.query(filter, after, STEP)?;
+            let past_end = read.entries.last().is_some_and(|entry| entry.index >= window_end);
+            inside.extend(read.entries.into_iter().filter(|entry| entry.index < window_end));
+            while inside.len() > ROWS {
+                inside.pop_front();
+            }
+            match read.next_after {
+                Some(next) if !past_end && next < window_end => after = Some(next),
+                _ => break,
+            }
+        }
+        while let Some(entry) = inside.pop_back() {
+            if found.len() < ROWS {
+                found.push_front(entry);
+            }
+        }
+        window_end = start;
+        window = window.saturating_mul(4);
+    }
+    let oldest = found.front().map(|entry| entry.index);
+    let older = match oldest {
+        Some(oldest) if found.len() == ROWS => Some(oldest),
+        _ => Some(window_end),
+    };
+    Ok((found.into(), older.filter(|before| *before > 0)))
+}
+
+/// What somebody looks for.
+#[derive(Debug, Deserialize)]
+pub(super) struct SearchQuery {
+    q: String,
+}
+
+/// Finds out what was typed: an id, a contract or a claim.
+pub(super) async fn search(
+    State(app): State<Shared>,
+    query: Result<QueryOf<SearchQuery>, Problem>,
+) -> Result<Response, PageProblem> {
+    let QueryOf(query) = query?;
+    let text = query.q.trim().to_owned();
+    if let Ok(id) = text.to_ascii_lowercase().parse::<RecordId>() {
+        return Ok(Redirect::to(&format!("/records/{id}")).into_response());
+    }
+    let (Ok(contract), Ok(claim)) = (text.parse::<ContractRef>(), text.parse::<ClaimRef>()) else {
+        let detail = "look for the id of a record, 64 hexadecimal digits, \
+                      or for a contract or claim, <insurer>/<number>";
+        return Err(Problem::query("q", detail).into());
+    };
+    let is_claim = blocking(move || {
+        let contracts = Filter { contract: Some(contract), ..Filter::default() };
+        let claims = Filter { claim: Some(claim), ..Filter::default() };
+        let none = app.store.query(&contracts, None, 1)?.entries.is_empty();
+        Ok::<_, StoreError>(none && !app.store.query(&claims, None, 1)?.entries.is_empty())
+    })
+    .await??;
+    let name = if is_claim { "claim" } else { "contract" };
+    Ok(Redirect::to(&format!("/records?{name}={}", encoded(&text))).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_with_any_character_comes_through_an_address_unharmed() {
+        assert_eq!(encoded("rs-de/RS 77&x=\"<ä>"), "rs-de%2FRS%2077%26x%3D%22%3C%C3%A4%3E");
+        let query = ListingQuery { contract: "a/1&2".to_owned(), ..ListingQuery::default() };
+        assert_eq!(query.older(7), "/records?contract=a%2F1%262&before=7");
+    }
+}

@@ -1,0 +1,201 @@
+//! The codes of problems: those of the ledger's refusals and the API's own.
+
+use axum::http::StatusCode;
+use quittance_ledger::refusal;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $status:ident, $title:literal, $advice:literal;)*) => {
+        /// Problems of the API itself. Programs may rely on the text of each.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Kind {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Kind {
+            const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            const fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status,)* }
+            }
+
+            const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+
+            const fn advice(self) -> &'static str {
+                match self { $(Self::$name => $advice,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// The request cannot be read.
+    BadRequest = "bad_request", BAD_REQUEST, "The request cannot be read",
+        "The detail says what is wrong with it.";
+    /// A parameter of the query or path cannot be read.
+    BadQuery = "bad_query", BAD_REQUEST, "A parameter cannot be read",
+        "The field names the parameter; the reference at /docs says what it may be.";
+    /// Unsigned JSON where it is not taken.
+    UnsignedNotAllowed = "unsigned_not_allowed", FORBIDDEN, "Only signed records are taken",
+        "Sign the record (quittance sign) and send it as application/jose. Unsigned JSON is taken only from programs on the node's own machine.";
+    /// The node holds no key of the member.
+    KeyNotHeld = "key_not_held", FORBIDDEN, "The node cannot sign for this member",
+        "Name a member whose record key this node holds, or sign the record yourself.";
+    /// There is no such thing.
+    NotFound = "not_found", NOT_FOUND, "There is nothing here",
+        "Check the address; a record that was never accepted is not on the ledger.";
+    /// The record is not final yet, so there is no receipt.
+    NotFinalYet = "not_final_yet", NOT_FOUND, "The record is not final yet",
+        "The record is durable and waits for its block. Ask again in a moment.";
+    /// The method is not one of the resource's.
+    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "This address does not take that method",
+        "The Allow header lists the methods.";
+    /// The body did not come in time.
+    BodyTimeout = "body_timeout", REQUEST_TIMEOUT, "The request did not come in time",
+        "Send it again; sending the same record twice is harmless.";
+    /// The path and query are too long.
+    UriTooLong = "uri_too_long", URI_TOO_LONG, "The address is too long",
+        "Ask for less at once.";
+    /// The body is of a type that the resource does not take.
+    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "This content type is not taken here",
+        "Set Content-Type to what the detail names.";
+    /// Too many records wait.
+    Busy = "busy", TOO_MANY_REQUESTS, "Too many records wait for a block",
+        "Send it again after the time in Retry-After; nothing of the request was stored.";
+    /// The node failed.
+    Internal = "internal", INTERNAL_SERVER_ERROR, "The node failed",
+        "Tell the node's operator; its log says why.";
+    /// Too many requests at once.
+    Overloaded = "overloaded", SERVICE_UNAVAILABLE, "The node has too much to do",
+        "Try again after the time in Retry-After.";
+    /// The node is shutting down.
+    Stopping = "stopping", SERVICE_UNAVAILABLE, "The node is shutting down",
+        "Try again after the time in Retry-After, or ask another node.";
+    /// The node took too long.
+    Timeout = "timeout", SERVICE_UNAVAILABLE, "The node took too long",
+        "Send it again; sending the same record twice is harmless.";
+    /// The node cannot work now.
+    NotReady = "not_ready", SERVICE_UNAVAILABLE, "The node is not ready",
+        "The detail says what it waits for.";
+}
+
+/// The code of a problem: the ledger's or the API's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// Why the ledger does not take a record.
+    Refusal(refusal::Code),
+    /// A problem of the API.
+    Api(Kind),
+}
+
+impl From<refusal::Code> for Code {
+    fn from(code: refusal::Code) -> Self {
+        Self::Refusal(code)
+    }
+}
+
+impl From<Kind> for Code {
+    fn from(kind: Kind) -> Self {
+        Self::Api(kind)
+    }
+}
+
+impl Code {
+    /// Every code, those of refusals first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let refusals = refusal::Code::ALL.iter().copied().map(Self::Refusal);
+        refusals.chain(Kind::ALL.iter().copied().map(Self::Api))
+    }
+
+    /// The code as it stands in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refusal(code) => code.as_str(),
+            Self::Api(kind) => kind.as_str(),
+        }
+    }
+
+    /// The HTTP status that goes with it: 400 for what cannot be read, 413 for
+    /// what is too large, 401 and 403 for who may not, and 422 for every rule.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        use refusal::Code;
+        match self {
+            Self::Api(kind) => kind.status(),
+            Self::Refusal(Code::Malformed | Code::UnknownField) => StatusCode::BAD_REQUEST,
+            Self::Refusal(Code::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Refusal(
+                Code::UnknownMember
+                | Code::UnknownKey
+                | Code::KeyNotValidThen
+                | Code::BadSignature,
+            ) => StatusCode::UNAUTHORIZED,
+            Self::Refusal(Code::RoleNotAllowed | Code::NotAParty) => StatusCode::FORBIDDEN,
+            Self::Refusal(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        }
+    }
+
+    /// What kind of problem it is, always the same for one code.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        use refusal::Code;
+        match self {
+            Self::Api(kind) => kind.title(),
+            Self::Refusal(code) => match code {
+                Code::Malformed => "The record is not well-formed",
+                Code::UnknownField => "The record has a field that its type does not have",
+                Code::TooLarge => "The request is too large",
+                Code::WrongLedger => "The record is for another ledger",
+                Code::UnknownMember => "The signer is not a member of this ledger",
+                Code::UnknownKey => "The signer has no such key",
+                Code::KeyNotValidThen => "The key was not valid then",
+                Code::BadSignature => "The signature does not verify",
+                Code::RoleNotAllowed => "The signer's role may not sign this",
+                Code::NotAParty => "The signer is not a party of the contract",
+                Code::AmountNegative => "An amount is negative",
+                Code::OccurredInFuture => "The record is from the future",
+                Code::Backdated => "The record is too old",
+                Code::Expired => "The record has expired",
+                _ => "A rule of the ledger refuses the record",
+            },
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        use refusal::Code;
+        match self {
+            Self::Api(kind) => kind.advice(),
+            Self::Refusal(code) => match code {
+                Code::Malformed => "The field names what to put right. Nothing was stored.",
+                Code::UnknownField => "Check the spelling of the field against the record type.",
+                Code::TooLarge => {
+                    "A record may have 64 KiB; send large batches in parts. Keep files off the ledger and commit to them in documents."
+                }
+                Code::WrongLedger => "Sign the record for the origin that /v1/status names.",
+                Code::UnknownMember | Code::UnknownKey => {
+                    "The kid must be <member>#<key> as /v1/members lists them."
+                }
+                Code::KeyNotValidThen => "Sign with a key that was in force at that time.",
+                Code::BadSignature => {
+                    "The bytes were changed, or signed with another key than kid names. Sign again."
+                }
+                Code::RoleNotAllowed => "Let a member sign it whose role may.",
+                Code::NotAParty => "Let the insurer or broker of that contract sign it.",
+                Code::AmountNegative => "Amounts are whole numbers of minor units from 0.",
+                Code::OccurredInFuture => "Check the signer's clock and the offset of occurred_at.",
+                Code::Backdated => "This ledger takes no records as old as this one.",
+                Code::Expired => "Sign the record again with a later expires_at.",
+                _ => "The detail names the rule and what the ledger holds.",
+            },
+        }
+    }
+}

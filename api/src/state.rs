@@ -1,0 +1,31 @@
+//! What every handler can reach.
+
+use std::sync::Arc;
+
+use quittance_ledger::{membership::Membership, store::Store};
+use tokio::sync::Semaphore;
+
+use crate::{limits::ApiConfig, metrics::Metrics, submit::Submit, verifier::Verifier};
+
+/// The parts of the API, shared by all requests.
+pub(crate) struct App {
+    pub(crate) store: Arc<Store>,
+    pub(crate) node: Arc<dyn Submit>,
+    pub(crate) config: ApiConfig,
+    pub(crate) metrics: Metrics,
+    pub(crate) verifier: Verifier,
+    /// Requests that may still begin.
+    pub(crate) requests: Semaphore,
+    /// Batches that may still be read into memory.
+    pub(crate) batches: Semaphore,
+    /// Event streams that may still be opened.
+    pub(crate) event_clients: Arc<Semaphore>,
+}
+
+pub(crate) type Shared = Arc<App>;
+
+impl App {
+    pub(crate) fn membership(&self) -> &Membership {
+        self.store.membership()
+    }
+}

@@ -1,0 +1,384 @@
+//! `quittance append`: records onto the ledger, and receipts back.
+
+mod input;
+mod receipts;
+mod salts;
+mod send;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Args;
+use quittance_ledger::{
+    digest::RecordId,
+    membership::Origin,
+    refusal::Refusal,
+    transparency::{Policy, Receipt},
+};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use self::{
+    input::{Input, Item, Kind, Parsed, Signer},
+    receipts::Receipts,
+    salts::Salts,
+};
+use super::{ApiArgs, CommandResult, Failure, Outcome, output, sign::Kid, source};
+use crate::{
+    client::{Client, LineAnswer, Patience},
+    keys,
+};
+
+/// Records sent in one request, at most.
+const CHUNK_RECORDS: usize = 256;
+/// Their bytes, about; a single record may be larger.
+const CHUNK_BYTES: usize = 1024 * 1024;
+/// Refused lines that are listed for people; `--json` lists all.
+const LISTED_MAX: usize = 50;
+
+#[derive(Debug, Args)]
+pub(super) struct AppendArgs {
+    /// Files of records: .jws (one JWS), .json (one record) or .jsonl (a record a line)
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    api: ApiArgs,
+    /// Sign here with this secret key, instead of leaving it to the node
+    #[arg(long, value_name = "PEM", requires = "kid")]
+    key: Option<PathBuf>,
+    /// Which key that is: the member's id, # and the key's id
+    #[arg(long, value_name = "MEMBER#KEY", requires = "key")]
+    kid: Option<Kid>,
+    /// The ledger to sign for [default: the node's]
+    #[arg(long, value_name = "ORIGIN", requires = "key")]
+    ledger: Option<Origin>,
+    /// The trust policy that receipts must satisfy [default: the node's]
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Also send the lines that say themselves that they will be refused
+    #[arg(long)]
+    all: bool,
+    /// Keep no receipts
+    #[arg(long)]
+    no_receipts: bool,
+    /// How long to wait for records to become final, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    wait: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What became of the lines of one file.
+#[derive(Debug, Default, Serialize)]
+struct Tally {
+    file: String,
+    /// New on the ledger.
+    recorded: u64,
+    /// On the ledger before.
+    present: u64,
+    /// Not sent, because a valid receipt was there.
+    kept: u64,
+    refused: u64,
+    /// Not final yet.
+    waiting: u64,
+    /// Not sent, because the line says that it will be refused.
+    skipped: u64,
+}
+
+/// A line that was refused.
+#[derive(Debug, Serialize)]
+struct Refused {
+    file: String,
+    line: usize,
+    code: String,
+    field: Option<String>,
+    detail: String,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    files: Vec<Tally>,
+    refused: Vec<Refused>,
+}
+
+struct Importer<'a> {
+    args: &'a AppendArgs,
+    client: Client,
+    origin: Origin,
+    policy: Policy,
+    signer: Option<Signer>,
+    report: Report,
+    progress: output::Progress,
+}
+
+pub(super) fn append(args: AppendArgs) -> CommandResult {
+    let mut lines = 0_u64;
+    for path in &args.files {
+        lines = lines.saturating_add(Input::count(path)?);
+    }
+    let key = args.key.as_deref().map(keys::load).transpose()?;
+    let client = args.api.client(Patience::NONE)?;
+    let origin = client.status()?.ledger.origin;
+    let origin: Origin = origin.parse().map_err(|error| client.odd("/v1/status", error))?;
+    let policy = match &args.policy {
+        Some(path) => source::read_policy(path)?,
+        None => client.policy()?,
+    };
+    let signer = match (key, &args.kid) {
+        (Some(key), Some(kid)) => {
+            let origin = args.ledger.clone().unwrap_or_else(|| origin.clone());
+            Some(Signer { kid: kid.clone(), key, origin })
+        }
+        _ => None,
+    };
+    let mut importer = Importer {
+        args: &args,
+        client: client.with_patience(Patience::WORK),
+        origin,
+        policy,
+        signer,
+        report: Report::default(),
+        progress: output::Progress::new("lines", Some(lines)),
+    };
+    let result = args.files.iter().try_for_each(|path| importer.file(path));
+    let Importer { report, progress, .. } = importer;
+    progress.finish();
+    // What was done before a failure stays done, so it is told too.
+    report.tell(args.json)?;
+    result?;
+    let refused_or_waiting = |tally: &Tally| tally.refused > 0 || tally.waiting > 0;
+    let incomplete = report.files.iter().any(refused_or_waiting);
+    Ok(if incomplete { Outcome::No } else { Outcome::Yes })
+}
+
+impl Importer<'_> {
+    fn file(&mut self, path: &Path) -> Result<(), Failure> {
+        let mut work = FileWork {
+            input: Input::open(path)?,
+            path,
+            salts: None,
+            receipts: Receipts::of(path, Kind::of(path)?)?,
+            prepared: false,
+            tally: Tally { file: path.display().to_string(), ..Tally::default() },
+        };
+        let before = self.report.refused.len();
+        let result = self.lines(&mut work);
+        self.report.files.push(work.tally);
+        // Lines that are refused here are known before those that the node refuses.
+        if let Some(refused) = self.report.refused.get_mut(before..) {
+            refused.sort_by_key(|refused| refused.line);
+        }
+        result
+    }
+
+    fn lines(&mut self, work: &mut FileWork<'_>) -> Result<(), Failure> {
+        loop {
+            let mut chunk = Vec::new();
+            let mut bytes = 0_usize;
+            let mut lines = 0_u64;
+            while chunk.len() < CHUNK_RECORDS && bytes < CHUNK_BYTES {
+                let Some(line) = work.input.next()? else { break };
+                lines = lines.saturating_add(1);
+                let number = line.number;
+                let item = match line.text {
+                    Ok(text) => {
+                        bytes = bytes.saturating_add(text.len());
+                        self.item(work, number, &text)?
+                    }
+                    Err(refusal) => Err(refusal),
+                };
+                match item {
+                    Ok(Some(item)) => chunk.push(item),
+                    Ok(None) => work.tally.skipped = work.tally.skipped.saturating_add(1),
+                    Err(refusal) => {
+                        let Refusal { code, field, detail } = refusal;
+                        self.refused(work, number, code.to_string(), field, detail);
+                    }
+                }
+            }
+            if lines == 0 {
+                return Ok(());
+            }
+            if let Some(salts) = &mut work.salts {
+                salts.sync()?;
+            }
+            self.send(work, chunk)?;
+            self.progress.add(lines);
+        }
+    }
+
+    /// What a line asks for: a record with its salt; none for one that is skipped.
+    fn item(
+        &self,
+        work: &mut FileWork<'_>,
+        line: usize,
+        text: &str,
+    ) -> Result<Result<Option<Item>, Refusal>, Failure> {
+        let mut unsigned = match input::parse(text, self.args.all) {
+            Err(refusal) => return Ok(Err(refusal)),
+            Ok(Parsed::Skipped) => return Ok(Ok(None)),
+            Ok(Parsed::Signed { id, jws }) => {
+                return Ok(Ok(Some(Item { line, body: input::Body::Signed { id, jws } })));
+            }
+            Ok(Parsed::Unsigned(unsigned)) => unsigned,
+        };
+        if !unsigned.record.contains_key("salt") {
+            let salts = match &mut work.salts {
+                Some(salts) => salts,
+                None => work.salts.insert(Salts::open(work.path)?),
+            };
+            let salt = salts.of_line(input::digest(text))?;
+            unsigned.record.insert("salt".to_owned(), salt.into());
+        }
+        Ok(Item::unsigned(line, unsigned, self.signer.as_ref()).map(Some))
+    }
+
+    fn send(&mut self, work: &mut FileWork<'_>, mut chunk: Vec<Item>) -> Result<(), Failure> {
+        let receipts_wanted = !self.args.no_receipts;
+        if receipts_wanted {
+            let (policy, origin, receipts) = (&self.policy, &self.origin, &work.receipts);
+            let before = chunk.len();
+            chunk =
+                chunk.into_par_iter().filter(|item| !receipts.has(item, policy, origin)).collect();
+            let kept = before.saturating_sub(chunk.len());
+            work.tally.kept = work.tally.kept.saturating_add(count(kept));
+        }
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        if receipts_wanted && !work.prepared {
+            work.receipts.prepare()?;
+            work.prepared = true;
+        }
+        let outgoing: Vec<_> = chunk.iter().map(Item::outgoing).collect();
+        let answers = send::send(&self.client, &outgoing, Duration::from_secs(self.args.wait))?;
+        let mut recorded = Vec::new();
+        let mut unsettled = false;
+        for (item, answer) in chunk.iter().zip(answers) {
+            unsettled |= !send::is_settled(&answer);
+            match (answer.status, answer.id) {
+                (200 | 201, Some(id)) => {
+                    let tally = &mut work.tally;
+                    let of =
+                        if answer.status == 201 { &mut tally.recorded } else { &mut tally.present };
+                    *of = of.saturating_add(1);
+                    recorded.push((item, id));
+                }
+                _ if !send::is_settled(&answer) => {
+                    work.tally.waiting = work.tally.waiting.saturating_add(1);
+                }
+                _ => {
+                    let LineAnswer { code, field, detail, status, .. } = answer;
+                    let code = code.unwrap_or_else(|| status.to_string());
+                    self.refused(work, item.line, code, field, detail.unwrap_or_default());
+                }
+            }
+        }
+        if receipts_wanted {
+            recorded.par_iter().try_for_each(|(item, id)| self.fetch(&work.receipts, item, id))?;
+        }
+        if unsettled {
+            return Err(Failure::negative(format_args!(
+                "the ledger did not decide on all records of {} within {} s; \
+                 run the same command again to go on",
+                work.path.display(),
+                self.args.wait
+            )));
+        }
+        Ok(())
+    }
+
+    /// Gets the receipt of a record, verifies it and writes it.
+    fn fetch(&self, receipts: &Receipts, item: &Item, id: &RecordId) -> Result<(), Failure> {
+        let bytes = self.client.receipt(id)?;
+        let wrong = |reason: &dyn fmt::Display| {
+            Failure::negative(format_args!(
+                "the node's receipt of record {id} (line {}) is not valid: {reason}",
+                item.line
+            ))
+        };
+        let receipt = Receipt::parse(&bytes).map_err(|error| wrong(&error))?;
+        if receipt.id() != *id || !item.is_of(&receipt, &self.origin) {
+            return Err(wrong(&"it is of another record than was sent"));
+        }
+        let verification = receipt.verify(&self.policy);
+        if let Some(check) = verification.checks.iter().find(|check| !check.ok) {
+            return Err(wrong(&format_args!("{}: {}", check.name, check.detail)));
+        }
+        Ok(receipts.write(item.line, id, &bytes)?)
+    }
+
+    fn refused(
+        &mut self,
+        work: &mut FileWork<'_>,
+        line: usize,
+        code: String,
+        field: Option<String>,
+        detail: String,
+    ) {
+        work.tally.refused = work.tally.refused.saturating_add(1);
+        let file = work.tally.file.clone();
+        self.report.refused.push(Refused { file, line, code, field, detail });
+    }
+}
+
+/// One file while it is appended.
+struct FileWork<'a> {
+    path: &'a Path,
+    input: Input,
+    /// Opened once a line needs one.
+    salts: Option<Salts>,
+    receipts: Receipts,
+    /// Whether receipts can be written.
+    prepared: bool,
+    tally: Tally,
+}
+
+impl Report {
+    fn tell(&self, json: bool) -> Result<(), Failure> {
+        if json {
+            return output::json(self);
+        }
+        let mut table = output::table(&[
+            "file",
+            "recorded",
+            "there before",
+            "receipt kept",
+            "refused",
+            "waiting",
+            "skipped",
+        ]);
+        for tally in &self.files {
+            let numbers = [
+                tally.recorded,
+                tally.present,
+                tally.kept,
+                tally.refused,
+                tally.waiting,
+                tally.skipped,
+            ];
+            let mut row = vec![comfy_table::Cell::new(&tally.file)];
+            row.extend(numbers.map(output::number));
+            table.add_row(row);
+        }
+        output::line(table.to_string())?;
+        for refused in self.refused.iter().take(LISTED_MAX) {
+            let Refused { file, line, code, field, detail } = refused;
+            let field = field.as_ref().map(|field| format!(" ({field})")).unwrap_or_default();
+            let text = format!("{file}:{line}: refused: {code}{field}: {detail}");
+            output::line(output::printable(&text))?;
+        }
+        match self.refused.len().saturating_sub(LISTED_MAX) {
+            0 => Ok(()),
+            more => output::line(format!("and {more} more; --json lists them all")),
+        }
+    }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,245 @@
+//! The salts of records that were appended from a file.
+//!
+//! A record's salt is random, so signing the same line twice would make two
+//! records. Each line's salt is therefore written beside the file, and is on
+//! disk before the line is sent: whatever happens in between, appending the file
+//! again makes the same records, which the ledger already holds.
+
+use std::{
+    collections::HashMap,
+    fs::{File, OpenOptions, TryLockError},
+    io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use quittance_ledger::digest::Digest;
+use rand_core::{OsRng, RngCore as _};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    files::{self, FileError},
+    keys::KeyError,
+};
+
+const SALT_BYTES: usize = 16;
+/// A line of the file is about 130 bytes.
+const LINE_BYTES_MAX: usize = 1024;
+
+/// The salts of a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SaltsError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("another append of the same file is running ({} is locked); wait for it", .0.display())]
+    Locked(PathBuf),
+    #[error("{}, line {line}: not a salt; without it records would be made twice, so put the file back from a copy, or remove it if nothing was appended yet", path.display())]
+    Damaged { path: PathBuf, line: usize },
+    #[error(transparent)]
+    Randomness(#[from] KeyError),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    /// SHA-256 of the line's text.
+    line: Digest,
+    /// Base64url.
+    salt: String,
+}
+
+/// The salts of one file, locked for this process.
+pub(super) struct Salts {
+    path: PathBuf,
+    file: File,
+    known: HashMap<Digest, [u8; SALT_BYTES]>,
+    unwritten: Vec<u8>,
+    /// Whether the file's name is known to be on disk.
+    named: bool,
+}
+
+impl Salts {
+    /// The salts beside `input`, which may be none yet.
+    pub(super) fn open(input: &Path) -> Result<Self, SaltsError> {
+        let path = files::beside(input, ".salts");
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt as _;
+            options.mode(0o600);
+        }
+        let file = options.open(&path).map_err(FileError::io("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(SaltsError::Locked(path)),
+            Err(TryLockError::Error(error)) => {
+                return Err(FileError::io("lock", path)(error).into());
+            }
+        }
+        let mut salts =
+            Self { path, file, known: HashMap::new(), unwritten: Vec::new(), named: false };
+        salts.load()?;
+        Ok(salts)
+    }
+
+    fn load(&mut self) -> Result<(), SaltsError> {
+        let failed = FileError::io("read", &self.path);
+        let mut reader = BufReader::new(&self.file);
+        let limit = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
+        let mut whole = 0_u64;
+        let mut number = 0_usize;
+        let read = loop {
+            let mut line = Vec::new();
+            match (&mut reader).take(limit).read_until(b'\n', &mut line) {
+                Err(error) => break Err(error),
+                Ok(0) => break Ok(()),
+                Ok(length) => {
+                    number = number.saturating_add(1);
+                    let complete = line.last() == Some(&b'\n');
+                    match parse(&line) {
+                        Some((digest, salt)) if complete => {
+                            self.known.insert(digest, salt);
+                            whole = whole.saturating_add(u64::try_from(length).unwrap_or(0));
+                        }
+                        // The end of a file that was being written when the
+                        // machine stopped: nothing was sent with it.
+                        _ if !complete && length < LINE_BYTES_MAX => break Ok(()),
+                        _ => {
+                            let path = self.path.clone();
+                            return Err(SaltsError::Damaged { path, line: number });
+                        }
+                    }
+                }
+            }
+        };
+        let cut = read
+            .and_then(|()| self.file.set_len(whole))
+            .and_then(|()| (&self.file).seek(SeekFrom::End(0)));
+        cut.map_err(failed)?;
+        Ok(())
+    }
+
+    /// The salt of a line: the one it had before, or a new one.
+    pub(super) fn of_line(&mut self, line: Digest) -> Result<String, SaltsError> {
+        let salt = match self.known.get(&line) {
+            Some(salt) => *salt,
+            None => {
+                let mut salt = [0; SALT_BYTES];
+                OsRng
+                    .try_fill_bytes(&mut salt)
+                    .map_err(|error| KeyError::Randomness(error.to_string()))?;
+                let entry = Entry { line, salt: URL_SAFE_NO_PAD.encode(salt) };
+                // An entry of two texts is always JSON.
+                serde_json::to_writer(&mut self.unwritten, &entry)
+                    .map_err(|error| FileError::io("write", &self.path)(error.into()))?;
+                self.unwritten.push(b'\n');
+                self.known.insert(line, salt);
+                salt
+            }
+        };
+        Ok(URL_SAFE_NO_PAD.encode(salt))
+    }
+
+    /// Waits until every salt that was given out is on disk.
+    pub(super) fn sync(&mut self) -> Result<(), SaltsError> {
+        if self.unwritten.is_empty() {
+            return Ok(());
+        }
+        let written = self.file.write_all(&self.unwritten).and_then(|()| self.file.sync_all());
+        written.map_err(FileError::io("write", &self.path))?;
+        if !self.named {
+            // A new file is found again only once its folder is on disk, too.
+            files::sync_folder(files::folder_of(&self.path))?;
+            self.named = true;
+        }
+        self.unwritten.clear();
+        Ok(())
+    }
+}
+
+fn parse(line: &[u8]) -> Option<(Digest, [u8; SALT_BYTES])> {
+    let Entry { line, salt } = serde_json::from_slice(line).ok()?;
+    let salt = URL_SAFE_NO_PAD.decode(salt).ok()?;
+    Some((line, salt.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use std::fs;
+
+    use super::*;
+
+    fn lines() -> [Digest; 3] {
+        [b"one", b"two", b"six"].map(|line| Digest::of(line))
+    }
+
+    #[test]
+    fn a_line_keeps_its_salt() {
+        let folder = tempfile::tempdir().unwrap();
+        let input = folder.path().join("a.jsonl");
+        let mut salts = Salts::open(&input).unwrap();
+        let [one, two, six] = lines();
+        let first = salts.of_line(one).unwrap();
+        assert_eq!(salts.of_line(one).unwrap(), first);
+        assert_ne!(salts.of_line(two).unwrap(), first);
+        salts.sync().unwrap();
+        drop(salts);
+        let mut salts = Salts::open(&input).unwrap();
+        assert_eq!(salts.of_line(one).unwrap(), first);
+        salts.of_line(six).unwrap();
+        salts.sync().unwrap();
+        drop(salts);
+        assert_eq!(
+            fs::read_to_string(folder.path().join("a.jsonl.salts")).unwrap().lines().count(),
+            3
+        );
+    }
+
+    #[test]
+    fn a_file_that_was_cut_off_while_it_was_written_goes_on_after_its_last_whole_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let input = folder.path().join("a.jsonl");
+        let [one, two, _] = lines();
+        let mut salts = Salts::open(&input).unwrap();
+        let (first, _) = (salts.of_line(one).unwrap(), salts.of_line(two).unwrap());
+        salts.sync().unwrap();
+        drop(salts);
+        let path = folder.path().join("a.jsonl.salts");
+        let whole = fs::read(&path).unwrap();
+        for cut in 1..whole.len() / 2 {
+            fs::write(&path, &whole[..whole.len() - cut]).unwrap();
+            let mut salts = Salts::open(&input).unwrap();
+            assert_eq!(salts.of_line(one).unwrap(), first);
+            let again = salts.of_line(two).unwrap();
+            salts.sync().unwrap();
+            drop(salts);
+            let mut salts = Salts::open(&input).unwrap();
+            assert_eq!(salts.of_line(two).unwrap(), again);
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_never_taken_for_an_empty_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let input = folder.path().join("a.jsonl");
+        let path = folder.path().join("a.jsonl.salts");
+        for text in ["nonsense\n".to_owned(), "x".repeat(5000), "{}\n".to_owned()] {
+            fs::write(&path, &text).unwrap();
+            assert!(matches!(Salts::open(&input), Err(SaltsError::Damaged { line: 1, .. })));
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn two_appends_of_one_file_do_not_run_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let input = folder.path().join("a.jsonl");
+        let first = Salts::open(&input).unwrap();
+        assert!(matches!(Salts::open(&input), Err(SaltsError::Locked(_))));
+        drop(first);
+        Salts::open(&input).unwrap();
+    }
+}

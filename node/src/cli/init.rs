@@ -1,0 +1,95 @@
+//! `quittance init`: a member's keys, and its public part.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use libp2p::Multiaddr;
+use quittance_ledger::membership::{MemberFile, MemberId, Role};
+
+use super::{CommandResult, Failure, Outcome, output};
+use crate::{
+    files,
+    keys::Keys,
+    layout::DataFolder,
+    setup::{self, Addresses},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// The member's id: lower-case letters, digits and . _ -
+    #[arg(long, value_name = "ID")]
+    member: MemberId,
+    /// What the member is: insurer, broker, provider, trust_service or regulator
+    #[arg(long, value_name = "ROLE")]
+    role: Role,
+    /// The data folder to make
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// What people call the member [default: its id]
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+    /// The IANA time zone in which its contracts count days, such as Europe/Rome
+    #[arg(long, value_name = "ZONE", value_parser = time_zone)]
+    time_zone: Option<String>,
+    /// Where other validators reach the consensus engine, such as /ip4/192.0.2.1/tcp/27000
+    #[arg(
+        long,
+        value_name = "MULTIADDR",
+        requires = "gossip_address",
+        conflicts_with = "no_validator"
+    )]
+    engine_address: Option<Multiaddr>,
+    /// Where other nodes reach the record gossip, such as /ip4/192.0.2.1/tcp/27001
+    #[arg(
+        long,
+        value_name = "MULTIADDR",
+        requires = "engine_address",
+        conflicts_with = "no_validator"
+    )]
+    gossip_address: Option<Multiaddr>,
+    /// Only a record key and an observer's node: the member does not validate
+    #[arg(long)]
+    no_validator: bool,
+}
+
+fn time_zone(text: &str) -> Result<String, String> {
+    match jiff::tz::TimeZone::get(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("no IANA time zone; expected one such as Europe/Brussels".to_owned()),
+    }
+}
+
+pub(super) fn init(args: InitArgs) -> CommandResult {
+    let folder = DataFolder::new(&args.data);
+    let member_path = folder.member_path();
+    if member_path.exists() {
+        return Err(Failure::unusable(format_args!(
+            "{} is there already; choose another folder with --data",
+            member_path.display()
+        )));
+    }
+    let validates = !args.no_validator;
+    let keys = Keys::create(&folder.keys_path(), &args.member, validates)?;
+    let addresses = match (args.engine_address, args.gossip_address) {
+        (Some(engine), Some(gossip)) => {
+            Some(Addresses { engine: engine.to_string(), gossip: gossip.to_string() })
+        }
+        _ => None,
+    };
+    let mut entry =
+        setup::member_entry(args.member.clone(), args.role, &keys, validates, addresses)?;
+    entry.name = args.name;
+    entry.time_zone = args.time_zone;
+    let text = MemberFile { member: vec![entry] }.to_toml()?;
+    files::create(&member_path, text.as_bytes(), false)?;
+    files::sync_folder(&args.data)?;
+    output::note(format!(
+        "The secret keys of {} are in {}; keep a copy in a safe place.\n\
+         Hand {} to whoever makes the genesis, and put the genesis.toml you get back into {}.",
+        args.member,
+        folder.keys_path().display(),
+        member_path.display(),
+        args.data.display(),
+    ));
+    Ok(Outcome::Yes)
+}

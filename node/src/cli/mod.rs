@@ -1,0 +1,270 @@
+//! The command line: what `quittance` understands, and how it ends.
+//!
+//! A command ends with 0 when all went well, with 1 when the answer is no (a
+//! receipt that is invalid, a record that is refused, a history with a defect),
+//! and with 2 when there is no answer (a file that cannot be read, a node that
+//! cannot be reached, a wrong option). Results go to standard output, and to
+//! nothing else; progress and errors go to standard error.
+
+mod append;
+mod audit;
+mod demo;
+mod genesis;
+mod init;
+mod key;
+mod load;
+mod output;
+mod policy;
+mod reindex;
+mod run;
+mod sign;
+mod source;
+mod status;
+mod verify;
+
+use std::{fmt, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::client::{Client, ClientError, Patience};
+
+/// A shared, append-only audit ledger for insurance.
+///
+/// Without a command, `quittance` runs a node (see `quittance run --help`).
+#[derive(Debug, Parser)]
+#[command(
+    name = "quittance",
+    bin_name = "quittance",
+    version,
+    max_term_width = 100,
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  quittance\n  quittance demo\n  quittance append policies.jsonl"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: run::RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node, after making a single-validator ledger where there is none yet
+    #[command(after_help = "Example:\n  quittance run --data quittance-data --http 127.0.0.1:8080")]
+    Run(run::RunArgs),
+    /// Play five real dossiers on a ledger of this machine, and verify every receipt offline
+    #[command(after_help = "Example:\n  quittance demo --keep")]
+    Demo(demo::DemoArgs),
+    /// Make the keys of a member's node, and its public part for a genesis
+    #[command(
+        after_help = "Examples:\n  quittance init --member petexpert --role insurer --data petexpert\n  \
+        quittance init --member vet-1 --role provider --data vet-1 --no-validator"
+    )]
+    Init(init::InitArgs),
+    /// Join the members' public parts into the genesis of a ledger
+    #[command(
+        after_help = "Example:\n  quittance genesis --origin ledger.example/quittance petexpert/member.toml vet-1/member.toml > genesis.toml\n\n\
+        Then put genesis.toml into the data folder of every node."
+    )]
+    Genesis(genesis::GenesisArgs),
+    /// Sign a record offline, for a ledger and as a member
+    #[command(
+        after_help = "Example:\n  quittance sign --key keys/record-petexpert-1.pem --kid petexpert#1 --ledger ledger.example/quittance record.json > record.jws\n\n\
+        The id of the record is what `sha256sum record.jws` prints."
+    )]
+    Sign(sign::SignArgs),
+    /// Append records to the ledger, and keep a receipt of each beside its file
+    #[command(after_help = "Examples:\n  quittance append record.jws\n  \
+        quittance append policies.jsonl --api http://127.0.0.1:8080\n  \
+        quittance append policies.jsonl --key keys/record-petexpert-1.pem --kid petexpert#1\n\n\
+        Running it again is harmless: what is on the ledger already is not recorded twice.")]
+    Append(append::AppendArgs),
+    /// Verify receipts offline, against a trust policy
+    #[command(after_help = "Example:\n  quittance verify record.tlog-proof --policy policy\n\n\
+        Ends with 0 when all are valid, 1 when one is not, 2 when a file cannot be used.")]
+    Verify(verify::VerifyArgs),
+    /// Verify a whole history again: every signature, id, block, rule, tree and cosignature
+    #[command(after_help = "Examples:\n  quittance audit quittance-data\n  \
+        quittance audit http://127.0.0.1:8080 --policy policy --since checkpoint")]
+    Audit(audit::AuditArgs),
+    /// Make or show Ed25519 keys
+    #[command(
+        after_help = "Examples:\n  quittance key new --out key.pem\n  quittance key show key.pem"
+    )]
+    Key(key::KeyArgs),
+    /// Print the trust policy of a ledger (C2SP tlog-policy)
+    #[command(after_help = "Examples:\n  quittance policy quittance-data > policy\n  \
+        quittance policy http://127.0.0.1:8080\n  quittance policy genesis.toml")]
+    Policy(policy::PolicyArgs),
+    /// Show how a node and its ledger are
+    #[command(after_help = "Example:\n  quittance status --api http://127.0.0.1:8080")]
+    Status(status::StatusArgs),
+    /// Put load on a node, and measure it beside this machine's own rates
+    #[command(
+        after_help = "Example:\n  quittance load --api http://127.0.0.1:8080 --records 100000 --data quittance-data"
+    )]
+    Load(load::LoadArgs),
+    /// Make everything that is derived from the blocks again, while no node runs on the folder
+    #[command(after_help = "Example:\n  quittance reindex --data quittance-data")]
+    Reindex(reindex::ReindexArgs),
+}
+
+/// How a command ended that did what it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// The answer is yes.
+    Yes,
+    /// The answer is no.
+    No,
+}
+
+/// A command could not do what it was asked.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    /// There is no answer: input, options or the node cannot be used.
+    fn unusable(error: impl fmt::Display) -> Self {
+        Self { code: 2, message: error.to_string() }
+    }
+
+    /// The answer is no.
+    fn negative(error: impl fmt::Display) -> Self {
+        Self { code: 1, message: error.to_string() }
+    }
+
+    /// Nobody reads the output any more, as with `| head`: nothing to tell.
+    const fn unread() -> Self {
+        Self { code: 0, message: String::new() }
+    }
+}
+
+/// Every typed error of this crate means that there is no answer.
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::unusable(error)
+    }
+}
+
+type CommandResult = Result<Outcome, Failure>;
+
+/// Which node to talk to.
+#[derive(Debug, Clone, Args)]
+struct ApiArgs {
+    /// The node's API
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    api: String,
+    /// Trust the certificates in this PEM file instead of the web's
+    #[arg(long, value_name = "PEM")]
+    ca: Option<PathBuf>,
+}
+
+impl ApiArgs {
+    fn client(&self, patience: Patience) -> Result<Client, ClientError> {
+        Client::new(&self.api, self.ca.as_deref(), patience)
+    }
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        None => run::run(cli.run),
+        Some(Command::Run(args)) => run::run(args),
+        Some(Command::Demo(args)) => demo::demo(&args),
+        Some(Command::Init(args)) => init::init(args),
+        Some(Command::Genesis(args)) => genesis::genesis(args),
+        Some(Command::Sign(args)) => sign::sign(&args),
+        Some(Command::Append(args)) => append::append(args),
+        Some(Command::Verify(args)) => verify::verify(&args),
+        Some(Command::Audit(args)) => audit::audit(&args),
+        Some(Command::Key(args)) => key::key(&args),
+        Some(Command::Policy(args)) => policy::policy(&args),
+        Some(Command::Status(args)) => status::status(&args),
+        Some(Command::Load(args)) => load::load(args),
+        Some(Command::Reindex(args)) => reindex::reindex(&args),
+    };
+    match result {
+        Ok(Outcome::Yes) => ExitCode::SUCCESS,
+        Ok(Outcome::No) => ExitCode::from(1),
+        Err(Failure { code, message }) => {
+            if !message.is_empty() {
+                output::error(&message);
+            }
+            ExitCode::from(code)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// A command and those below it.
+    fn all(command: &clap::Command) -> Vec<clap::Command> {
+        let mut found = vec![command.clone()];
+        found.extend(command.get_subcommands().flat_map(all));
+        found
+    }
+
+    #[test]
+    fn options_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_shows_an_example_that_parses() {
+        for command in all(&Cli::command()) {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name} says nothing");
+            let help = command.get_after_help().unwrap_or_else(|| panic!("{name}: no example"));
+            let mut examples = 0;
+            for line in help.to_string().lines() {
+                let Some(line) = line.strip_prefix("  quittance") else { continue };
+                // What the shell takes for itself is none of clap's.
+                let words = line.split_whitespace().take_while(|word| !matches!(*word, ">" | "|"));
+                let parsed = Cli::try_parse_from(std::iter::once("quittance").chain(words));
+                assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+                examples += 1;
+            }
+            assert!(examples > 0, "{name}: no example");
+        }
+    }
+
+    #[test]
+    fn values_have_names() {
+        for command in all(&Cli::command()) {
+            for argument in command.get_arguments() {
+                let id = argument.get_id().as_str();
+                if argument.get_action().takes_values() {
+                    let names = argument.get_value_names().unwrap_or_default();
+                    assert!(
+                        names.first().is_some_and(|name| name != id),
+                        "{} {id} needs a value name",
+                        command.get_name()
+                    );
+                }
+                assert!(
+                    argument.get_help().is_some(),
+                    "{} {id} needs a help text",
+                    command.get_name()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_command_is_run() {
+        let cli = Cli::try_parse_from(["quittance", "--data", "x"]).unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!(cli.run.data, Some(PathBuf::from("x")));
+    }
+}

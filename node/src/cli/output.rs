@@ -1,0 +1,149 @@
+//! What a command writes: results, tables, progress and errors.
+
+use std::{
+    borrow::Cow,
+    io::{self, IsTerminal as _, Write as _},
+    time::{Duration, Instant},
+};
+
+use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::Failure;
+
+/// Pause between two lines of progress where there is no terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Writes bytes to standard output as they are.
+pub(super) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Failure::unread()
+        } else {
+            Failure::unusable(format_args!("cannot write the output: {error}"))
+        }
+    })
+}
+
+/// Writes a line of text to standard output.
+pub(super) fn line(text: impl AsRef<str>) -> Result<(), Failure> {
+    let mut text = text.as_ref().to_owned();
+    text.push('\n');
+    bytes(text.as_bytes())
+}
+
+/// Writes a value to standard output as indented JSON.
+pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
+    line(serde_json::to_string_pretty(value)?)
+}
+
+/// Writes a line to standard error. Where nobody reads it, nothing can be done.
+pub(super) fn note(text: impl AsRef<str>) {
+    let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
+}
+
+/// Writes an error to standard error.
+pub(super) fn error(message: &str) {
+    note(format!("error: {}", printable(message)));
+}
+
+/// A text that came from elsewhere, without what would command the terminal.
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
+    let commands = |character: char| character.is_control() && character != '\n';
+    if text.contains(commands) {
+        Cow::Owned(text.replace(commands, "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// A table with a line below its header, where it has one.
+pub(super) fn table(header: &[&str]) -> Table {
+    let line = LineStyle::none().fill('─').junction('─');
+    let mut table = Table::new();
+    table
+        .load_style(TableStyle::new().header_separator(line))
+        .set_content_arrangement(ContentArrangement::Dynamic);
+    if !header.is_empty() {
+        table.set_header(header);
+    }
+    table
+}
+
+/// A number, to the right of its column.
+pub(super) fn number(value: impl std::fmt::Display) -> Cell {
+    Cell::new(value).set_alignment(CellAlignment::Right)
+}
+
+/// How far long work has come: a bar on a terminal, a line now and then elsewhere.
+pub(super) struct Progress {
+    bar: Option<ProgressBar>,
+    what: &'static str,
+    total: Option<u64>,
+    done: u64,
+    last_line: Instant,
+}
+
+impl Progress {
+    /// Work of which so many `what` are to be done, where that is known.
+    pub(super) fn new(what: &'static str, total: Option<u64>) -> Self {
+        let bar = io::stderr().is_terminal().then(|| {
+            let (bar, template) = match total {
+                Some(total) => (
+                    ProgressBar::new(total),
+                    "{elapsed_precise} {wide_bar} {human_pos} of {human_len} {msg} ({per_sec}, {eta} left)",
+                ),
+                None => (
+                    ProgressBar::new_spinner(),
+                    "{elapsed_precise} {spinner} {human_pos} {msg} ({per_sec})",
+                ),
+            };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+            bar.with_message(what)
+        });
+        Self { bar, what, total, done: 0, last_line: Instant::now() }
+    }
+
+    /// So many are done now.
+    pub(super) fn set(&mut self, done: u64) {
+        self.done = done;
+        match &self.bar {
+            Some(bar) => bar.set_position(done),
+            None if self.last_line.elapsed() >= LINE_INTERVAL => {
+                self.last_line = Instant::now();
+                match self.total {
+                    Some(total) => note(format!("{done} of {total} {}", self.what)),
+                    None => note(format!("{done} {}", self.what)),
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// So many more are done.
+    pub(super) fn add(&mut self, more: u64) {
+        self.set(self.done.saturating_add(more));
+    }
+
+    /// Takes the bar away.
+    pub(super) fn finish(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_others_cannot_command_the_terminal() {
+        assert_eq!(printable("a\nb"), "a\nb");
+        assert_eq!(printable("a\u{1b}[2Jb\u{7}"), "a\u{fffd}[2Jb\u{fffd}");
+    }
+}

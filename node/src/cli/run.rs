@@ -1,0 +1,230 @@
+//! `quittance run`: a node in this process.
+
+use std::{
+    fmt::Write as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use quittance_ledger::membership::{MemberId, Membership};
+use tracing_subscriber::{EnvFilter, fmt};
+
+use super::{CommandResult, Failure, Outcome, output};
+use crate::{
+    config::{Config, ConfigError, Log, LogFormat, Tls},
+    run as node,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// The data folder; where it is empty or absent a ledger is made in it [default: quittance-data]
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Where the API listens [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<SocketAddr>,
+    /// Read settings from this file; options go before it (see config/node.toml)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A proxy in front of this node does TLS; unsigned records are refused then
+    #[arg(long)]
+    behind_proxy: bool,
+    /// Serve TLS with this certificate chain
+    #[arg(long, value_name = "PEM", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's secret key
+    #[arg(long, value_name = "PEM", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// How log lines look [default: human]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+    /// Print no greeting
+    #[arg(long)]
+    quiet: bool,
+}
+
+pub(super) fn run(args: RunArgs) -> CommandResult {
+    let quiet = args.quiet;
+    let config = configured(args)?;
+    start_logging(&config.log)?;
+    let tls = config.tls.is_some();
+    let mut greeted = Ok(());
+    node::run(&config, |node| {
+        if !quiet {
+            let text = greeting(
+                node.membership(),
+                node.held_members(),
+                &config.data,
+                node.address(),
+                tls,
+                !config.behind_proxy,
+            );
+            greeted = output::line(text);
+        }
+    })
+    .map_err(|error| {
+        // A ledger with a defect is an answer; a wrong setting is none.
+        if error.is_damage() { Failure::negative(error) } else { Failure::unusable(error) }
+    })?;
+    greeted?;
+    Ok(Outcome::Yes)
+}
+
+/// The settings of the file, with those of the command line before them.
+fn configured(args: RunArgs) -> Result<Config, ConfigError> {
+    let mut config = Config::load(args.config.as_deref())?;
+    config.data = args.data.unwrap_or(config.data);
+    config.http = args.http.unwrap_or(config.http);
+    config.behind_proxy |= args.behind_proxy;
+    config.log.format = args.log_format.unwrap_or(config.log.format);
+    if let (Some(cert), Some(key)) = (args.tls_cert, args.tls_key) {
+        config.tls = Some(Tls { cert, key });
+    }
+    Ok(config)
+}
+
+/// Starts to log to standard error. RUST_LOG goes before the configuration.
+pub(super) fn start_logging(log: &Log) -> Result<(), Failure> {
+    let wrong = |level: &str, error: &dyn std::fmt::Display| {
+        Failure::unusable(format_args!("the log level {level:?} cannot be used: {error}"))
+    };
+    let level = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| log.level.clone());
+    let filter = EnvFilter::try_new(&level).map_err(|error| wrong(&level, &error))?;
+    let logger = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match log.format {
+        LogFormat::Human => {
+            let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            logger.with_target(false).with_ansi(terminal).try_init()
+        }
+        LogFormat::Json => logger.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|error| wrong(&level, &error))
+}
+
+/// What a node that has just started tells: its ledger, where to look at it, and
+/// what to try first.
+///
+/// `held` are the members that the node signs for, which it does only where
+/// `takes_unsigned`.
+#[must_use]
+fn greeting(
+    membership: &Membership,
+    held: &[MemberId],
+    data: &Path,
+    address: SocketAddr,
+    tls: bool,
+    takes_unsigned: bool,
+) -> String {
+    let url = url_of(address, tls);
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write!(
+        text,
+        "\nLedger     {}\nMembers    {}, of which {} validate{}\nExplorer   {url}/\nAPI        {url}/docs\n\
+         Policy     quittance policy {} > policy\n",
+        membership.origin(),
+        membership.members().count(),
+        membership.validators().len(),
+        if membership.validators().len() == 1 { "s" } else { "" },
+        data.display(),
+    );
+    if let Some(member) = first_signer(membership, held)
+        && takes_unsigned
+        && !tls
+        && address.ip().is_loopback()
+    {
+        let _ = write!(
+            text,
+            "\nAppend a first record, signed by this node for member {member}:\n\n  \
+             curl '{url}/v1/records?signer={member}' -H 'content-type: application/json' -H 'prefer: wait=5' \\\n    \
+             -d '{}'\n",
+            first_record(&member),
+        );
+    }
+    text.push_str("\nStop with Ctrl-C.\n");
+    text
+}
+
+/// The member of whom a first record makes most sense: an insurer, or anybody.
+fn first_signer(membership: &Membership, held: &[MemberId]) -> Option<MemberId> {
+    let insurer = held.iter().find(|id| {
+        membership
+            .member(id)
+            .is_some_and(|member| member.role == quittance_ledger::membership::Role::Insurer)
+    });
+    insurer.cloned()
+}
+
+/// A small record that an insurer may sign on an empty ledger.
+pub(crate) fn first_record(insurer: &MemberId) -> String {
+    format!(
+        r#"{{"type":"contract.issued","occurred_at":"2026-01-02T09:00:00+01:00","contract":"{insurer}/P-1","data":{{"version":1,"line_of_business":"household","period":{{"from":"2026-01-01","to":"2026-12-31"}},"premium":12000,"currency":"EUR","signature_required":false}}}}"#
+    )
+}
+
+/// The URL of an API.
+pub(super) fn url_of(address: SocketAddr, tls: bool) -> String {
+    let scheme = if tls { "https" } else { "http" };
+    format!("{scheme}://{address}")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use clap::Parser as _;
+
+    use quittance_ledger::record::{Record, sign};
+
+    use super::*;
+    use crate::{json, setup};
+
+    #[test]
+    fn the_first_record_that_a_new_node_suggests_is_taken() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = setup::ensure(root.path()).unwrap();
+        let (membership, keys) = (folder.membership().unwrap(), folder.keys().unwrap());
+        let held: Vec<_> = keys.record.keys().cloned().collect();
+        let insurer = first_signer(&membership, &held).unwrap();
+        let record = json::object(&first_record(&insurer)).unwrap();
+        let (id, key) = &keys.record[&insurer];
+        let signed = sign(record, membership.origin(), &insurer, id, key).unwrap();
+        Record::open(signed.jws().clone(), &membership).unwrap();
+    }
+
+    #[test]
+    fn the_greeting_names_ledger_explorer_and_a_first_step() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = setup::ensure(root.path()).unwrap();
+        let membership = folder.membership().unwrap();
+        let held: Vec<_> = folder.keys().unwrap().record.into_keys().collect();
+        let address = SocketAddr::from(([127, 0, 0, 1], 8080));
+        let text = greeting(&membership, &held, root.path(), address, false, true);
+        for part in [
+            membership.origin().as_str(),
+            "http://127.0.0.1:8080/",
+            "quittance policy",
+            "curl 'http://127.0.0.1:8080/v1/records?signer=insurer'",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        // No suggestion that would fail.
+        let behind_proxy = greeting(&membership, &held, root.path(), address, false, false);
+        assert!(!behind_proxy.contains("curl"));
+        assert!(!greeting(&membership, &[], root.path(), address, false, true).contains("curl"));
+    }
+
+    #[test]
+    fn options_go_before_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.toml");
+        std::fs::write(&path, "data = \"a\"\nhttp = \"127.0.0.1:1\"\n[log]\nformat = \"json\"")
+            .unwrap();
+        let line = ["quittance", "--config", path.to_str().unwrap(), "--http", "127.0.0.1:2"];
+        let config = configured(super::super::Cli::try_parse_from(line).unwrap().run).unwrap();
+        assert_eq!(config.data, Path::new("a"));
+        assert_eq!(config.http.port(), 2);
+        assert_eq!(config.log.format, LogFormat::Json);
+    }
+}

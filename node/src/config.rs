@@ -1,0 +1,230 @@
+//! The configuration file of `quittance run --config FILE`.
+//!
+//! Every setting has a default, so that an empty file is a configuration too;
+//! `config/node.toml` lists them all. A setting that does not exist is an
+//! error: a typing error should not be taken for the default. Options of the
+//! command line go before the file.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use quittance_api::Limits;
+use quittance_ledger::store;
+use serde::Deserialize;
+
+use crate::files::{self, FileError};
+
+/// The largest configuration file, in bytes.
+const CONFIG_BYTES_MAX: usize = 1024 * 1024;
+
+/// A configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A line of it is wrong.
+    #[error("{}, line {line}: {problem}", path.display())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// All settings of a node.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The data folder.
+    pub data: PathBuf,
+    /// Where the API listens.
+    pub http: SocketAddr,
+    /// Whether a proxy in front of the node does TLS. It lets the API listen on
+    /// other addresses than loopback without TLS of its own, and takes no
+    /// unsigned records any more, since every request then comes from loopback.
+    pub behind_proxy: bool,
+    /// The API's own certificate.
+    pub tls: Option<Tls>,
+    /// What is logged, and how.
+    pub log: Log,
+    /// How the store is opened.
+    pub store: Store,
+    /// The bounds of the API.
+    pub limits: Limits,
+}
+
+/// Certificate and key of the API.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate chain, in PEM.
+    pub cert: PathBuf,
+    /// Its secret key, in PEM.
+    pub key: PathBuf,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or directives such as
+    /// `info,quittance_node=debug`. The variable RUST_LOG goes before it.
+    pub level: String,
+    /// For people or for programs.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    Human,
+    /// A JSON object a line.
+    Json,
+}
+
+/// How the store is opened.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// The page cache of the index, in bytes.
+    pub cache_bytes: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("quittance-data"),
+            http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            behind_proxy: false,
+            tls: None,
+            log: Log::default(),
+            store: Store::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Human }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { cache_bytes: store::Options::default().cache_bytes }
+    }
+}
+
+impl Config {
+    /// Reads a configuration file; without one, the defaults.
+    ///
+    /// # Errors
+    /// It cannot be read, or holds what is no setting.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let text = files::read_text(path, CONFIG_BYTES_MAX)?;
+        toml::from_str(&text).map_err(|error: toml::de::Error| ConfigError::Toml {
+            path: path.to_owned(),
+            line: error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .map_or(1, |before| before.matches('\n').count().saturating_add(1)),
+            problem: error.message().to_owned(),
+        })
+    }
+
+    /// How the store is opened.
+    #[must_use]
+    pub fn store_options(&self) -> store::Options {
+        store::Options { cache_bytes: self.store.cache_bytes, ..store::Options::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+
+    const DOCUMENTED: &str = include_str!("../../config/node.toml");
+
+    #[test]
+    fn the_documented_file_is_the_defaults() {
+        let config: Config = toml::from_str(DOCUMENTED).unwrap();
+        assert_eq!(config, Config::default());
+    }
+
+    /// The settings that a table knows: the error about an unknown one lists them.
+    fn known(table: &str) -> Vec<String> {
+        let text = format!("{table}\nno_such_setting = 1");
+        let error = toml::from_str::<Config>(&text).unwrap_err().to_string();
+        let list = error.split_once("expected").unwrap().1;
+        list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_setting_is_documented() {
+        let documented: toml::Table = uncommented().parse().unwrap();
+        let compare = |name: &str, table: &toml::Table, mut known: Vec<String>| {
+            let mut names: Vec<_> = table.keys().cloned().collect();
+            names.sort();
+            known.sort();
+            assert_eq!(names, known, "{name}");
+        };
+        compare("the file", &documented, known(""));
+        for table in ["tls", "log", "store", "limits"] {
+            let settings = documented[table].as_table().unwrap();
+            compare(table, settings, known(&format!("[{table}]")));
+        }
+    }
+
+    /// The documented file with what it leaves out by default.
+    fn uncommented() -> String {
+        DOCUMENTED
+            .lines()
+            .map(|line| {
+                if line.starts_with("#[") || line.contains(".pem\"") {
+                    line.trim_start_matches('#')
+                } else {
+                    line
+                }
+            })
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    #[test]
+    fn settings_that_are_commented_out_in_the_documented_file_work() {
+        let config: Config = toml::from_str(&uncommented()).unwrap();
+        assert_eq!(config.tls.unwrap().cert, Path::new("/etc/quittance/cert.pem"));
+    }
+
+    #[test]
+    fn an_empty_file_is_the_defaults_and_typing_errors_are_named() {
+        assert_eq!(toml::from_str::<Config>("").unwrap(), Config::default());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.toml");
+        for (text, says) in [
+            ("behind_proxi = true", "behind_proxi"),
+            ("[log]\nlevle = \"info\"", "levle"),
+            ("[limits]\nnothing_such = 1", "nothing_such"),
+            ("http = \"localhost\"", "socket address"),
+            ("[tls]\ncert = \"a.pem\"", "`key`"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = Config::load(Some(&path)).unwrap_err().to_string();
+            assert!(error.contains(says) && error.contains("node.toml, line"), "{error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
+}

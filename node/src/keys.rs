@@ -1,0 +1,517 @@
+//! A node's secret keys: one Ed25519 key for each purpose, each in a file of its own.
+//!
+//! ```text
+//! keys/network.pem                 names the node to other nodes
+//! keys/consensus.pem               signs votes                        ┐
+//! keys/log.pem                     signs the checkpoints it serves    │ of a validator
+//! keys/cosigner.pem                cosigns checkpoints                ┘
+//! keys/record-<member>-<key>.pem   signs records; one for every member this node signs for
+//! ```
+//!
+//! Files are PKCS#8 PEM (RFC 8410), as `openssl genpkey -algorithm ed25519`
+//! writes them, and readable by their owner only: a key that others can read is
+//! refused, because whoever reads it can sign.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use ed25519_dalek::{
+    SigningKey, VerifyingKey,
+    pkcs8::{
+        DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey as _, KeypairBytes,
+        spki::der::pem::LineEnding,
+    },
+};
+use quittance_ledger::membership::{KeyId, MemberId, Membership};
+use rand_core::{OsRng, RngCore as _};
+use zeroize::Zeroizing;
+
+use crate::files::{self, FileError};
+
+/// What a PEM file of one key takes at most, in bytes; a real one has about 120.
+const PEM_BYTES_MAX: usize = 16 * 1024;
+
+/// Record keys that one node holds at most.
+const RECORD_KEYS_MAX: usize = 10_000;
+
+/// A key could not be made, written or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A key is there already; keys are never overwritten.
+    #[error("{} is there already, and keys are never overwritten; choose another place or move it away", .0.display())]
+    Exists(PathBuf),
+    /// Others than the owner may read or write the file.
+    #[error("{} is open to others (mode {mode:04o}); close it with: chmod 600 {}", path.display(), path.display())]
+    OpenToOthers {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// Not an Ed25519 key in PKCS#8 PEM.
+    #[error("{} is no Ed25519 key in PEM; make one with: quittance key new --out FILE", .0.display())]
+    NotAKey(PathBuf),
+    /// The folder lacks a key.
+    #[error("{} is missing; put it back from your backup, or make the folder's keys with `quittance init`", .0.display())]
+    Missing(PathBuf),
+    /// The name of a record key says neither member nor key.
+    #[error("{}: the file of a record key is named record-<member>-<key>.pem, with no - in <key>", .0.display())]
+    Name(PathBuf),
+    /// Two record keys of one member.
+    #[error("two record keys of member {member} in {}; keep only the one to sign with", folder.display())]
+    Twice {
+        /// Whose keys.
+        member: MemberId,
+        /// Where they are.
+        folder: PathBuf,
+    },
+    /// More record keys than a node holds.
+    #[error("{} holds more than {RECORD_KEYS_MAX} record keys", .0.display())]
+    TooMany(PathBuf),
+    /// A key of this node is not the one in the genesis.
+    #[error(
+        "the {what} of this node is not the one that genesis.toml lists for member {member}; use the folder that `quittance init` made for it, or correct genesis.toml"
+    )]
+    NotInGenesis {
+        /// Which key.
+        what: String,
+        /// Whose.
+        member: MemberId,
+    },
+    /// No source of randomness.
+    #[error("this machine has no randomness to make a key from: {0}")]
+    Randomness(String),
+}
+
+/// The keys of a node that validates.
+#[derive(Debug, Clone)]
+pub struct ValidatorKeys {
+    /// Signs consensus votes.
+    pub consensus: SigningKey,
+    /// Cosigns checkpoints (C2SP type 0x04).
+    pub cosigner: SigningKey,
+    /// Signs the checkpoints that the node serves (C2SP type 0x01).
+    pub log: SigningKey,
+}
+
+/// The secret keys of one node. They are wiped from memory when dropped.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    /// Names the node to other nodes.
+    pub network: SigningKey,
+    /// What it validates with, where it does.
+    pub validator: Option<ValidatorKeys>,
+    /// The record key of every member this node signs for.
+    pub record: BTreeMap<MemberId, (KeyId, SigningKey)>,
+}
+
+impl Keys {
+    /// Makes the keys of a node of `member`, which validates or not, in the
+    /// folder `folder`, and writes them there.
+    ///
+    /// # Errors
+    /// A key is there already (nothing was written then), or the system refuses.
+    pub fn create(folder: &Path, member: &MemberId, validator: bool) -> Result<Self, KeyError> {
+        let keys = Self {
+            network: generate()?,
+            validator: if validator {
+                Some(ValidatorKeys {
+                    consensus: generate()?,
+                    cosigner: generate()?,
+                    log: generate()?,
+                })
+            } else {
+                None
+            },
+            record: BTreeMap::from([(member.clone(), (first_key_id()?, generate()?))]),
+        };
+        keys.save(folder)?;
+        Ok(keys)
+    }
+
+    /// Adds a record key of another member that this node signs for, and writes it.
+    ///
+    /// # Errors
+    /// The member has one already, or the system refuses.
+    pub fn add_record_key(&mut self, folder: &Path, member: &MemberId) -> Result<(), KeyError> {
+        if self.record.contains_key(member) {
+            return Err(KeyError::Twice { member: member.clone(), folder: folder.to_owned() });
+        }
+        let (id, key) = (first_key_id()?, generate()?);
+        save(&folder.join(record_file(member, &id)), &key)?;
+        self.record.insert(member.clone(), (id, key));
+        Ok(())
+    }
+
+    /// Reads the keys in `folder`.
+    ///
+    /// # Errors
+    /// One is missing, open to others, unreadable or not named as it must be;
+    /// the error names the file.
+    pub fn load(folder: &Path) -> Result<Self, KeyError> {
+        let required = |name: &str| {
+            let path = folder.join(name);
+            if path.exists() { load(&path) } else { Err(KeyError::Missing(path)) }
+        };
+        let validates = VALIDATOR_FILES.iter().any(|name| folder.join(name).exists());
+        let [consensus, cosigner, log] = VALIDATOR_FILES;
+        Ok(Self {
+            network: required(NETWORK_FILE)?,
+            validator: if validates {
+                Some(ValidatorKeys {
+                    consensus: required(consensus)?,
+                    cosigner: required(cosigner)?,
+                    log: required(log)?,
+                })
+            } else {
+                None
+            },
+            record: load_record_keys(folder)?,
+        })
+    }
+
+    /// Checks that every key here is the one the ledger knows: record keys
+    /// belong to their member, and the validator's three to one validator.
+    ///
+    /// # Errors
+    /// The first key that the membership does not list.
+    pub fn check(&self, membership: &Membership) -> Result<(), KeyError> {
+        for (member, (id, key)) in &self.record {
+            let listed = membership.member(member).and_then(|member| member.key(id));
+            if listed.map(|listed| listed.public) != Some(key.verifying_key()) {
+                let what = format!("record key {id}");
+                return Err(KeyError::NotInGenesis { what, member: member.clone() });
+            }
+        }
+        if let (Some(keys), Some(member)) = (&self.validator, self.member(membership))
+            && let Some(validator) = membership.validators().of_member(&member)
+        {
+            for (what, key, listed) in [
+                ("cosigner key", &keys.cosigner, validator.cosigner.public()),
+                ("log key", &keys.log, validator.log.public()),
+            ] {
+                if key.verifying_key() != *listed {
+                    return Err(KeyError::NotInGenesis { what: what.to_owned(), member });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The member whose validator this node is: the one with its consensus key.
+    #[must_use]
+    pub fn member(&self, membership: &Membership) -> Option<MemberId> {
+        let key = self.validator.as_ref()?.consensus.verifying_key();
+        membership.validators().by_consensus_key(key.as_bytes()).map(|found| found.member.clone())
+    }
+
+    /// The node's libp2p peer id, which its network key decides.
+    ///
+    /// # Errors
+    /// Never for an Ed25519 key; kept so that no caller has to panic.
+    pub fn peer_id(&self) -> Result<String, KeyError> {
+        peer_id(&self.network.verifying_key())
+            .ok_or_else(|| KeyError::NotAKey(PathBuf::from(NETWORK_FILE)))
+    }
+
+    fn save(&self, folder: &Path) -> Result<(), KeyError> {
+        let mut files = vec![(NETWORK_FILE.to_owned(), &self.network)];
+        if let Some(ValidatorKeys { consensus, cosigner, log }) = &self.validator {
+            let names = VALIDATOR_FILES.map(str::to_owned);
+            files.extend(names.into_iter().zip([consensus, cosigner, log]));
+        }
+        files.extend(self.record.iter().map(|(member, (id, key))| (record_file(member, id), key)));
+        files::create_folder(folder, true)?;
+        // All or none: half a set of new keys beside half a set of old ones
+        // would be hard to tell apart.
+        for (name, _) in &files {
+            let path = folder.join(name);
+            if path.exists() {
+                return Err(KeyError::Exists(path));
+            }
+        }
+        for (name, key) in files {
+            save(&folder.join(name), key)?;
+        }
+        Ok(files::sync_folder(folder)?)
+    }
+}
+
+const NETWORK_FILE: &str = "network.pem";
+const VALIDATOR_FILES: [&str; 3] = ["consensus.pem", "cosigner.pem", "log.pem"];
+
+fn record_file(member: &MemberId, id: &KeyId) -> String {
+    format!("record-{member}-{id}.pem")
+}
+
+/// The id that `init` gives a member's first record key.
+fn first_key_id() -> Result<KeyId, KeyError> {
+    "1".parse().map_err(|_| KeyError::Name(PathBuf::from("1")))
+}
+
+/// The member and key id that a file's name tells; none for other files.
+fn parse_record_file(path: &Path) -> Result<Option<(MemberId, KeyId)>, KeyError> {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(None) };
+    let Some(name) = name.strip_prefix("record-").and_then(|name| name.strip_suffix(".pem")) else {
+        return Ok(None);
+    };
+    let wrong = || KeyError::Name(path.to_owned());
+    let (member, id) = name.rsplit_once('-').ok_or_else(wrong)?;
+    let member = member.parse().map_err(|_| wrong())?;
+    let id = id.parse().map_err(|_| wrong())?;
+    Ok(Some((member, id)))
+}
+
+fn load_record_keys(folder: &Path) -> Result<BTreeMap<MemberId, (KeyId, SigningKey)>, KeyError> {
+    let mut keys = BTreeMap::new();
+    for entry in fs::read_dir(folder).map_err(FileError::io("read", folder))? {
+        let path = entry.map_err(FileError::io("read", folder))?.path();
+        if let Some((member, id)) = parse_record_file(&path)? {
+            let key = load(&path)?;
+            if keys.insert(member.clone(), (id, key)).is_some() {
+                return Err(KeyError::Twice { member, folder: folder.to_owned() });
+            }
+            if keys.len() > RECORD_KEYS_MAX {
+                return Err(KeyError::TooMany(folder.to_owned()));
+            }
+        }
+    }
+    Ok(keys)
+}
+
+/// A new key from the system's randomness.
+///
+/// # Errors
+/// The system has none.
+pub fn generate() -> Result<SigningKey, KeyError> {
+    let mut secret = Zeroizing::new([0; 32]);
+    OsRng
+        .try_fill_bytes(secret.as_mut())
+        .map_err(|error| KeyError::Randomness(error.to_string()))?;
+    Ok(SigningKey::from_bytes(&secret))
+}
+
+/// The key as PKCS#8 PEM.
+///
+/// Without the public key, as OpenSSL writes it: the form with it (RFC 5958,
+/// version 2) is one that several tools do not read.
+///
+/// # Errors
+/// Never for an Ed25519 key; kept so that no caller has to panic.
+pub fn to_pem(key: &SigningKey) -> Result<Zeroizing<String>, KeyError> {
+    let bytes = KeypairBytes { secret_key: key.to_bytes(), public_key: None };
+    bytes.to_pkcs8_pem(LineEnding::LF).map_err(|_| KeyError::NotAKey(PathBuf::new()))
+}
+
+/// Writes a key to a new file that only its owner may read.
+///
+/// # Errors
+/// The file is there already, or the system refuses.
+pub fn save(path: &Path, key: &SigningKey) -> Result<(), KeyError> {
+    let pem = to_pem(key)?;
+    files::create(path, pem.as_bytes(), true).map_err(|error| match error {
+        FileError::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
+            KeyError::Exists(path.to_owned())
+        }
+        error => error.into(),
+    })
+}
+
+/// Reads a secret key.
+///
+/// # Errors
+/// The file cannot be read, is open to others, or holds no such key.
+pub fn load(path: &Path) -> Result<SigningKey, KeyError> {
+    refuse_open_to_others(path)?;
+    let bytes = Zeroizing::new(files::read(path, PEM_BYTES_MAX)?);
+    let wrong = || KeyError::NotAKey(path.to_owned());
+    let text = std::str::from_utf8(&bytes).map_err(|_| wrong())?;
+    SigningKey::from_pkcs8_pem(text.trim()).map_err(|_| wrong())
+}
+
+/// The public key of a PEM file that holds a secret or a public key.
+///
+/// # Errors
+/// As [`load`]; a file with only a public key may be open to all.
+pub fn load_public(path: &Path) -> Result<VerifyingKey, KeyError> {
+    let bytes = Zeroizing::new(files::read(path, PEM_BYTES_MAX)?);
+    if let Ok(text) = std::str::from_utf8(&bytes)
+        && let Ok(key) = VerifyingKey::from_public_key_pem(text.trim())
+    {
+        return Ok(key);
+    }
+    load(path).map(|key| key.verifying_key())
+}
+
+#[cfg(unix)]
+fn refuse_open_to_others(path: &Path) -> Result<(), KeyError> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mode = fs::metadata(path).map_err(FileError::io("read", path))?.permissions().mode();
+    if mode & 0o077 == 0 {
+        Ok(())
+    } else {
+        Err(KeyError::OpenToOthers { path: path.to_owned(), mode: mode & 0o7777 })
+    }
+}
+
+#[cfg(not(unix))]
+fn refuse_open_to_others(_: &Path) -> Result<(), KeyError> {
+    Ok(())
+}
+
+/// A public key as it stands in genesis.toml: its 32 bytes in base64.
+#[must_use]
+pub fn public_text(key: &VerifyingKey) -> String {
+    STANDARD.encode(key.as_bytes())
+}
+
+/// The libp2p peer id of a network key.
+#[must_use]
+pub fn peer_id(key: &VerifyingKey) -> Option<String> {
+    use libp2p::identity::{PublicKey, ed25519};
+
+    let key = ed25519::PublicKey::try_from_bytes(key.as_bytes()).ok()?;
+    Some(PublicKey::from(key).to_peer_id().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+
+    fn member(id: &str) -> MemberId {
+        id.parse().unwrap()
+    }
+
+    #[cfg(unix)]
+    fn mode_of(path: &Path) -> u32 {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn keys_that_were_made_load_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("keys");
+        let mut made = Keys::create(&folder, &member("vet-1"), true).unwrap();
+        made.add_record_key(&folder, &member("rs-de")).unwrap();
+        let loaded = Keys::load(&folder).unwrap();
+        assert_eq!(loaded.network, made.network);
+        assert_eq!(loaded.record, made.record);
+        assert_eq!(loaded.validator.unwrap().log, made.validator.unwrap().log);
+        assert_eq!(
+            loaded.record.keys().map(MemberId::as_str).collect::<Vec<_>>(),
+            ["rs-de", "vet-1"]
+        );
+    }
+
+    #[test]
+    fn an_observer_has_no_validator_keys_and_half_a_set_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("keys");
+        Keys::create(&folder, &member("a"), false).unwrap();
+        assert!(Keys::load(&folder).unwrap().validator.is_none());
+        save(&folder.join("log.pem"), &generate().unwrap()).unwrap();
+        let error = Keys::load(&folder).unwrap_err().to_string();
+        assert!(error.contains("consensus.pem is missing"), "{error}");
+    }
+
+    #[test]
+    fn keys_are_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record-a-1.pem");
+        fs::write(&path, "precious").unwrap();
+        let error = Keys::create(folder.path(), &member("a"), true).unwrap_err();
+        assert!(matches!(error, KeyError::Exists(_)), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+        assert!(!folder.path().join("network.pem").exists());
+        assert!(matches!(save(&path, &generate().unwrap()), Err(KeyError::Exists(_))));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn keys_are_the_owners_only_and_open_ones_are_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("keys");
+        Keys::create(&folder, &member("a"), true).unwrap();
+        assert_eq!(mode_of(&folder), 0o700);
+        for entry in fs::read_dir(&folder).unwrap() {
+            assert_eq!(mode_of(&entry.unwrap().path()), 0o600);
+        }
+        for mode in [0o640, 0o604, 0o620, 0o666] {
+            let path = folder.join("network.pem");
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let error = Keys::load(&folder).unwrap_err().to_string();
+            assert!(error.contains("chmod 600"), "{error}");
+        }
+    }
+
+    /// Written by `openssl genpkey -algorithm ed25519` (RFC 8410, section 10.3, has the same form).
+    const OPENSSL: &str = "-----BEGIN PRIVATE KEY-----\n\
+        MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n\
+        -----END PRIVATE KEY-----\n";
+    /// Its public half: the example of RFC 8410, section 10.1.
+    const OPENSSL_PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\n\
+        MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n\
+        -----END PUBLIC KEY-----\n";
+
+    #[test]
+    fn keys_of_openssl_load_and_ours_look_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        files::create(&path, OPENSSL.as_bytes(), true).unwrap();
+        let key = load(&path).unwrap();
+        assert_eq!(
+            public_text(&key.verifying_key()),
+            "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="
+        );
+        assert_eq!(to_pem(&key).unwrap().as_str(), OPENSSL);
+        let public = folder.path().join("public.pem");
+        fs::write(&public, OPENSSL_PUBLIC).unwrap();
+        assert_eq!(load_public(&public).unwrap(), key.verifying_key());
+        assert_eq!(load_public(&path).unwrap(), key.verifying_key());
+    }
+
+    #[test]
+    fn files_that_are_no_key_say_so() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in
+            [("empty", ""), ("text", "hello"), ("public", OPENSSL_PUBLIC), ("cut", &OPENSSL[..60])]
+        {
+            let path = folder.path().join(name);
+            files::create(&path, text.as_bytes(), true).unwrap();
+            assert!(matches!(load(&path), Err(KeyError::NotAKey(_))), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_of_record_keys_tell_member_and_key() {
+        let parse = |name: &str| parse_record_file(Path::new(name));
+        let (member, id) = parse("keys/record-vet-1-k2.pem").unwrap().unwrap();
+        assert_eq!((member.as_str(), id.as_str()), ("vet-1", "k2"));
+        assert!(parse("keys/network.pem").unwrap().is_none());
+        assert!(parse("keys/record-vet-1-k2.pem.bak").unwrap().is_none());
+        assert!(parse("keys/record-vet.pem").is_err());
+        assert!(parse("keys/record-Vet-1.pem").is_err());
+    }
+
+    #[test]
+    fn peer_ids_are_those_of_libp2p() {
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let mut secret = [7; 32];
+        let other = libp2p::identity::Keypair::ed25519_from_bytes(&mut secret).unwrap();
+        assert_eq!(peer_id(&key.verifying_key()), Some(other.public().to_peer_id().to_string()));
+    }
+}

@@ -1,0 +1,85 @@
+//! What a consensus engine asks of the ledger: propose a block, commit what was
+//! decided. The sequencer of a single validator asks the same.
+
+use std::sync::Arc;
+
+use quittance_ledger::{
+    chain::{self, Block, Built},
+    record::Record,
+    store::StoreError,
+    transparency::{Checkpoint, SignedCheckpoint},
+};
+
+use super::{Fatal, Shared, now_ms};
+
+/// The ledger as an engine sees it.
+pub struct Application {
+    shared: Arc<Shared>,
+}
+
+impl Application {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Commits a block that an earlier run wrote but could not acknowledge, and
+    /// publishes the checkpoint of the empty ledger.
+    pub fn recover(&self) -> Result<(), Fatal> {
+        let store = &self.shared.store;
+        if store.latest_checkpoint()?.is_none() && store.tip().height == 0 {
+            let empty = Checkpoint {
+                origin: store.membership().origin().clone(),
+                size: 0,
+                root: store.tip().frontier.root(),
+            };
+            store.put_first_checkpoint(&self.sign(&empty)?)?;
+        }
+        if let Some(block) = store.unfinished() {
+            tracing::info!(height = block.header.height, "committing the block that was under way");
+            let tip = store.tip();
+            chain::check(&tip, store.membership(), block, |id| store.contains(id))?;
+            self.commit(block.clone())?;
+        }
+        Ok(())
+    }
+
+    /// Builds the next block from records that wait.
+    pub fn propose(&self, waiting: Vec<Record>) -> Result<Built, StoreError> {
+        let store = &self.shared.store;
+        chain::build(
+            &store.tip(),
+            store.membership(),
+            self.shared.signers.proposer,
+            now_ms(),
+            waiting,
+            // The queue holds no record that the store shows: ingress looked,
+            // and nobody else makes blocks.
+            |_| Ok(false),
+        )
+    }
+
+    /// Makes a decided block durable, signs its checkpoint and acknowledges it.
+    pub fn commit(&self, block: Block) -> Result<Block, Fatal> {
+        let appended = self.shared.store.append(block)?;
+        let checkpoint = self.sign(appended.checkpoint())?;
+        let block = self.shared.store.commit(appended, &checkpoint)?;
+        self.shared.heights.send_replace(block.header.height);
+        Ok(block)
+    }
+
+    /// Signs as the log and cosigns as its only validator.
+    fn sign(&self, checkpoint: &Checkpoint) -> Result<SignedCheckpoint, Fatal> {
+        let signers = &self.shared.signers;
+        let time_s = now_ms() / 1000;
+        SignedCheckpoint::assemble(
+            checkpoint.clone(),
+            (signers.log.verifier_key(), signers.log.sign(checkpoint)),
+            &[(
+                signers.cosigner.verifier_key(),
+                time_s,
+                signers.cosigner.cosign(checkpoint, time_s),
+            )],
+        )
+        .map_err(|error| Fatal::Checkpoint(error.to_string()))
+    }
+}

@@ -1,0 +1,277 @@
+//! A node from start to stop: open the ledger, start the pipeline, serve the
+//! API, and on a signal finish what was accepted.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use quittance_api::{ApiConfig, ServeError, Tls};
+use quittance_ledger::{
+    membership::{MemberId, Membership, cosigner_name},
+    store::{self, Pending, Store, StoreError},
+    transparency::{Cosigner, LogSigner, VerifierKeyError},
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    config::Config,
+    keys::{KeyError, Keys},
+    layout::{DataFolder, FolderError},
+    pipeline::{Fatal, Pipeline, QueueLimits, Signers},
+    setup::{self, SetupError},
+};
+
+/// A store up to this size is read back whole before the node serves; a larger
+/// one while it serves (every single read is checked in any case).
+const SCRUB_FIRST_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// How long records that were accepted may take to become final at a stop.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// A node could not start or had to stop.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The data folder could not be made ready.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The data folder's genesis cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// A key is missing, unreadable or not the one the ledger knows.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A key does not make a vkey.
+    #[error(transparent)]
+    VerifierKey(#[from] VerifierKeyError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The node had to stop.
+    #[error(transparent)]
+    Fatal(#[from] Fatal),
+    /// The node had to stop, and somebody else holds the reason too.
+    #[error("{0}")]
+    Stopped(Arc<Fatal>),
+    /// This node's consensus key is no validator's.
+    #[error("this node's consensus key is not among the genesis's validators; a ledger with one validator runs on that validator's node")]
+    NotAValidator,
+    /// The ledger needs agreement between nodes.
+    #[error("the genesis lists {0} validators; this release runs ledgers with one")]
+    SeveralValidators(usize),
+    /// Anybody could listen.
+    #[error("{0} is not a loopback address: serve TLS with --tls-cert and --tls-key, or say --behind-proxy if a proxy in front of this node does")]
+    Exposed(SocketAddr),
+    /// The address cannot be listened on.
+    #[error("listening on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The API failed.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// A thread or the runtime could not be started.
+    #[error("starting the node: {0}")]
+    Start(std::io::Error),
+}
+
+impl RunError {
+    /// Whether the ledger's files are damaged, as opposed to a wrong setting.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Store(error) | Self::Fatal(Fatal::Store(error)) => error.is_damage(),
+            Self::Stopped(fatal) => matches!(&**fatal, Fatal::Store(error) if error.is_damage()),
+            _ => false,
+        }
+    }
+}
+
+/// A node that runs in this process.
+#[derive(Debug)]
+pub struct RunningNode {
+    address: SocketAddr,
+    membership: Membership,
+    held: Vec<MemberId>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<Result<(), RunError>>>,
+}
+
+impl RunningNode {
+    /// Where the API listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Who is on its ledger.
+    #[must_use]
+    pub const fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// The members it signs for.
+    #[must_use]
+    pub fn held_members(&self) -> &[MemberId] {
+        &self.held
+    }
+
+    /// Stops the node in order and waits until it has ended.
+    ///
+    /// # Errors
+    /// What made it stop before, or what failed while stopping.
+    pub fn stop(mut self) -> Result<(), RunError> {
+        if let Some(stop) = self.stop.take() {
+            // The node may have ended by itself.
+            let _ = stop.send(());
+        }
+        self.wait()
+    }
+
+    /// Waits until the node ends by itself or by a signal.
+    ///
+    /// # Errors
+    /// What made it stop.
+    pub fn wait(mut self) -> Result<(), RunError> {
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        thread.join().unwrap_or_else(|_| {
+            Err(Fatal::Thread("node", "panicked".to_owned()).into())
+        })
+    }
+}
+
+/// Runs a node until it is told to stop by SIGINT or SIGTERM. `greet` is called
+/// once it serves.
+///
+/// # Errors
+/// It cannot start, or something made it stop.
+pub fn run(config: &Config, greet: impl FnOnce(&RunningNode)) -> Result<(), RunError> {
+    let node = start(config)?;
+    greet(&node);
+    node.wait()
+}
+
+/// Starts a node and gives it once its API serves.
+///
+/// # Errors
+/// It cannot start.
+pub fn start(config: &Config) -> Result<RunningNode, RunError> {
+    let tls = config
+        .tls
+        .as_ref()
+        .map(|tls| Tls { cert: tls.cert.clone(), key: tls.key.clone() });
+    if !config.http.ip().is_loopback() && tls.is_none() && !config.behind_proxy {
+        return Err(RunError::Exposed(config.http));
+    }
+    let folder = setup::ensure(&config.data)?;
+    let membership = folder.membership()?;
+    let signers = signers(folder.keys()?, &membership)?;
+    let held = signers.records.keys().cloned().collect();
+
+    let store = open_store(&folder, &membership, config.store.cache_bytes)?;
+    let (pending, waiting) = Pending::open(store.folder(), membership.ledger_id())?;
+    let store = Arc::new(store);
+    // The address last: what listens should also answer.
+    let listener = TcpListener::bind(config.http)
+        .map_err(|source| RunError::Listen { address: config.http, source })?;
+    let address = listener
+        .local_addr()
+        .map_err(|source| RunError::Listen { address: config.http, source })?;
+    let pipeline =
+        Pipeline::start(store.clone(), pending, waiting, signers, QueueLimits::default())?;
+    let api = ApiConfig {
+        limits: config.limits.clone(),
+        unsigned_allowed: true,
+        behind_proxy: config.behind_proxy,
+    };
+    let (stop, stopped) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(RunError::Start)?;
+    let thread = std::thread::Builder::new()
+        .name("node".to_owned())
+        .spawn(move || {
+            let served =
+                runtime.block_on(serve(&pipeline, store, listener, api, tls, stopped));
+            let fatal = pipeline.fatal().borrow().clone();
+            let drained = pipeline.stop(DRAIN);
+            runtime.shutdown_timeout(Duration::from_secs(5));
+            match fatal {
+                Some(fatal) => Err(RunError::Stopped(fatal)),
+                None => served.and(drained.map_err(RunError::from)),
+            }
+        })
+        .map_err(RunError::Start)?;
+    Ok(RunningNode { address, membership, held, stop: Some(stop), thread: Some(thread) })
+}
+
+/// Serves until a signal, [`RunningNode::stop`] or a fatal error.
+async fn serve(
+    pipeline: &Pipeline,
+    store: Arc<Store>,
+    listener: TcpListener,
+    api: ApiConfig,
+    tls: Option<Tls>,
+    stopped: oneshot::Receiver<()>,
+) -> Result<(), RunError> {
+    let mut fatal = pipeline.fatal();
+    let mut interrupt = signal(tokio::signal::unix::SignalKind::interrupt())?;
+    let mut terminate = signal(tokio::signal::unix::SignalKind::terminate())?;
+    let shutdown = async move {
+        tokio::select! {
+            _ = interrupt.recv() => tracing::info!("interrupted; finishing what was accepted"),
+            _ = terminate.recv() => tracing::info!("terminated; finishing what was accepted"),
+            _ = stopped => {}
+            _ = fatal.wait_for(Option::is_some) => {}
+        }
+    };
+    let limits = api.limits.clone();
+    let router = quittance_api::router(store, pipeline.handle(), api);
+    quittance_api::serve(listener, router, tls, &limits, shutdown).await?;
+    Ok(())
+}
+
+fn signal(kind: tokio::signal::unix::SignalKind) -> Result<tokio::signal::unix::Signal, RunError> {
+    tokio::signal::unix::signal(kind).map_err(RunError::Start)
+}
+
+/// The keys this node works with, all of which the ledger knows.
+fn signers(keys: Keys, membership: &Membership) -> Result<Signers, RunError> {
+    keys.check(membership)?;
+    let validators = membership.validators().len();
+    if validators != 1 {
+        return Err(RunError::SeveralValidators(validators));
+    }
+    let member = keys.member(membership).ok_or(RunError::NotAValidator)?;
+    let validator = keys.validator.ok_or(RunError::NotAValidator)?;
+    let origin = membership.origin();
+    Ok(Signers {
+        proposer: validator.consensus.verifying_key().to_bytes(),
+        log: LogSigner::new(origin, validator.log)?,
+        cosigner: Cosigner::new(cosigner_name(origin, &member), validator.cosigner)?,
+        records: keys.record,
+        member,
+    })
+}
+
+fn open_store(
+    folder: &DataFolder,
+    membership: &Membership,
+    cache_bytes: u64,
+) -> Result<Store, RunError> {
+    let path: PathBuf = folder.ledger_path();
+    let options = store::Options { cache_bytes, ..store::Options::default() };
+    let store = Store::open(&path, membership.clone(), options)?;
+    if store.disk_bytes()? <= SCRUB_FIRST_BYTES_MAX {
+        store.scrub(|_| true)?;
+    }
+    Ok(store)
+}
