@@ -110,19 +110,15 @@ pub(crate) async fn read_body(
     if announced.is_some_and(|bytes| bytes > bytes_max.saturating_add(DRAINED_BYTES_MAX)) {
         return Err(too_large(bytes_max));
     }
-    tokio::time::timeout(limits.body_time(), collect(body, announced, bytes_max))
-        .await
-        .map_err(|_| {
+    tokio::time::timeout(limits.body_time(), collect(body, announced, bytes_max)).await.map_err(
+        |_| {
             let detail = format!("the body did not come within {} s", limits.body_time_s);
             Problem::new(Kind::BodyTimeout, detail)
-        })?
+        },
+    )?
 }
 
-async fn collect(
-    body: Body,
-    announced: Option<usize>,
-    bytes_max: usize,
-) -> Result<Bytes, Problem> {
+async fn collect(body: Body, announced: Option<usize>, bytes_max: usize) -> Result<Bytes, Problem> {
     let mut parts = body.into_data_stream();
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();

@@ -1,10 +1,6 @@
 //! Figures for Prometheus, in the OpenMetrics text format.
 
-use std::{
-    fmt,
-    sync::atomic::AtomicU64,
-    time::Duration,
-};
+use std::{fmt, sync::atomic::AtomicU64, time::Duration};
 
 use axum::http::{Method, StatusCode};
 use prometheus_client::{

@@ -31,7 +31,7 @@ const START_MS: u64 = 1_767_225_600_000;
 /// The time that records bear.
 const OCCURRED_AT: &str = "2026-01-01T00:00:00Z";
 
-const ORIGIN: &str = "ledger.example/benches";
+const ORIGIN: &str = "bench.example";
 
 const MEMBERS: [(&str, Role); 5] = [
     ("insurer", Role::Insurer),
@@ -177,10 +177,7 @@ impl Ledger {
     /// See [`Ledger::series`].
     pub fn records(&self, contracts: u64, count: u64) -> Result<Vec<Record>, FixtureError> {
         let envelopes = self.series(contracts, b"fixture")?.records(0..count, |_| ())?;
-        envelopes
-            .into_par_iter()
-            .map(|envelope| Ok(envelope.verify(&self.membership)?))
-            .collect()
+        envelopes.into_par_iter().map(|envelope| Ok(envelope.verify(&self.membership)?)).collect()
     }
 
     /// Opens the store of this ledger in `folder`, with a node's options.
@@ -204,11 +201,7 @@ impl Ledger {
         Ok(SignedCheckpoint::assemble(
             checkpoint.clone(),
             (self.log.verifier_key(), self.log.sign(checkpoint)),
-            &[(
-                self.cosigner.verifier_key(),
-                time_s,
-                self.cosigner.cosign(checkpoint, time_s),
-            )],
+            &[(self.cosigner.verifier_key(), time_s, self.cosigner.cosign(checkpoint, time_s))],
         )?)
     }
 
@@ -228,8 +221,7 @@ impl Ledger {
         // As a node does: whoever queues records looked for them in the store before.
         let is_known = |_: &_| Ok::<_, StoreError>(false);
         let waiting = records.iter().cloned();
-        let built =
-            chain::build(&tip, &self.membership, self.proposer, now_ms, waiting, is_known)?;
+        let built = chain::build(&tip, &self.membership, self.proposer, now_ms, waiting, is_known)?;
         let Some(block) = built.block else {
             let first = built.refused.first().map(|(id, refusal)| format!("{id}: {refusal}"));
             return Err(FixtureError::NoBlock(first.unwrap_or_else(|| "no records".to_owned())));

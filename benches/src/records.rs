@@ -44,7 +44,9 @@ impl std::fmt::Debug for RecordSigner {
 #[non_exhaustive]
 pub enum RecordsError {
     /// None of the keys belongs to a member that may sign any of the types.
-    #[error("none of the members whose keys are given may sign records; give one of an insurer, a broker or a provider")]
+    #[error(
+        "none of the members whose keys are given may sign records; give one of an insurer, a broker or a provider"
+    )]
     NobodySigns,
     /// The number of contracts is zero.
     #[error("records are spread over at least one contract")]
@@ -109,7 +111,9 @@ impl Series {
             .enumerate()
             // An insurer may speak of its own contracts only.
             .filter(|(_, signer)| signer.role != Role::Insurer || signer.member == insurer)
-            .flat_map(|(place, signer)| kinds_of(signer.role).iter().map(move |kind| (place, *kind)))
+            .flat_map(|(place, signer)| {
+                kinds_of(signer.role).iter().map(move |kind| (place, *kind))
+            })
             .collect();
         if turns.is_empty() {
             return Err(RecordsError::NobodySigns);
@@ -176,16 +180,15 @@ impl Series {
             Kind::ClaimOpened => {
                 payload.insert("claim".to_owned(), claim.into());
                 let data = json!({
-                    "channel": "portal", "attached": ["care_sheet", "invoice"],
+                    "channel": "crm", "attached": ["invoice"],
                     "claimed": 24_000 + number % 1000, "currency": "EUR",
                 });
                 ("claim.opened", data)
             }
             Kind::DocumentAssessed => {
-                payload.insert("declared_by".to_owned(), "policyholder".into());
                 let data = json!({
                     "item": "bank_details", "verdict": "unreadable",
-                    "label": "Document illisible, merci de le renvoyer", "action": "resend",
+                    "label": "Illisible, à renvoyer", "action": "resend",
                 });
                 ("document.assessed", data)
             }
@@ -193,7 +196,7 @@ impl Series {
                 payload.insert("claim".to_owned(), claim.into());
                 let data = json!({
                     "amount": 12_000 + number % 1000, "currency": "EUR", "status": "executed",
-                    "payee": "policyholder", "on_account": false,
+                    "payee": "policyholder",
                 });
                 ("payment.recorded", data)
             }

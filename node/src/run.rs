@@ -58,13 +58,17 @@ pub enum RunError {
     #[error("{0}")]
     Stopped(Arc<Fatal>),
     /// This node's consensus key is no validator's.
-    #[error("this node's consensus key is not among the genesis's validators; a ledger with one validator runs on that validator's node")]
+    #[error(
+        "this node's consensus key is not among the genesis's validators; a ledger with one validator runs on that validator's node"
+    )]
     NotAValidator,
     /// The ledger needs agreement between nodes.
     #[error("the genesis lists {0} validators; this release runs ledgers with one")]
     SeveralValidators(usize),
     /// Anybody could listen.
-    #[error("{0} is not a loopback address: serve TLS with --tls-cert and --tls-key, or say --behind-proxy if a proxy in front of this node does")]
+    #[error(
+        "{0} is not a loopback address: serve TLS with --tls-cert and --tls-key, or say --behind-proxy if a proxy in front of this node does"
+    )]
     Exposed(SocketAddr),
     /// The address cannot be listened on.
     #[error("listening on {address}: {source}")]
@@ -141,9 +145,7 @@ impl RunningNode {
     /// What made it stop.
     pub fn wait(mut self) -> Result<(), RunError> {
         let Some(thread) = self.thread.take() else { return Ok(()) };
-        thread.join().unwrap_or_else(|_| {
-            Err(Fatal::Thread("node", "panicked".to_owned()).into())
-        })
+        thread.join().unwrap_or_else(|_| Err(Fatal::Thread("node", "panicked".to_owned()).into()))
     }
 }
 
@@ -163,10 +165,7 @@ pub fn run(config: &Config, greet: impl FnOnce(&RunningNode)) -> Result<(), RunE
 /// # Errors
 /// It cannot start.
 pub fn start(config: &Config) -> Result<RunningNode, RunError> {
-    let tls = config
-        .tls
-        .as_ref()
-        .map(|tls| Tls { cert: tls.cert.clone(), key: tls.key.clone() });
+    let tls = config.tls.as_ref().map(|tls| Tls { cert: tls.cert.clone(), key: tls.key.clone() });
     if !config.http.ip().is_loopback() && tls.is_none() && !config.behind_proxy {
         return Err(RunError::Exposed(config.http));
     }
@@ -199,8 +198,7 @@ pub fn start(config: &Config) -> Result<RunningNode, RunError> {
     let thread = std::thread::Builder::new()
         .name("node".to_owned())
         .spawn(move || {
-            let served =
-                runtime.block_on(serve(&pipeline, store, listener, api, tls, stopped));
+            let served = runtime.block_on(serve(&pipeline, store, listener, api, tls, stopped));
             let fatal = pipeline.fatal().borrow().clone();
             let drained = pipeline.stop(DRAIN);
             runtime.shutdown_timeout(Duration::from_secs(5));

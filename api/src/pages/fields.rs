@@ -5,15 +5,25 @@ use serde_json::{Map, Value};
 
 /// The fields that stand first, in this order; those that only machines read
 /// stand last.
-const FIRST: [&str; 8] = [
-    "type", "occurred_at", "contract", "claim", "declared_by", "data", "documents", "corrects",
-];
+const FIRST: [&str; 8] =
+    ["type", "occurred_at", "contract", "claim", "declared_by", "data", "documents", "corrects"];
 const LAST: [&str; 3] = ["ledger", "salt", "_sd"];
 
 /// Fields of `data` that hold an amount in minor units.
 const AMOUNTS: [&str; 13] = [
-    "amount", "annual_ceiling", "approved", "claimed", "customer_share", "deductible",
-    "guaranteed", "paid", "paid_sum", "premium", "refused", "to", "open_sum",
+    "amount",
+    "annual_ceiling",
+    "approved",
+    "claimed",
+    "customer_share",
+    "deductible",
+    "guaranteed",
+    "paid",
+    "paid_sum",
+    "premium",
+    "refused",
+    "to",
+    "open_sum",
 ];
 
 /// The deepest indentation that the style sheet draws.
@@ -78,7 +88,9 @@ impl Rows {
                     self.add(inside, name, name, value);
                 }
             }
-            Value::Array(items) if items.iter().all(|item| !item.is_object() && !item.is_array()) => {
+            Value::Array(items)
+                if items.iter().all(|item| !item.is_object() && !item.is_array()) =>
+            {
                 row.value = items.iter().map(plain).collect::<Vec<_>>().join(", ");
                 self.rows.push(row);
             }
@@ -167,8 +179,16 @@ mod tests {
         assert_eq!(
             names,
             [
-                (0, "type"), (0, "contract"), (0, "data"), (1, "amount"), (1, "currency"),
-                (1, "lines"), (2, "1."), (3, "amount"), (3, "code"), (0, "salt"),
+                (0, "type"),
+                (0, "contract"),
+                (0, "data"),
+                (1, "amount"),
+                (1, "currency"),
+                (1, "lines"),
+                (2, "1."),
+                (3, "amount"),
+                (3, "code"),
+                (0, "salt"),
             ]
         );
         assert_eq!(rows[1].link.as_deref(), Some("/search?q=a%2F1%202"));

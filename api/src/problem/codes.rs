@@ -132,10 +132,7 @@ impl Code {
             Self::Refusal(Code::Malformed | Code::UnknownField) => StatusCode::BAD_REQUEST,
             Self::Refusal(Code::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Refusal(
-                Code::UnknownMember
-                | Code::UnknownKey
-                | Code::KeyNotValidThen
-                | Code::BadSignature,
+                Code::UnknownMember | Code::UnknownKey | Code::KeyNotValidThen | Code::BadSignature,
             ) => StatusCode::UNAUTHORIZED,
             Self::Refusal(Code::RoleNotAllowed | Code::NotAParty) => StatusCode::FORBIDDEN,
             Self::Refusal(_) => StatusCode::UNPROCESSABLE_ENTITY,

@@ -163,8 +163,7 @@ pub(crate) async fn list_blocks(
 ) -> Result<Json<BlocksAnswer>, Problem> {
     let limits = &app.config.limits;
     let (limit, ids_max) = (page_items(query.limit, limits)?, limits.page_ids_max);
-    let after: u64 =
-        query.after.as_deref().map_or(Ok(0), |after| parse("after", after))?;
+    let after: u64 = query.after.as_deref().map_or(Ok(0), |after| parse("after", after))?;
     blocking(move || {
         let mut blocks = Vec::new();
         let mut ids = 0;

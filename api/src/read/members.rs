@@ -11,10 +11,7 @@ use quittance_ledger::membership::{KeyId, Member, MemberId, Role};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{
-    problem::Problem,
-    state::Shared,
-};
+use crate::{problem::Problem, state::Shared};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -127,8 +124,7 @@ pub(crate) async fn list_members(State(app): State<Shared>) -> Json<MembersAnswe
     responses((status = 200, description = "genesis.toml", body = String, content_type = "text/plain"))
 )]
 pub(crate) async fn get_genesis(State(app): State<Shared>) -> Result<Response, Problem> {
-    let text =
-        app.membership().genesis().to_toml().map_err(|error| Problem::internal(&error))?;
+    let text = app.membership().genesis().to_toml().map_err(|error| Problem::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, TEXT)], text).into_response())
 }
 

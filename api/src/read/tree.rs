@@ -39,8 +39,8 @@ use crate::{
 )]
 pub(crate) async fn get_checkpoint(State(app): State<Shared>) -> Result<Response, Problem> {
     let checkpoint = blocking(move || app.store.latest_checkpoint()).await??;
-    let checkpoint = checkpoint
-        .ok_or_else(|| Problem::not_found("no checkpoint has been published yet"))?;
+    let checkpoint =
+        checkpoint.ok_or_else(|| Problem::not_found("no checkpoint has been published yet"))?;
     let headers = [
         (header::CONTENT_TYPE, layout::CHECKPOINT_CONTENT_TYPE),
         (header::CACHE_CONTROL, layout::CHECKPOINT_CACHE_CONTROL),

@@ -80,8 +80,9 @@ pub async fn serve(
             handle.graceful_shutdown(Some(grace));
         }
     });
-    let service =
-        router.layer(Extension(Stop::new(stop))).into_make_service_with_connect_info::<SocketAddr>();
+    let service = router
+        .layer(Extension(Stop::new(stop)))
+        .into_make_service_with_connect_info::<SocketAddr>();
     let acceptor = BoundedAcceptor::new(limits);
     let server = axum_server::from_tcp(listener)?.handle(handle);
     let served = match tls {

@@ -36,6 +36,15 @@ impl Store {
         options: Options,
     ) -> Result<Self, StoreError> {
         fs::create_dir_all(folder).map_err(StoreError::io("creating", folder))?;
+        Self::open_files(folder, membership, options)?.restore()
+    }
+
+    /// Takes the lock and opens every file, without a look at what they hold.
+    fn open_files(
+        folder: &Path,
+        membership: Membership,
+        options: Options,
+    ) -> Result<Self, StoreError> {
         let lock = take_lock(folder)?;
         let ledger = membership.ledger_id();
         let blocks = Segments::open(
@@ -46,8 +55,9 @@ impl Store {
             options.segment_bytes_max,
         )?;
         let database = open_sled(&folder.join("index"), options.cache_bytes)?;
-        let postings = database.open_tree("postings")?;
-        let store = Self {
+        // The default tree, so that a block and the run it fills are one batch.
+        let postings = sled::Tree::clone(&database);
+        Ok(Self {
             nodes: Flat::open(folder.join("nodes.flat"))?,
             positions: Flat::open(folder.join("positions.flat"))?,
             heights: Flat::open(folder.join("heights.flat"))?,
@@ -60,8 +70,7 @@ impl Store {
             end: RwLock::new(0),
             unfinished: None,
             lock,
-        };
-        store.restore()
+        })
     }
 
     fn restore(mut self) -> Result<Self, StoreError> {
@@ -293,31 +302,7 @@ impl Store {
                 fs::remove_file(&path).map_err(StoreError::io("removing", &path))?;
             }
         }
-        let lock = take_lock(folder)?;
-        let ledger = membership.ledger_id();
-        let blocks = Segments::open(
-            folder.join("blocks"),
-            "blocks",
-            ledger,
-            codec::VALUE_BYTES_MAX as u32,
-            options.segment_bytes_max,
-        )?;
-        let database = open_sled(&index, options.cache_bytes)?;
-        let postings = database.open_tree("postings")?;
-        let store = Self {
-            nodes: Flat::open(folder.join("nodes.flat"))?,
-            positions: Flat::open(folder.join("positions.flat"))?,
-            heights: Flat::open(folder.join("heights.flat"))?,
-            terms: Terms::open(postings)?,
-            database,
-            folder: folder.to_owned(),
-            membership,
-            blocks,
-            tip: RwLock::new(Arc::new(Tip::empty())),
-            end: RwLock::new(0),
-            unfinished: None,
-            lock,
-        };
+        let store = Self::open_files(folder, membership, options)?;
         let mut tip = Tip::empty();
         let mut position = 0;
         loop {

@@ -135,6 +135,33 @@ fn reindex_makes_everything_but_the_blocks_again() {
     everything_is_there(&ledger, &store, 20);
 }
 
+fn spot_check(ledger: &Ledger, store: &Store, records: u64) {
+    for number in (0..records).step_by(501) {
+        let id = ledger.quote(number).id();
+        assert_eq!(store.find(&id).unwrap().unwrap().index, number);
+    }
+    assert!(!store.contains(&ledger.quote(records).id()).unwrap());
+    store.scrub(|_| true).unwrap();
+}
+
+#[test]
+fn a_run_of_postings_is_written_with_the_block_that_fills_it() {
+    let ledger = Ledger::new("test.example/store");
+    let folder = tempfile::tempdir().unwrap();
+    let store = ledger.open(folder.path()).unwrap();
+    let records = terms::RUN_RECORDS / 1000 * 1000 + 1050;
+    ledger.fill(&store, 0, records / 1000, 1000);
+    ledger.fill(&store, records - 50, 1, 50);
+    assert_eq!(store.terms.indexed().unwrap(), records - 50);
+    spot_check(&ledger, &store, records);
+    drop(store);
+    spot_check(&ledger, &ledger.open(folder.path()).unwrap(), records);
+    let options = Options { cache_bytes: 8 << 20, segment_bytes_max: 64 * 1024 };
+    let membership = ledger.membership.clone();
+    let store = Store::reindex(folder.path(), membership, options, |_, _| {}).unwrap();
+    spot_check(&ledger, &store, records);
+}
+
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {

@@ -9,7 +9,7 @@ use quittance_ledger::{
     chain::{Header, RawBlock},
     limits::{BLOCK_BYTES_MAX, RECORD_OVERHEAD_BYTES},
     membership::Membership,
-    store::{Options, Store, StoreError},
+    store::{Options, Pending, Store, StoreError},
     transparency::{Policy, SignedCheckpoint},
 };
 use serde_json::json;
@@ -124,9 +124,13 @@ fn examine_folder(
             true
         });
         progress.finish();
-        if let Err(error) = scrubbed {
+        // Records that wait for a block were acknowledged too.
+        let waiting = scrubbed.and_then(|()| Pending::open(store.folder(), membership.ledger_id()));
+        if let Err(error) = waiting {
             return damage(error);
         }
+        // Leaves the mark of an orderly stop, as it was found.
+        store.close()?;
     }
     Ok(verdict)
 }

@@ -244,12 +244,12 @@ impl Submit for Handle {
                 return Err(SubmitError::Stopping);
             }
             let (answer, answered) = oneshot::channel();
-            shared.submissions.try_send(Submission { records, answer }).map_err(|error| {
-                match error {
+            shared.submissions.try_send(Submission { records, answer }).map_err(
+                |error| match error {
                     mpsc::error::TrySendError::Full(_) => SubmitError::Busy { retry_after_s: 1 },
                     mpsc::error::TrySendError::Closed(_) => SubmitError::Stopping,
-                }
-            })?;
+                },
+            )?;
             answered.await.unwrap_or(Err(SubmitError::Stopping))
         })
     }
@@ -259,12 +259,8 @@ impl Submit for Handle {
     }
 
     fn sign(&self, member: &MemberId, payload: Map<String, Value>) -> Result<Record, SignError> {
-        let (key_id, key) = self
-            .0
-            .signers
-            .records
-            .get(member)
-            .ok_or_else(|| SignError::NotHeld(member.clone()))?;
+        let (key_id, key) =
+            self.0.signers.records.get(member).ok_or_else(|| SignError::NotHeld(member.clone()))?;
         let origin = self.0.store.membership().origin();
         let envelope = record::sign(payload, origin, member, key_id, key)?;
         Ok(envelope.verify(self.0.store.membership())?)

@@ -136,11 +136,8 @@ impl Queue {
         let mut state = self.state();
         while !state.order.is_empty() && !give_up() {
             let Some(left) = deadline.checked_duration_since(Instant::now()) else { return };
-            state = self
-                .changed
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state =
+                self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }

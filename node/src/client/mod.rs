@@ -1,6 +1,12 @@
 //! A small client of the HTTP API: every answer is read up to a bound and into
 //! a type, and what can be sent twice without harm is tried again.
 
+mod answers;
+#[cfg(test)]
+pub(crate) mod scripted;
+#[cfg(test)]
+mod tests;
+
 use std::{
     fmt,
     io::Read as _,
@@ -22,6 +28,12 @@ use ureq::{
     tls::{PemItem, RootCerts, TlsConfig, parse_pem},
 };
 
+pub use answers::{
+    BlockItem, CheckpointItem, HeadStatus, HeaderItem, LedgerStatus, LineAnswer, NodeStatus,
+    Outgoing, PendingStatus, Problem, RecordItem, Status,
+};
+
+use self::answers::{Blocks, Checkpoints, Records};
 use crate::files::{self, FileError};
 
 /// The largest page of a listing that is read, in bytes.
@@ -88,38 +100,6 @@ impl ClientError {
     }
 }
 
-/// What a node says when it says no (RFC 9457).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Problem {
-    /// HTTP status.
-    #[serde(default)]
-    pub status: u16,
-    /// The stable code.
-    #[serde(default)]
-    pub code: String,
-    /// The field it is about.
-    pub field: Option<String>,
-    /// A sentence for people.
-    #[serde(default)]
-    pub detail: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.status)?;
-        if !self.code.is_empty() {
-            write!(f, " {}", self.code)?;
-        }
-        if let Some(field) = &self.field {
-            write!(f, " ({field})")?;
-        }
-        if !self.detail.is_empty() {
-            write!(f, ": {}", self.detail)?;
-        }
-        Ok(())
-    }
-}
-
 /// How often a request is tried where nobody answers or the node is busy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
@@ -134,152 +114,12 @@ impl Patience {
     pub const WORK: Self = Self { tries: 9 };
 }
 
-/// What the ledger says about a record that was sent.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct LineAnswer {
-    /// HTTP status: 200 and 201 are final, 202 waits, the others refuse.
-    pub status: u16,
-    /// The record's id.
-    pub id: Option<RecordId>,
-    /// Its place on the ledger.
-    pub index: Option<u64>,
-    /// Its block.
-    pub height: Option<u64>,
-    /// The code of a refusal.
-    pub code: Option<String>,
-    /// The field it is about.
-    pub field: Option<String>,
-    /// Why, in a sentence.
-    pub detail: Option<String>,
-}
-
 /// The body of an answer to one record.
 #[derive(Deserialize)]
 struct AppendAnswer {
     id: Option<RecordId>,
     index: Option<u64>,
     height: Option<u64>,
-}
-
-/// How a node and its ledger are.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Status {
-    /// Which ledger.
-    pub ledger: LedgerStatus,
-    /// The node.
-    pub node: NodeStatus,
-    /// Its newest block.
-    pub head: HeadStatus,
-    /// What waits.
-    pub pending: PendingStatus,
-    /// Members of the ledger.
-    pub members: u64,
-    /// Members that validate.
-    pub validators: u64,
-    /// Validators that a checkpoint needs.
-    pub quorum: u64,
-    /// What somebody should look at.
-    #[serde(default)]
-    pub alerts: Vec<serde_json::Value>,
-}
-
-/// Which ledger a node serves.
-#[derive(Debug, Clone, Deserialize)]
-pub struct LedgerStatus {
-    /// Its name.
-    pub origin: String,
-    /// The digest of its genesis.
-    pub id: String,
-}
-
-/// What a node says of itself.
-#[derive(Debug, Clone, Deserialize)]
-pub struct NodeStatus {
-    /// Its release.
-    pub version: String,
-    /// The member it belongs to.
-    pub member: Option<String>,
-    /// Whether it validates.
-    pub validator: bool,
-    /// How long it has run, in seconds.
-    pub uptime_s: u64,
-}
-
-/// The end of the chain.
-#[derive(Debug, Clone, Deserialize)]
-pub struct HeadStatus {
-    /// Height of the last block.
-    pub height: u64,
-    /// Its hash.
-    pub hash: String,
-    /// Its time; none before the first block.
-    pub time: Option<serde_json::Value>,
-    /// Records on the ledger.
-    pub tree_size: u64,
-    /// Root of the tree over them.
-    pub root: String,
-    /// Records that the newest checkpoint covers.
-    pub checkpoint_size: Option<u64>,
-}
-
-/// What waits for a block.
-#[derive(Debug, Clone, Deserialize)]
-pub struct PendingStatus {
-    /// Records.
-    pub records: u64,
-    /// Their bytes.
-    pub bytes: u64,
-}
-
-/// One block of a listing.
-#[derive(Debug, Clone, Deserialize)]
-pub struct BlockItem {
-    /// Its height.
-    pub height: u64,
-    /// Its header.
-    pub header: HeaderItem,
-    /// Place of its first record.
-    pub first_index: u64,
-}
-
-/// The part of a header's JSON that the rest follows from.
-#[derive(Debug, Clone, Deserialize)]
-pub struct HeaderItem {
-    /// Its bytes in base64.
-    pub bytes: String,
-}
-
-/// One record of a listing.
-#[derive(Debug, Clone, Deserialize)]
-pub struct RecordItem {
-    /// Its place on the ledger.
-    pub index: u64,
-    /// Its JWS.
-    pub jws: String,
-}
-
-/// One checkpoint of a listing.
-#[derive(Debug, Clone, Deserialize)]
-pub struct CheckpointItem {
-    /// Records it covers.
-    pub size: u64,
-    /// The signed note.
-    pub note: String,
-}
-
-#[derive(Deserialize)]
-struct Blocks {
-    blocks: Vec<BlockItem>,
-}
-
-#[derive(Deserialize)]
-struct Records {
-    records: Vec<RecordItem>,
-}
-
-#[derive(Deserialize)]
-struct Checkpoints {
-    checkpoints: Vec<CheckpointItem>,
 }
 
 /// A client of one node. Cheap to clone; connections are kept and shared.
@@ -590,25 +430,6 @@ impl Client {
     }
 }
 
-/// A record on its way to the node, as one line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outgoing {
-    /// A JWS.
-    Signed(String),
-    /// `{"signer": …, "record": {…}}` or the record object, for the node to sign.
-    Unsigned(String),
-}
-
-impl Outgoing {
-    /// The line's bytes.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        match self {
-            Self::Signed(text) | Self::Unsigned(text) => text.as_bytes(),
-        }
-    }
-}
-
 /// Waits until `deadline` or for `pause`, whichever is sooner; false once the deadline is past.
 pub(crate) fn pause_until(deadline: Instant, pause: Duration) -> bool {
     let left = deadline.saturating_duration_since(Instant::now());
@@ -687,150 +508,5 @@ fn describe(error: &ureq::Error) -> String {
         ureq::Error::Timeout(_) => "it took too long".to_owned(),
         ureq::Error::HostNotFound => "there is no such host".to_owned(),
         other => other.to_string(),
-    }
-}
-
-/// A server that answers as a test tells it.
-#[cfg(test)]
-pub(crate) mod scripted {
-    #![allow(clippy::unwrap_used)]
-
-    use std::{
-        io::{BufRead as _, BufReader, Read as _, Write as _},
-        net::TcpListener,
-        thread,
-    };
-
-    /// A request as it came.
-    pub(crate) struct Request {
-        /// Method and path.
-        pub(crate) line: String,
-        pub(crate) headers: Vec<String>,
-        pub(crate) body: String,
-    }
-
-    /// Serves `answer`, which gives the status line's end, more header lines and
-    /// the body, and gives the server's URL.
-    pub(crate) fn serve(
-        mut answer: impl FnMut(&Request) -> (&'static str, String) + Send + 'static,
-    ) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut reader = BufReader::new(stream.unwrap());
-                let mut line = String::new();
-                if reader.read_line(&mut line).unwrap() == 0 {
-                    continue;
-                }
-                let headers: Vec<_> = reader
-                    .by_ref()
-                    .lines()
-                    .map(|line| line.unwrap().to_lowercase())
-                    .take_while(|line| !line.is_empty())
-                    .collect();
-                let length = headers.iter().find_map(|line| line.strip_prefix("content-length: "));
-                let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
-                reader.read_exact(&mut body).unwrap();
-                let body = String::from_utf8(body).unwrap();
-                let (head, body) = answer(&Request { line, headers, body });
-                let length = body.len();
-                let text = format!(
-                    "HTTP/1.1 {head}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
-                );
-                // A client that has read enough may be gone.
-                let _ = reader.get_mut().write_all(text.as_bytes());
-            }
-        });
-        url
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
-
-    use std::net::TcpListener;
-
-    use super::*;
-
-    fn client(url: &str, tries: u32) -> Client {
-        Client::new(url, None, Patience { tries }).unwrap()
-    }
-
-    #[test]
-    fn a_busy_node_is_asked_again_and_one_that_stays_busy_is_told() {
-        let mut asked = 0;
-        let url = scripted::serve(move |_| {
-            asked += 1;
-            match asked {
-                1 | 2 => {
-                    ("503 Busy\r\nretry-after: 0", r#"{"code":"busy","detail":"wait"}"#.to_owned())
-                }
-                _ => ("200 OK", r#"{"blocks":[],"next":null}"#.to_owned()),
-            }
-        });
-        let error = client(&url, 2).blocks(0).unwrap_err();
-        assert_eq!(error.problem().unwrap().code, "busy");
-        assert!(client(&url, 1).blocks(0).unwrap().is_empty());
-    }
-
-    #[test]
-    fn nobody_there_is_said_in_a_sentence() {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let error = client(&format!("http://127.0.0.1:{port}"), 2).status().unwrap_err();
-        assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
-        assert!(error.to_string().contains("is a node running there?"), "{error}");
-    }
-
-    #[test]
-    fn answers_are_read_up_to_a_bound() {
-        let url = scripted::serve(|_| ("200 OK", "x".repeat(RECEIPT_BYTES_MAX + 1)));
-        let error = client(&url, 3).receipt(&RecordId::of(b"")).unwrap_err();
-        assert!(error.to_string().contains("more than"), "{error}");
-    }
-
-    #[test]
-    fn what_is_no_node_is_noticed() {
-        let url = scripted::serve(|_| ("200 OK", "<html>".to_owned()));
-        assert!(matches!(client(&url, 1).status(), Err(ClientError::Answer { .. })));
-        for wrong in ["", "localhost:8080", "ftp://a", "http://", "http://a/?b"] {
-            assert!(
-                matches!(Client::new(wrong, None, Patience::NONE), Err(ClientError::Url(_))),
-                "{wrong}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_record_is_sent_as_what_it_is_and_a_refusal_is_an_answer() {
-        let url = scripted::serve(|request| {
-            assert!(request.line.starts_with("POST /v1/records "), "{}", request.line);
-            assert!(request.headers.contains(&"prefer: wait=5".to_owned()));
-            if request.headers.contains(&"content-type: application/jose".to_owned()) {
-                let id = RecordId::of(request.body.as_bytes());
-                ("201 Created", format!(r#"{{"id":"{id}","index":7,"height":2,"status":"final"}}"#))
-            } else {
-                (
-                    "422 Refused",
-                    r#"{"status":422,"code":"amount_negative","field":"data.claimed","detail":"no"}"#
-                        .to_owned(),
-                )
-            }
-        });
-        let client = client(&url, 1);
-        let wait = Duration::from_secs(5);
-        let answer = client.append(&Outgoing::Signed("a.b.c".to_owned()), wait).unwrap();
-        assert_eq!((answer.status, answer.index), (201, Some(7)));
-        let answer = client.append(&Outgoing::Unsigned("{}".to_owned()), wait).unwrap();
-        assert_eq!((answer.status, answer.code.as_deref()), (422, Some("amount_negative")));
-    }
-
-    #[test]
-    fn answers_to_another_number_of_records_are_not_believed() {
-        let url = scripted::serve(|_| ("200 OK", "{\"line\":1,\"status\":201}\n".to_owned()));
-        let records = ["a", "b"].map(|text| Outgoing::Signed(text.to_owned()));
-        let error = client(&url, 1).append_batch(&records, Duration::ZERO).unwrap_err();
-        assert!(error.to_string().contains("1 answers to 2 records"), "{error}");
     }
 }

@@ -1,0 +1,197 @@
+//! What is sent to a node, and what it answers as far as the command line reads it.
+
+use std::fmt;
+
+use quittance_ledger::digest::RecordId;
+use serde::Deserialize;
+
+/// What a node says when it says no (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Problem {
+    /// HTTP status.
+    #[serde(default)]
+    pub status: u16,
+    /// The stable code.
+    #[serde(default)]
+    pub code: String,
+    /// The field it is about.
+    pub field: Option<String>,
+    /// A sentence for people.
+    #[serde(default)]
+    pub detail: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.status)?;
+        if !self.code.is_empty() {
+            write!(f, " {}", self.code)?;
+        }
+        if let Some(field) = &self.field {
+            write!(f, " ({field})")?;
+        }
+        if !self.detail.is_empty() {
+            write!(f, ": {}", self.detail)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the ledger says about a record that was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct LineAnswer {
+    /// HTTP status: 200 and 201 are final, 202 waits, the others refuse.
+    pub status: u16,
+    /// The record's id.
+    pub id: Option<RecordId>,
+    /// Its place on the ledger.
+    pub index: Option<u64>,
+    /// Its block.
+    pub height: Option<u64>,
+    /// The code of a refusal.
+    pub code: Option<String>,
+    /// The field it is about.
+    pub field: Option<String>,
+    /// Why, in a sentence.
+    pub detail: Option<String>,
+}
+
+/// How a node and its ledger are.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Status {
+    /// Which ledger.
+    pub ledger: LedgerStatus,
+    /// The node.
+    pub node: NodeStatus,
+    /// Its newest block.
+    pub head: HeadStatus,
+    /// What waits.
+    pub pending: PendingStatus,
+    /// Members of the ledger.
+    pub members: u64,
+    /// Members that validate.
+    pub validators: u64,
+    /// Validators that a checkpoint needs.
+    pub quorum: u64,
+    /// What somebody should look at.
+    #[serde(default)]
+    pub alerts: Vec<serde_json::Value>,
+}
+
+/// Which ledger a node serves.
+#[derive(Debug, Clone, Deserialize)]
+pub struct LedgerStatus {
+    /// Its name.
+    pub origin: String,
+    /// The digest of its genesis.
+    pub id: String,
+}
+
+/// What a node says of itself.
+#[derive(Debug, Clone, Deserialize)]
+pub struct NodeStatus {
+    /// Its release.
+    pub version: String,
+    /// The member it belongs to.
+    pub member: Option<String>,
+    /// Whether it validates.
+    pub validator: bool,
+    /// How long it has run, in seconds.
+    pub uptime_s: u64,
+}
+
+/// The end of the chain.
+#[derive(Debug, Clone, Deserialize)]
+pub struct HeadStatus {
+    /// Height of the last block.
+    pub height: u64,
+    /// Its hash.
+    pub hash: String,
+    /// Its time; none before the first block.
+    pub time: Option<serde_json::Value>,
+    /// Records on the ledger.
+    pub tree_size: u64,
+    /// Root of the tree over them.
+    pub root: String,
+    /// Records that the newest checkpoint covers.
+    pub checkpoint_size: Option<u64>,
+}
+
+/// What waits for a block.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PendingStatus {
+    /// Records.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// One block of a listing.
+#[derive(Debug, Clone, Deserialize)]
+pub struct BlockItem {
+    /// Its height.
+    pub height: u64,
+    /// Its header.
+    pub header: HeaderItem,
+    /// Place of its first record.
+    pub first_index: u64,
+}
+
+/// The part of a header's JSON that the rest follows from.
+#[derive(Debug, Clone, Deserialize)]
+pub struct HeaderItem {
+    /// Its bytes in base64.
+    pub bytes: String,
+}
+
+/// One record of a listing.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RecordItem {
+    /// Its place on the ledger.
+    pub index: u64,
+    /// Its JWS.
+    pub jws: String,
+}
+
+/// One checkpoint of a listing.
+#[derive(Debug, Clone, Deserialize)]
+pub struct CheckpointItem {
+    /// Records it covers.
+    pub size: u64,
+    /// The signed note.
+    pub note: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Blocks {
+    pub(super) blocks: Vec<BlockItem>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Records {
+    pub(super) records: Vec<RecordItem>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Checkpoints {
+    pub(super) checkpoints: Vec<CheckpointItem>,
+}
+
+/// A record on its way to the node, as one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outgoing {
+    /// A JWS.
+    Signed(String),
+    /// `{"signer": …, "record": {…}}` or the record object, for the node to sign.
+    Unsigned(String),
+}
+
+impl Outgoing {
+    /// The line's bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Signed(text) | Self::Unsigned(text) => text.as_bytes(),
+        }
+    }
+}
