@@ -25,12 +25,16 @@ pub struct Limits {
     pub page_items_max: u32,
     /// Items of one page of a list when the request names no number.
     pub page_items_default: u32,
+    /// Bytes of records that one page of them may hold; the page ends after the
+    /// records that reach it.
+    pub page_bytes_max: usize,
     /// Record ids that one page of blocks may hold; the page ends after the
     /// block that reaches it.
     pub page_ids_max: usize,
     /// The longest wait a `Prefer: wait` gets, in seconds; longer wishes are cut to it.
     pub wait_s_max: u64,
-    /// Time to send the head of a request, in seconds. Beyond: the connection is closed.
+    /// Time to send the head of a request, or to leave a connection idle, in
+    /// seconds. Beyond: the connection is closed.
     pub header_time_s: u64,
     /// Time to send the body of a request, in seconds. Beyond: 408.
     pub body_time_s: u64,
@@ -69,9 +73,10 @@ impl Default for Limits {
             target_bytes_max: 4096,
             page_items_max: 1000,
             page_items_default: 100,
+            page_bytes_max: 8 * 1024 * 1024,
             page_ids_max: 10_000,
             wait_s_max: 60,
-            header_time_s: 10,
+            header_time_s: 20,
             body_time_s: 20,
             request_time_s: 30,
             write_stall_s: 30,
@@ -88,7 +93,42 @@ impl Default for Limits {
     }
 }
 
+/// No time may be set longer than a day, and nothing counted beyond a million:
+/// sums of them must stay within what clocks and queues can hold.
+const SECONDS_MAX: u64 = 24 * 60 * 60;
+const COUNT_MAX: usize = 1 << 20;
+
 impl Limits {
+    /// These limits without figures that nothing could hold.
+    #[must_use]
+    pub(crate) fn clamped(mut self) -> Self {
+        for seconds in [
+            &mut self.wait_s_max,
+            &mut self.header_time_s,
+            &mut self.body_time_s,
+            &mut self.request_time_s,
+            &mut self.write_stall_s,
+            &mut self.event_keep_alive_s,
+            &mut self.retry_after_s,
+            &mut self.grace_s,
+        ] {
+            *seconds = (*seconds).min(SECONDS_MAX);
+        }
+        for count in [
+            &mut self.batch_lines_max,
+            &mut self.page_ids_max,
+            &mut self.requests_max,
+            &mut self.batches_max,
+            &mut self.connections_max,
+            &mut self.event_clients_max,
+            &mut self.event_queue_max,
+            &mut self.verify_threads,
+        ] {
+            *count = (*count).min(COUNT_MAX);
+        }
+        self
+    }
+
     pub(crate) const fn body_time(&self) -> Duration {
         Duration::from_secs(self.body_time_s)
     }
@@ -110,6 +150,8 @@ impl Limits {
 }
 
 /// How the API behaves.
+///
+/// In a configuration file every field may be left out; an unknown one is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ApiConfig {
@@ -126,5 +168,18 @@ pub struct ApiConfig {
 impl Default for ApiConfig {
     fn default() -> Self {
         Self { limits: Limits::default(), unsigned_allowed: true, behind_proxy: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_that_no_clock_or_queue_could_hold_are_cut() {
+        let limits = Limits { wait_s_max: u64::MAX, requests_max: usize::MAX, ..Limits::default() };
+        let limits = limits.clamped();
+        assert_eq!((limits.wait_s_max, limits.requests_max), (SECONDS_MAX, COUNT_MAX));
+        assert_eq!(Limits::default().clamped(), Limits::default());
     }
 }

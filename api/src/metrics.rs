@@ -129,11 +129,11 @@ impl Metrics {
     /// Counts a record that the node has answered for.
     pub(crate) fn settled(&self, settled: &Settled) {
         match settled {
-            Settled::Known(_) => self.known.inc(),
-            Settled::Final(_) => self.recorded.inc(),
-            Settled::Pending => self.pending_answers.inc(),
-            Settled::Refused(refusal) => return self.refused(Code::from(refusal.code).as_str()),
-        };
+            Settled::Known(_) => drop(self.known.inc()),
+            Settled::Final(_) => drop(self.recorded.inc()),
+            Settled::Pending => drop(self.pending_answers.inc()),
+            Settled::Refused(refusal) => self.refused(Code::from(refusal.code).as_str()),
+        }
     }
 
     /// Counts a record that was not taken.

@@ -40,9 +40,10 @@ pub fn router(store: Arc<Store>, node: Arc<dyn Submit>, config: ApiConfig) -> Ro
 pub fn router_with_figures(
     store: Arc<Store>,
     node: Arc<dyn Submit>,
-    config: ApiConfig,
+    mut config: ApiConfig,
     registry: Registry,
 ) -> Router {
+    config.limits = config.limits.clamped();
     let limits = &config.limits;
     let app = Arc::new(App {
         verifier: Verifier::new(limits.verify_threads()),

@@ -87,7 +87,8 @@ pub trait Submit: Send + Sync + 'static {
     /// A record that waits for its block.
     fn pending(&self, id: &RecordId) -> Option<Record>;
 
-    /// Signs for a member whose record key this node holds.
+    /// Signs for a member whose record key this node holds. The record it gives
+    /// is verified against the membership, as one that came signed would be.
     ///
     /// # Errors
     /// It does not hold the key, or the payload is no record.

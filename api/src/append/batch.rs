@@ -85,7 +85,7 @@ pub(crate) async fn append_batch(
     let Some(takes_json) = takes_json(media_type.as_deref()) else {
         return Err(unsupported(media_type.as_deref()));
     };
-    let _turn = app.batches.acquire().await.map_err(|error| Problem::internal(&error))?;
+    let turn = app.batches.acquire().await.map_err(|error| Problem::internal(&error))?;
     let body = read_body(body, &headers, limits.batch_body_bytes_max, limits).await?;
     let unsigned = if takes_json {
         check_sender(&app, peer, &uri, &headers).map(|()| query.signer)
@@ -111,7 +111,8 @@ pub(crate) async fn append_batch(
                     .await
             }
         })
-        .buffered(limits.verify_threads())
+        // Twice as many as threads, so that none of them waits for its next job.
+        .buffered(limits.verify_threads().saturating_mul(2))
         .collect::<Vec<_>>()
         .await;
     drop(body);
@@ -137,6 +138,8 @@ pub(crate) async fn append_batch(
     } else {
         app.node.submit(records).await?.into_iter()
     };
+    // What may take long from here on holds neither body nor records.
+    drop(turn);
     let mut text = Vec::with_capacity(answers.len().saturating_mul(ANSWER_BYTES));
     for (line, opened) in answers {
         let answer = match opened {
@@ -207,6 +210,10 @@ fn open(
     app: &Shared,
 ) -> Result<Record, Problem> {
     let text = without_line_break(body.get(line.place.clone()).unwrap_or_default());
+    if text.len() > app.config.limits.record_body_bytes_max {
+        let detail = format!("the line has {} bytes, more than a record may", text.len());
+        return Err(Problem::new(Code::TooLarge, detail));
+    }
     match text.first() {
         Some(b'{') => {
             let signer = unsigned.as_ref().map_err(Problem::clone)?;

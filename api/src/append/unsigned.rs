@@ -31,6 +31,10 @@ use crate::{
     submit::Submit,
 };
 
+/// What proxies add. One of them before a node that does not know of it makes
+/// every request look as if it came from this machine.
+const PROXY_HEADERS: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+
 /// Checks that whoever sends may have records signed by this node.
 pub(crate) fn check_sender(
     app: &App,
@@ -44,6 +48,9 @@ pub(crate) fn check_sender(
     }
     if !peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) {
         return refuse("JSON without a signature is taken only from this machine");
+    }
+    if PROXY_HEADERS.iter().any(|name| headers.contains_key(*name)) {
+        return refuse("JSON without a signature is not taken through a proxy");
     }
     let host = match headers.get(header::HOST) {
         Some(host) => host.to_str().ok(),
@@ -93,11 +100,11 @@ pub(crate) fn sign(
         return Err(malformed("record", "the body must be a JSON object"));
     };
     let mut named = signer.map(str::to_owned);
-    if object.get("record").is_some_and(Value::is_object) {
-        if let Some(Value::Object(record)) = object.remove("record") {
-            let wrapper = std::mem::replace(&mut object, record);
-            named = signer_of(wrapper, named)?;
-        }
+    if object.get("record").is_some_and(Value::is_object)
+        && let Some(Value::Object(record)) = object.remove("record")
+    {
+        let wrapper = std::mem::replace(&mut object, record);
+        named = signer_of(wrapper, named)?;
     }
     let member = match named {
         Some(name) => parse::<MemberId>("signer", &name)?,

@@ -1,6 +1,10 @@
 //! `GET /v1/blocks…`: blocks with their headers and the ids of their records.
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use quittance_ledger::{
     chain::Header,
@@ -160,7 +164,7 @@ pub(crate) struct BlocksAnswer {
 pub(crate) async fn list_blocks(
     State(app): State<Shared>,
     QueryOf(query): QueryOf<PageQuery>,
-) -> Result<Json<BlocksAnswer>, Problem> {
+) -> Result<Response, Problem> {
     let limits = &app.config.limits;
     let (limit, ids_max) = (page_items(query.limit, limits)?, limits.page_ids_max);
     let after: u64 = query.after.as_deref().map_or(Ok(0), |after| parse("after", after))?;
@@ -175,7 +179,7 @@ pub(crate) async fn list_blocks(
             blocks.push(block);
         }
         let next = (height < app.store.tip().height).then(|| height.to_string());
-        Ok(Json(BlocksAnswer { blocks, next }))
+        Ok(Json(BlocksAnswer { blocks, next }).into_response())
     })
     .await?
 }

@@ -251,21 +251,44 @@ pub(crate) struct RecordsAnswer {
 pub(crate) async fn list_records(
     State(app): State<Shared>,
     QueryOf(query): QueryOf<RecordsQuery>,
-) -> Result<Json<RecordsAnswer>, Problem> {
+) -> Result<Response, Problem> {
     let limit = page_items(query.limit, &app.config.limits)?;
     let filter = query.filter()?;
     let after = query.after.as_deref().map(|after| parse::<u64>("after", after)).transpose()?;
     blocking(move || {
-        let page = app.store.query(&filter, after, limit)?;
-        let records = page
-            .entries
-            .iter()
-            .map(|entry| RecordAnswer::of_entry(entry, &app.store))
-            .collect::<Result<_, Problem>>()?;
-        let next = page.next_after.map(|index| index.to_string());
-        Ok(Json(RecordsAnswer { records, next }))
+        let (records, next) = page(&app, &filter, after, limit)?;
+        let next = next.map(|index| index.to_string());
+        Ok(Json(RecordsAnswer { records, next }).into_response())
     })
     .await?
+}
+
+/// Reads a page in steps, so that large records end it before they fill the memory.
+fn page(
+    app: &Shared,
+    filter: &Filter,
+    mut after: Option<u64>,
+    limit: usize,
+) -> Result<(Vec<RecordAnswer>, Option<u64>), Problem> {
+    const STEP: usize = 64;
+
+    let mut records = Vec::new();
+    let mut bytes: usize = 0;
+    loop {
+        let step = limit.saturating_sub(records.len()).min(STEP);
+        let page = app.store.query(filter, after, step)?;
+        for entry in &page.entries {
+            let answer = RecordAnswer::of_entry(entry, &app.store)?;
+            bytes = bytes.saturating_add(answer.jws.len());
+            records.push(answer);
+        }
+        after = page.next_after;
+        let is_full = records.len() >= limit || bytes >= app.config.limits.page_bytes_max;
+        // A step that found nothing looked far enough for one request.
+        if after.is_none() || is_full || page.entries.len() < step {
+            return Ok((records, after));
+        }
+    }
 }
 
 #[cfg(test)]

@@ -130,7 +130,7 @@ pub(crate) struct CheckpointsAnswer {
 pub(crate) async fn list_checkpoints(
     State(app): State<Shared>,
     QueryOf(query): QueryOf<PageQuery>,
-) -> Result<Json<CheckpointsAnswer>, Problem> {
+) -> Result<Response, Problem> {
     let limit = page_items(query.limit, &app.config.limits)?;
     let from = match query.after.as_deref() {
         Some(after) => parse::<u64>("after", after)?.saturating_add(1),
@@ -144,7 +144,7 @@ pub(crate) async fn list_checkpoints(
         let checkpoints: Vec<_> = found.iter().map(CheckpointAnswer::from).collect();
         let last = checkpoints.last().filter(|_| more);
         let next = last.map(|checkpoint| checkpoint.size.to_string());
-        Ok(Json(CheckpointsAnswer { checkpoints, next }))
+        Ok(Json(CheckpointsAnswer { checkpoints, next }).into_response())
     })
     .await?
 }

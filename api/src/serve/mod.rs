@@ -66,6 +66,7 @@ pub async fn serve(
         Some(tls) => Some(tls::config(&tls)?),
         None => None,
     };
+    let limits = &limits.clone().clamped();
     listener.set_nonblocking(true)?;
     let handle = Handle::<SocketAddr>::new();
     let (stopping, stop) = watch::channel(false);

@@ -1,0 +1,121 @@
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    http::{Request, StatusCode},
+};
+use futures::StreamExt as _;
+use quittance_api::{ApiConfig, Limits};
+use tower::ServiceExt as _;
+
+use crate::harness::{Api, Mode};
+
+/// Reads events until `count` have come: id, name and data of each.
+async fn take(api: &Api, request: Request<Body>, count: usize) -> Vec<(String, String, String)> {
+    let response = api.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let mut body = response.into_body().into_data_stream();
+    let mut text = String::new();
+    let read = async {
+        while text.matches("\n\n").count() < count {
+            let part = body.next().await.expect("the stream ended").unwrap();
+            text.push_str(std::str::from_utf8(&part).unwrap());
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), read).await.expect("too few events came");
+    text.split("\n\n")
+        .filter(|event| event.contains("data:"))
+        .take(count)
+        .map(|event| {
+            let field = |name: &str| {
+                let line = event.lines().find_map(|line| line.strip_prefix(name));
+                line.unwrap_or_default().trim().to_owned()
+            };
+            (field("id:"), field("event:"), field("data:"))
+        })
+        .collect()
+}
+
+fn after(cursor: &str) -> Request<Body> {
+    Request::get(format!("/v1/events?after={cursor}")).body(Body::empty()).unwrap()
+}
+
+fn ids(events: &[(String, String, String)]) -> Vec<&str> {
+    events.iter().map(|(id, _, _)| id.as_str()).collect()
+}
+
+#[tokio::test]
+async fn all_events_from_the_beginning_and_then_what_is_new() {
+    let api = Api::filled(2, 2);
+    let growing = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        api.add(4..5);
+    };
+    let (events, ()) = tokio::join!(take(&api, after("0"), 8), growing);
+    assert_eq!(ids(&events), ["1.0", "1.1", "1.2", "2.0", "2.1", "2.2", "3.0", "3.1"]);
+    let names: Vec<_> = events.iter().map(|(_, name, _)| name.as_str()).collect();
+    assert_eq!(names[..3], ["record", "record", "block"]);
+    let record: serde_json::Value = serde_json::from_str(&events[4].2).unwrap();
+    assert_eq!(record["index"], 3);
+    assert_eq!(record["type"], "contract.quoted");
+    assert_eq!(record["contract"], "insurer/C-3");
+    assert!(record["claim"].is_null());
+    let block: serde_json::Value = serde_json::from_str(&events[5].2).unwrap();
+    assert_eq!((&block["height"], &block["count"]), (&2.into(), &2.into()));
+    assert_eq!(block["tree_size"], 4);
+}
+
+#[tokio::test]
+async fn from_any_cursor_the_stream_goes_on_without_a_gap() {
+    let api = Api::filled(3, 3);
+    let all = take(&api, after("0"), 12).await;
+    for (position, (id, _, _)) in all.iter().enumerate().take(11) {
+        let rest = take(&api, after(id), 11 - position).await;
+        assert_eq!(rest, all[position + 1..], "after {id}");
+        let request = Request::get("/v1/events?after=0").header("last-event-id", id);
+        let rest = take(&api, request.body(Body::empty()).unwrap(), 11 - position).await;
+        assert_eq!(rest, all[position + 1..], "Last-Event-ID {id}");
+    }
+    assert_eq!(ids(&take(&api, after("2"), 1).await), ["3.0"]);
+}
+
+#[tokio::test]
+async fn without_a_cursor_only_what_is_new_comes() {
+    let api = Api::filled(2, 2);
+    let growing = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        api.add(4..5);
+    };
+    let request = Request::get("/v1/events").body(Body::empty()).unwrap();
+    let (events, ()) = tokio::join!(take(&api, request, 2), growing);
+    assert_eq!(ids(&events), ["3.0", "3.1"]);
+}
+
+#[tokio::test]
+async fn silence_is_filled_with_comments() {
+    let limits = Limits { event_keep_alive_s: 1, ..Limits::default() };
+    let api = Api::with(Mode::Commit, ApiConfig { limits, ..ApiConfig::default() });
+    let request = Request::get("/v1/events").body(Body::empty()).unwrap();
+    let response = api.router.clone().oneshot(request).await.unwrap();
+    let mut body = response.into_body().into_data_stream();
+    let part = tokio::time::timeout(Duration::from_secs(5), body.next()).await.unwrap();
+    assert!(part.unwrap().unwrap().starts_with(b":"));
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_cut_and_its_place_is_free_again() {
+    let limits =
+        Limits { write_stall_s: 1, event_queue_max: 2, event_clients_max: 1, ..Limits::default() };
+    let api = Api::with(Mode::Hold, ApiConfig { limits, ..ApiConfig::default() });
+    api.add(0..20);
+    let stalled = api.router.clone().oneshot(after("0")).await.unwrap();
+    assert_eq!(stalled.status(), 200);
+    api.get("/v1/events").await.assert_problem(503, "overloaded");
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let second = api.router.clone().oneshot(after("0")).await.unwrap();
+    assert_eq!(second.status(), 200);
+    // What the first had in its queue still comes; then its stream ends.
+    let parts = stalled.into_body().into_data_stream().collect::<Vec<_>>().await;
+    assert!(parts.len() < 20);
+}
