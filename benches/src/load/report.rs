@@ -175,7 +175,7 @@ impl fmt::Display for Report {
         let Counts { requests, created, known, pending, .. } = self.counts;
         writeln!(
             f,
-            "{created} records final in {:.2} s: {:.0} records/s, {:.3} of what {} cores can verify",
+            "{created} records final in {:.2} s: {:.0} records/s, ratio {:.3} of what {} cores can verify",
             self.elapsed_s, self.records_per_s, self.ratio, self.machine.cores
         )?;
         writeln!(

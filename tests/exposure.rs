@@ -1,0 +1,198 @@
+//! What only this machine may do, nobody else gets done: signing with the
+//! node's keys, and serving without TLS.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+};
+
+use quittance_tests::{
+    Consortium, Node, Settings, binary, load_records, quittance, raw, tools, wait_for,
+};
+use serde_json::Value;
+
+const UNSIGNED: &str = r#"{"signer":"heca","record":{"type":"contract.quoted","occurred_at":"2026-01-02T09:00:00Z","data":{"quote":"Q-1"}}}"#;
+
+/// Posts unsigned JSON with these headers.
+fn post(node: &Node, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+    let request = raw::request("POST", path, headers, UNSIGNED.as_bytes());
+    let answer = raw::exchange(node.address(), &request);
+    (answer.status, serde_json::from_slice(&answer.body).unwrap_or_default())
+}
+
+#[test]
+fn pages_of_other_sites_cannot_have_anything_signed() {
+    let consortium = Consortium::new();
+    let node = consortium.start();
+    let host = node.address().to_string();
+    let own = format!("http://{host}");
+    let json = ("Content-Type", "application/json");
+    let cases: &[(&str, &[(&str, &str)])] = &[
+        ("another host name (DNS rebinding)", &[json, ("Host", "evil.example")]),
+        ("a name that begins alike", &[json, ("Host", "127.0.0.1.evil.example")]),
+        ("another origin (CSRF)", &[json, ("Host", &host), ("Origin", "http://evil.example")]),
+        ("an opaque origin", &[json, ("Host", &host), ("Origin", "null")]),
+        ("another port", &[json, ("Host", &host), ("Origin", "http://127.0.0.1:1")]),
+        ("a cross-site fetch", &[json, ("Host", &host), ("Sec-Fetch-Site", "cross-site")]),
+        ("a same-site fetch", &[json, ("Host", &host), ("Sec-Fetch-Site", "same-site")]),
+        (
+            "one good origin and one bad",
+            &[json, ("Host", &host), ("Origin", &own), ("Origin", "http://evil.example")],
+        ),
+    ];
+    for (what, headers) in cases {
+        let (status, answer) = post(&node, "/v1/records", headers);
+        assert_eq!(
+            (status, &answer["code"]),
+            (403, &"unsigned_not_allowed".into()),
+            "{what}: {answer}"
+        );
+        let mut headers = headers.to_vec();
+        headers[0].1 = "application/x-ndjson";
+        let request = raw::request("POST", "/v1/records/batch", &headers, UNSIGNED.as_bytes());
+        let answer = raw::exchange(node.address(), &request);
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(body.contains("unsigned_not_allowed"), "{what}: {} {body}", answer.head);
+    }
+    // What a page may send without asking first is never taken for unsigned JSON.
+    for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {
+        for path in ["/v1/records", "/v1/records/batch"] {
+            let headers = [("Content-Type", content_type), ("Host", &*host)];
+            let (status, answer) = post(&node, path, &headers);
+            // A batch is answered line by line.
+            let refused =
+                status >= 400 || answer["status"].as_u64().is_some_and(|status| status >= 400);
+            assert!(refused, "{path} {content_type}: {status} {answer}");
+        }
+    }
+    // Nor does the browser let it: nobody is told that other origins may.
+    let preflight = raw::request(
+        "OPTIONS",
+        "/v1/records",
+        &[
+            ("Host", &host),
+            ("Origin", "http://evil.example"),
+            ("Access-Control-Request-Method", "POST"),
+        ],
+        b"",
+    );
+    let answer = raw::exchange(node.address(), &preflight);
+    assert!(!answer.head.to_ascii_lowercase().contains("access-control-allow"), "{}", answer.head);
+    assert_eq!(node.tree_size(), 0);
+
+    // The node's own pages and programs on this machine may.
+    let (status, answer) = post(&node, "/v1/records", &[json, ("Host", &host), ("Origin", &own)]);
+    assert!(matches!(status, 201 | 202), "{answer}");
+    let (status, answer) = post(&node, "/v1/records", &[json, ("Host", "localhost")]);
+    assert!(matches!(status, 201 | 202), "{answer}");
+}
+
+#[test]
+fn behind_a_proxy_nothing_unsigned_is_taken() {
+    let consortium = Consortium::new();
+    let settings = Settings { arguments: vec!["--behind-proxy".to_owned()], ..Settings::default() };
+    let node = consortium.start_with(&settings);
+    let host = node.address().to_string();
+    let headers = [("Content-Type", "application/json"), ("Host", &*host)];
+    let (status, answer) = post(&node, "/v1/records", &headers);
+    assert_eq!((status, &answer["code"]), (403, &"unsigned_not_allowed".into()), "{answer}");
+    assert_eq!(node.append(&load_records(&consortium, 1)[0]).status, 201);
+    assert_eq!(node.tree_size(), 1);
+}
+
+#[test]
+fn nobody_is_signed_for_whose_key_the_node_does_not_hold() {
+    let consortium = Consortium::new();
+    fs::remove_file(consortium.data().join("keys/record-heca-1.pem")).unwrap();
+    let node = consortium.start();
+    let host = node.address().to_string();
+    let headers = [("Content-Type", "application/json"), ("Host", &*host)];
+    let (status, answer) = post(&node, "/v1/records", &headers);
+    assert_eq!((status, &answer["code"]), (403, &"key_not_held".into()), "{answer}");
+    // Signed elsewhere, the same is fine.
+    assert_eq!(node.append(&load_records(&consortium, 1)[0]).status, 201);
+}
+
+#[test]
+fn a_node_does_not_serve_others_without_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:80"] {
+        let ended = quittance(["run", "--http", address, "--data", data.to_str().unwrap()]);
+        assert_eq!(ended.code, Some(2), "{address}: {}", ended.stderr);
+        assert!(ended.stderr.contains("--behind-proxy"), "{address}: {}", ended.stderr);
+        assert!(ended.stderr.contains("loopback"), "{address}: {}", ended.stderr);
+    }
+    assert!(!data.exists(), "a ledger was made before it was said that it is not served");
+}
+
+#[test]
+fn with_tls_it_serves_those_who_trust_its_certificate() {
+    let Some(openssl) = tools::program("openssl") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let made = Command::new(openssl)
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args([
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost,IP:127.0.0.1",
+        ])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", &at("key.pem"), "-out", &at("cert.pem")])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let mut node = Command::new(binary())
+        .args(["run", "--http", "127.0.0.1:0", "--data", &at("data")])
+        .args(["--tls-cert", &at("cert.pem"), "--tls-key", &at("key.pem")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(node.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let url = lines
+        .find_map(|line| Some(format!("https://{}", line.split_once("https://")?.1)))
+        .expect("the greeting names its address");
+    let url = url.trim_end_matches('/').to_owned();
+    let checked = std::panic::catch_unwind(|| {
+        wait_for("an answer over TLS", || {
+            (quittance(["status", "--api", &url, "--ca", &at("cert.pem")]).code == Some(0))
+                .then_some(())
+        });
+        // Without it the certificate is nobody's.
+        let stranger = quittance(["status", "--api", &url]);
+        assert_eq!(stranger.code, Some(2), "{}", stranger.stderr);
+        fs::write(at("record.json"), UNSIGNED.replace("heca", "broker")).unwrap();
+        let append = ["append", &at("record.json"), "--api", &url, "--ca", &at("cert.pem")];
+        let _ = quittance(append).success();
+        let _ = quittance(["audit", &url, "--ca", &at("cert.pem")]).success();
+    });
+    node.kill().unwrap();
+    node.wait().unwrap();
+    checked.unwrap();
+}
+
+#[test]
+fn every_answer_forbids_what_it_does_not_need() {
+    let consortium = Consortium::new();
+    let node = consortium.start();
+    for path in ["/", "/records", "/verify", "/v1/status", "/docs/", "/v1/nothing", "/style.css"] {
+        let answer = node.get(path);
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        let policy = answer.header("content-security-policy");
+        assert!(policy.contains("default-src 'none'"), "{path}: {policy}");
+        assert!(policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
+        assert!(
+            !policy.contains("script-src 'unsafe") && !policy.contains("'unsafe-eval'"),
+            "{policy}"
+        );
+        assert!(!answer.headers.contains_key("access-control-allow-origin"), "{path}");
+    }
+}
