@@ -16,8 +16,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use quittance_tests::{Api, Consortium, Node, Signed, load_records, tools};
 use signed_note::{Note, StandardVerifier, VerifierList};
 use tlog_tiles::{
-    Checkpoint, Error, Hash, Tile, TileHashReader, TileReader, check_record,
-    check_tree, prove_record, prove_tree, record_hash, tree_hash,
+    Checkpoint, Error, Hash, Tile, TileHashReader, TileReader, check_record, check_tree,
+    prove_record, prove_tree, record_hash, tree_hash,
 };
 
 /// Records enough for full and partial tiles at level 0 and a partial one at
