@@ -21,6 +21,10 @@ use crate::{
 /// The time of the first block, 2026-01-01T00:00:00Z, in milliseconds.
 pub const START_MS: u64 = 1_767_225_600_000;
 
+/// Small files, so that tests have several of them.
+pub const OPTIONS: Options =
+    Options { cache_bytes: 8 << 20, segment_bytes_max: 64 * 1024, inspect: false };
+
 /// A ledger's members and every key of theirs.
 pub struct Ledger {
     pub membership: Membership,
@@ -111,8 +115,7 @@ impl Ledger {
     }
 
     pub fn open(&self, folder: &Path) -> Result<Store, StoreError> {
-        let options = Options { cache_bytes: 8 << 20, segment_bytes_max: 64 * 1024 };
-        Store::open(folder, self.membership.clone(), options)
+        Store::open(folder, self.membership.clone(), OPTIONS)
     }
 
     pub fn signed(&self, checkpoint: &Checkpoint) -> SignedCheckpoint {

@@ -53,12 +53,17 @@ pub enum StoreError {
         /// Why it cannot be read.
         refusal: Refusal,
     },
+    /// A value is longer than the store can read again.
+    #[error("{what} has {bytes} bytes, more than the store can read again")]
+    TooLarge {
+        /// What it is.
+        what: String,
+        /// Its length.
+        bytes: usize,
+    },
     /// Tree arithmetic was asked for something the tree does not hold.
     #[error("the tree: {0}")]
     Tree(String),
-    /// The store was opened for reading only.
-    #[error("the store is open for reading only")]
-    ReadOnly,
 }
 
 impl StoreError {

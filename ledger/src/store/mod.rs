@@ -45,7 +45,7 @@ pub use scrub::Progress;
 
 use self::{
     flat::Flat,
-    segments::{Frame, Segments},
+    segments::{Frame, Segments, sync_folder},
     terms::{Term, TermKind, Terms},
 };
 use crate::{
@@ -63,11 +63,14 @@ pub struct Options {
     pub cache_bytes: u64,
     /// The size after which a new block file is started, in bytes.
     pub segment_bytes_max: u64,
+    /// To look at a store as it is: nothing is cut off, and the mark of an
+    /// orderly stop stays. Nothing may be appended then.
+    pub inspect: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache_bytes: 64 * 1024 * 1024, segment_bytes_max: 256 * 1024 * 1024 }
+        Self { cache_bytes: 64 * 1024 * 1024, segment_bytes_max: 256 * 1024 * 1024, inspect: false }
     }
 }
 
@@ -112,6 +115,7 @@ pub struct Store {
     /// Log position after the last committed block; only the committing thread writes it.
     end: RwLock<u64>,
     unfinished: Option<Block>,
+    inspect: bool,
     #[expect(dead_code, reason = "held for its lock, which goes with it")]
     lock: File,
 }
@@ -403,11 +407,18 @@ impl Store {
             // A block was written but not committed: the next start brings it in.
             return Ok(());
         }
+        self.write_clean_mark()
+    }
+
+    /// Whole or not at all: a process that is killed here must open again.
+    fn write_clean_mark(&self) -> Result<(), StoreError> {
+        let unfinished = self.folder.join("clean.new");
+        std::fs::write(&unfinished, clean_mark(&self.tip().hash))
+            .and_then(|()| File::open(&unfinished)?.sync_all())
+            .map_err(StoreError::io("writing", &unfinished))?;
         let path = self.folder.join(CLEAN);
-        let tip = self.tip();
-        std::fs::write(&path, format!("{}\n", tip.hash))
-            .and_then(|()| File::open(&path)?.sync_all())
-            .map_err(StoreError::io("writing", &path))
+        std::fs::rename(&unfinished, &path).map_err(StoreError::io("writing", &path))?;
+        sync_folder(&self.folder)
     }
 
     /// Where a record stands, if it is on the ledger.
@@ -555,6 +566,23 @@ impl Store {
         Ok(Some(RawBlock { header, records: stored.records }))
     }
 
+    /// The checkpoint of the tree over the first `size` records, unsigned, if a
+    /// block ends there.
+    ///
+    /// # Errors
+    /// The store cannot be read, or is damaged.
+    pub fn checkpoint_at(&self, size: u64) -> Result<Option<Checkpoint>, StoreError> {
+        let of = |root| Checkpoint { origin: self.membership.origin().clone(), size, root };
+        let Some(last) = size.checked_sub(1) else {
+            return Ok(Some(of(Tip::empty().frontier.root())));
+        };
+        if size > self.tip().frontier.size() {
+            return Ok(None);
+        }
+        let header = self.header_at(self.height_of(last)?)?;
+        Ok((header.tree_size == size).then(|| of(header.tree_root)))
+    }
+
     /// The newest published checkpoint.
     ///
     /// # Errors
@@ -658,17 +686,17 @@ impl Store {
     /// The store cannot be read, or is damaged.
     pub fn correction_of(&self, id: &RecordId) -> Result<Option<RecordId>, StoreError> {
         let term = Term::of(TermKind::Corrects, &id.to_string());
-        let size = self.tip().frontier.size();
-        let mut newest = None;
-        let mut from = 0;
-        while let Some(index) = self.terms.next(term, from)?.filter(|index| *index < size) {
+        let mut before = self.tip().frontier.size();
+        // From the newest back, so that a record with many corrections costs no
+        // more than one; only another id with the same term is passed over.
+        while let Some(index) = self.terms.previous(term, before)? {
             let record = self.record_at(index)?;
             if record.payload().corrects == Some(*id) {
-                newest = Some(record.id());
+                return Ok(Some(record.id()));
             }
-            from = index + 1;
+            before = index;
         }
-        Ok(newest)
+        Ok(None)
     }
 
     /// Bytes the store takes on disk.
@@ -684,6 +712,11 @@ impl Store {
 const HEAD: &[u8] = b"h";
 const INDEXED: &[u8] = b"i";
 const CLEAN: &str = "clean";
+
+/// What the file `clean` holds: the hash of the last block, and a line break.
+fn clean_mark(head: &Digest) -> String {
+    format!("{head}\n")
+}
 
 fn checkpoint_key(size: u64) -> [u8; 9] {
     let mut key = [b'c'; 9];

@@ -2,6 +2,7 @@
 //! and write again what is derived and may not have reached the disk.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions, TryLockError},
     panic::{self, AssertUnwindSafe},
     path::Path,
@@ -10,19 +11,26 @@ use std::{
 
 use super::{
     CLEAN, Derived, Flat, Frame, HEAD, Head, INDEXED, Indexed, NodeReader, Options, Segments,
-    Store, StoreError, StoredBlock, Terms, codec, poisoned, segments::sync_folder, terms_of,
-    tree_error,
+    Store, StoreError, StoredBlock, Terms, checkpoint_key, clean_mark, codec, poisoned,
+    segments::sync_folder, terms_of, tree_error,
 };
 use crate::{
     chain::{Block, Header, Tip},
     digest::Digest,
     membership::Membership,
     record::Record,
-    transparency::tree::Frontier,
+    transparency::{Checkpoint, SignedCheckpoint, tree::Frontier},
 };
 
 /// Parts of the store that [`Store::reindex`] makes again from the blocks.
 const DERIVED: [&str; 3] = ["nodes.flat", "positions.flat", "heights.flat"];
+
+/// The folder of sled.
+const INDEX: &str = "index";
+/// Where [`Store::reindex`] makes it again.
+const INDEX_NEW: &str = "index.new";
+/// The old one, for the moment in which the new one takes its place.
+const INDEX_REPLACED: &str = "index.replaced";
 
 impl Store {
     /// Opens the store in `folder`, which is created where it is missing.
@@ -35,13 +43,31 @@ impl Store {
         membership: Membership,
         options: Options,
     ) -> Result<Self, StoreError> {
-        fs::create_dir_all(folder).map_err(StoreError::io("creating", folder))?;
-        Self::open_files(folder, membership, options)?.restore()
+        if !options.inspect {
+            fs::create_dir_all(folder).map_err(StoreError::io("creating", folder))?;
+        }
+        for name in [INDEX_NEW, INDEX_REPLACED] {
+            if folder.join(name).exists() {
+                return Err(StoreError::damaged(
+                    name,
+                    "a reindex was cut short; run `quittance reindex` again",
+                ));
+            }
+        }
+        let store = Self::open_files(folder, INDEX, membership, options)?;
+        if !options.inspect {
+            // The names of new files and folders, up to the data folder's own.
+            sync_folder(&folder.join(INDEX))?;
+            sync_folder(folder)?;
+            folder.parent().map_or(Ok(()), sync_folder)?;
+        }
+        store.restore()
     }
 
     /// Takes the lock and opens every file, without a look at what they hold.
     fn open_files(
         folder: &Path,
+        index: &str,
         membership: Membership,
         options: Options,
     ) -> Result<Self, StoreError> {
@@ -54,7 +80,7 @@ impl Store {
             codec::VALUE_BYTES_MAX as u32,
             options.segment_bytes_max,
         )?;
-        let database = open_sled(&folder.join("index"), options.cache_bytes)?;
+        let database = open_sled(&folder.join(index), options.cache_bytes)?;
         // The default tree, so that a block and the run it fills are one batch.
         let postings = sled::Tree::clone(&database);
         Ok(Self {
@@ -69,6 +95,7 @@ impl Store {
             tip: RwLock::new(Arc::new(Tip::empty())),
             end: RwLock::new(0),
             unfinished: None,
+            inspect: options.inspect,
             lock,
         })
     }
@@ -104,11 +131,18 @@ impl Store {
     /// After an orderly stop, head and blocks are exactly as they were left.
     fn check_clean(&self, head: &Head) -> Result<bool, StoreError> {
         let path = self.folder.join(CLEAN);
-        let Ok(note) = fs::read_to_string(&path) else { return Ok(false) };
-        if note.trim_end() != Digest::from_bytes(head.hash).to_string() {
+        let note = match fs::read(&path) {
+            Ok(note) => note,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(StoreError::io("reading", &path)(error)),
+        };
+        if note != clean_mark(&Digest::from_bytes(head.hash)).as_bytes() {
             return Err(StoreError::damaged(
                 "index/ (sled) or clean",
-                format!("the head of the ledger is not the one of the last orderly stop, {note:?}"),
+                format!(
+                    "the head of the ledger is not the one of the last orderly stop, {:?}",
+                    String::from_utf8_lossy(&note)
+                ),
             ));
         }
         if self.blocks.end()? != head.end {
@@ -132,6 +166,9 @@ impl Store {
                 "nodes.flat, positions.flat or heights.flat",
                 "it is longer than at the last orderly stop",
             ));
+        }
+        if self.inspect {
+            return Ok(());
         }
         self.nodes.truncate(nodes)?;
         self.positions.truncate(tip.frontier.size())?;
@@ -241,14 +278,13 @@ impl Store {
         match self.blocks.frame(end)? {
             Frame::End => Ok(None),
             Frame::Torn => {
-                tracing::warn!("cutting off a block that was being written when the node ended");
-                self.blocks.truncate(end)?;
+                self.cut_off(end)?;
                 Ok(None)
             }
             Frame::Whole(payload, next) => {
                 match self.blocks.frame(next)? {
                     Frame::End => {}
-                    Frame::Torn => self.blocks.truncate(next)?,
+                    Frame::Torn => self.cut_off(next)?,
                     Frame::Whole(..) => {
                         return Err(StoreError::damaged(
                             "index/ (sled)",
@@ -273,82 +309,142 @@ impl Store {
         }
     }
 
+    /// Drops a block that was being written when the process ended.
+    fn cut_off(&self, position: u64) -> Result<(), StoreError> {
+        if self.inspect {
+            return Ok(());
+        }
+        tracing::warn!("cutting off a block that was being written when the node ended");
+        self.blocks.truncate(position)
+    }
+
     /// Makes everything that is derived from the blocks again: flat files,
-    /// head and postings. Checkpoints are kept where they can be read.
+    /// head and postings. Published checkpoints are kept where the old index
+    /// still holds them and the membership's policy accepts them; for a block
+    /// without one, `sign` is asked. What it gives is not verified here.
     /// `progress` is told the height and records done so far.
     ///
+    /// The new index is made beside the old one and takes its place at the end.
+    /// Cut short at any moment, it can be run again and loses nothing.
+    ///
     /// # Errors
-    /// The blocks themselves are damaged, or the system refuses.
+    /// The blocks themselves are damaged, a checkpoint is missing and not
+    /// signed again, or the system refuses.
     pub fn reindex(
         folder: &Path,
         membership: Membership,
         options: Options,
-        mut progress: impl FnMut(u64, u64),
+        sign: impl Fn(&Checkpoint) -> Option<SignedCheckpoint>,
+        progress: impl FnMut(u64, u64),
     ) -> Result<Self, StoreError> {
         let lock = take_lock(folder)?;
-        let index = folder.join("index");
-        let kept = checkpoints_of(&index, options.cache_bytes);
-        drop(lock);
-        // The old index goes only once nothing of it is needed any more; a
-        // crash in between leaves a store that still says it is damaged.
-        let aside = folder.join("index.replaced");
-        remove_folder(&aside)?;
-        if index.exists() {
-            fs::rename(&index, &aside).map_err(StoreError::io("renaming", &index))?;
-        }
+        let index = folder.join(INDEX);
+        let making = folder.join(INDEX_NEW);
+        let aside = folder.join(INDEX_REPLACED);
+        // Both hold checkpoints when an earlier run ended between its renamings.
+        let mut kept = checkpoints_of(&aside, options.cache_bytes);
+        kept.extend(checkpoints_of(&index, options.cache_bytes));
+        remove_folder(&making)?;
         for name in DERIVED.iter().chain(&[CLEAN]) {
             let path = folder.join(name);
             if path.exists() {
                 fs::remove_file(&path).map_err(StoreError::io("removing", &path))?;
             }
         }
-        let store = Self::open_files(folder, membership, options)?;
+        drop(lock);
+        let store = Self::open_files(folder, INDEX_NEW, membership.clone(), options)?;
+        store.rebuild(&kept, sign, progress)?;
+        sync_folder(&making)?;
+        // Closes the database, which must not be open under a name that goes.
+        drop(store);
+        let rename = |from: &Path, to: &Path| {
+            fs::rename(from, to).map_err(StoreError::io("renaming", from))?;
+            sync_folder(folder)
+        };
+        if index.exists() {
+            remove_folder(&aside)?;
+            rename(&index, &aside)?;
+        }
+        rename(&making, &index)?;
+        remove_folder(&aside)?;
+        Self::open(folder, membership, options)
+    }
+
+    /// Fills an empty index and empty flat files from the blocks.
+    fn rebuild(
+        &self,
+        kept: &Checkpoints,
+        sign: impl Fn(&Checkpoint) -> Option<SignedCheckpoint>,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<(), StoreError> {
+        let policy = self.membership.policy();
         let mut tip = Tip::empty();
         let mut position = 0;
+        let keep = |tip: &Tip, batch: &mut sled::Batch| {
+            let checkpoint = Checkpoint {
+                origin: self.membership.origin().clone(),
+                size: tip.frontier.size(),
+                root: tip.frontier.root(),
+            };
+            let key = checkpoint_key(checkpoint.size);
+            let found = kept
+                .get(&key[..])
+                .and_then(|bytes| SignedCheckpoint::parse(bytes).ok())
+                .filter(|signed| *signed.checkpoint() == checkpoint)
+                .filter(|signed| policy.check(signed).holds())
+                .or_else(|| sign(&checkpoint));
+            if let Some(signed) = found {
+                batch.insert(&key[..], signed.to_bytes());
+                return Ok(());
+            }
+            // Before the first record there may be none.
+            if checkpoint.size == 0 {
+                return Ok(());
+            }
+            Err(StoreError::damaged(
+                "checkpoints (sled)",
+                format!("no valid one is left for block {} and none could be signed", tip.height),
+            ))
+        };
+        let mut batch = sled::Batch::default();
+        keep(&tip, &mut batch)?;
         loop {
-            let (payload, next) = match store.blocks.frame(position)? {
+            let (payload, next) = match self.blocks.frame(position)? {
                 Frame::Whole(payload, next) => (payload, next),
                 Frame::End => break,
                 Frame::Torn => {
-                    store.blocks.truncate(position)?;
+                    self.cut_off(position)?;
                     break;
                 }
             };
             let stored: StoredBlock = codec::decode("block", &payload)?;
-            tip = store.restore_block(&tip, position, &stored)?;
+            tip = self.restore_block(&tip, position, &stored)?;
             position = next;
-            let mut batch = sled::Batch::default();
-            if let Some(run) = store.terms.prepare_run(tip.frontier.size(), &mut batch)? {
-                store.sync_flat()?;
+            keep(&tip, &mut batch)?;
+            if let Some(run) = self.terms.prepare_run(tip.frontier.size(), &mut batch)? {
+                self.sync_flat()?;
                 let indexed =
                     Indexed { height: tip.height, tree_size: tip.frontier.size(), end: position };
                 batch.insert(INDEXED, codec::encode("index head", &indexed)?);
-                store.database.apply_batch(batch)?;
-                store.terms.run_written(run)?;
-                store.terms.merge_one()?;
+                self.database.apply_batch(std::mem::take(&mut batch))?;
+                self.terms.run_written(run)?;
+                self.terms.merge_one()?;
             }
             progress(tip.height, tip.frontier.size());
         }
-        store.sync_flat()?;
-        let head = Head {
-            height: tip.height,
-            hash: *tip.hash.as_bytes(),
-            tree_size: tip.frontier.size(),
-            end: position,
-        };
-        let mut batch = sled::Batch::default();
-        for (key, value) in kept {
-            batch.insert(key, value);
-        }
+        self.sync_flat()?;
         if tip.height > 0 {
+            let head = Head {
+                height: tip.height,
+                hash: *tip.hash.as_bytes(),
+                tree_size: tip.frontier.size(),
+                end: position,
+            };
             batch.insert(HEAD, codec::encode("head", &head)?);
         }
-        store.database.apply_batch(batch)?;
-        store.database.flush()?;
-        *store.end.write().map_err(|_| poisoned())? = head.end;
-        *store.tip.write().map_err(|_| poisoned())? = Arc::new(tip);
-        remove_folder(&aside)?;
-        Ok(store)
+        self.database.apply_batch(batch)?;
+        self.database.flush()?;
+        Ok(())
     }
 
     fn sync_flat(&self) -> Result<(), StoreError> {
@@ -395,17 +491,17 @@ fn open_sled(path: &Path, cache_bytes: u64) -> Result<sled::Db, StoreError> {
     }
 }
 
+/// Checkpoints as an index holds them.
+type Checkpoints = BTreeMap<sled::IVec, sled::IVec>;
+
 /// The checkpoints an index still holds, as far as they can be read.
-fn checkpoints_of(index: &Path, cache_bytes: u64) -> Vec<(sled::IVec, sled::IVec)> {
+fn checkpoints_of(index: &Path, cache_bytes: u64) -> Checkpoints {
     if !index.exists() {
-        return Vec::new();
+        return Checkpoints::new();
     }
     let read = || {
         open_sled(index, cache_bytes)
-            .map(|database| {
-                let kept: Vec<_> = database.scan_prefix(b"c").flatten().collect();
-                kept
-            })
+            .map(|database| database.scan_prefix(b"c").flatten().collect())
             .unwrap_or_default()
     };
     panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_default()

@@ -7,12 +7,13 @@
 use std::path::Path;
 
 use bincode::{Decode, Encode};
+use rayon::prelude::*;
 
 use super::{
     StoreError, codec,
-    segments::{Frame, Segments},
+    segments::{Frame, Segments, sync_folder},
 };
-use crate::{digest::LedgerId, record::Record};
+use crate::{membership::Membership, record::Record};
 
 /// After so many bytes a new file is started, so that the old one can go.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -38,16 +39,23 @@ pub struct PendingBatch {
 }
 
 impl Pending {
-    /// Opens the queue beside the store in `folder` and gives what it holds.
-    /// A batch whose writing was cut off was never acknowledged and is dropped.
+    /// Opens the queue beside the store in `folder` and gives what it holds,
+    /// verified again: a file on a disk vouches for nothing.
+    /// A batch whose writing was cut off was never acknowledged and is dropped,
+    /// unless the queue is only to be `inspect`ed.
     ///
     /// # Errors
-    /// The queue is damaged, belongs to another ledger, or the system refuses.
-    pub fn open(folder: &Path, ledger: LedgerId) -> Result<(Self, Vec<PendingBatch>), StoreError> {
+    /// The queue is damaged, holds what no member signed, belongs to another
+    /// ledger, or the system refuses.
+    pub fn open(
+        folder: &Path,
+        membership: &Membership,
+        inspect: bool,
+    ) -> Result<(Self, Vec<PendingBatch>), StoreError> {
         let frames = Segments::open(
             folder.join("pending"),
             "pending",
-            ledger,
+            membership.ledger_id(),
             codec::VALUE_BYTES_MAX as u32,
             FILE_BYTES_MAX,
         )?;
@@ -59,10 +67,13 @@ impl Pending {
                     let stored: StoredBatch = codec::decode("pending", &payload)?;
                     let records = stored
                         .records
-                        .into_iter()
+                        .into_par_iter()
                         .map(|jws| {
-                            Record::trusted(jws).map_err(|refusal| {
-                                StoreError::damaged("pending", refusal.to_string())
+                            Record::open(jws, membership).map_err(|refusal| {
+                                StoreError::damaged(
+                                    "pending",
+                                    format!("the batch at {position}: {refusal}"),
+                                )
                             })
                         })
                         .collect::<Result<Vec<_>, _>>()?;
@@ -71,11 +82,19 @@ impl Pending {
                 }
                 Frame::End => break,
                 Frame::Torn => {
-                    tracing::warn!("cutting off a batch that was never acknowledged");
-                    frames.truncate(position)?;
+                    if !inspect {
+                        tracing::warn!("cutting off a batch that was never acknowledged");
+                        frames.truncate(position)?;
+                    }
                     break;
                 }
             }
+        }
+        if !inspect {
+            // What a process that was killed had written may not have reached
+            // the disk, and these records are about to be called durable.
+            frames.sync()?;
+            sync_folder(folder)?;
         }
         Ok((Self { frames }, batches))
     }

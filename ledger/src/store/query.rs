@@ -40,9 +40,19 @@ pub struct Page {
     pub next_after: Option<u64>,
 }
 
-/// Records looked at for one page; a query that finds little gives what it has
-/// and where to go on.
-const LOOKED_AT_MAX: usize = 20_000;
+/// Look-ups of postings and records for one page; a query that finds little
+/// gives what it has and where to go on.
+const LOOK_UPS_MAX: usize = 20_000;
+
+/// What the search for the next record came to.
+enum Candidate {
+    /// This record has all terms.
+    At(u64),
+    /// No further record has.
+    Nothing,
+    /// None before this one has; the look-ups are used up.
+    NotBefore(u64),
+}
 
 impl Store {
     /// The records after index `after` that `filter` lets pass, oldest first,
@@ -61,9 +71,14 @@ impl Store {
         let types: Vec<Term> = filter.types();
         let mut entries = Vec::new();
         let mut from = after.map_or(0, |after| after.saturating_add(1));
-        for _ in 0..LOOKED_AT_MAX {
-            let Some(index) = self.next_candidate(&terms, &types, from, size)? else {
-                return Ok(Page { entries, next_after: None });
+        let mut left = LOOK_UPS_MAX;
+        loop {
+            let index = match self.next_candidate(&terms, &types, from, size, &mut left)? {
+                Candidate::At(index) => index,
+                Candidate::Nothing => return Ok(Page { entries, next_after: None }),
+                Candidate::NotBefore(index) => {
+                    return Ok(Page { entries, next_after: index.checked_sub(1) });
+                }
             };
             if entries.len() == limit {
                 return Ok(Page { entries, next_after: index.checked_sub(1) });
@@ -76,24 +91,30 @@ impl Store {
             }
             from = index + 1;
         }
-        Ok(Page { entries, next_after: from.checked_sub(1) })
     }
 
     /// The first record at or after `from` that has all `terms` and, where
-    /// there are any, one of `types`.
+    /// there are any, one of `types`. Takes each look-up from those `left`.
     fn next_candidate(
         &self,
         terms: &[Term],
         types: &[Term],
         mut from: u64,
         size: u64,
-    ) -> Result<Option<u64>, StoreError> {
+        left: &mut usize,
+    ) -> Result<Candidate, StoreError> {
         loop {
+            // At least one, so that every page gets further.
+            let cost = (terms.len() + types.len()).max(1);
+            match left.checked_sub(cost) {
+                Some(rest) => *left = rest,
+                None => return Ok(Candidate::NotBefore(from)),
+            }
             let mut furthest = from;
             for term in terms {
                 match self.terms.next(*term, furthest)? {
                     Some(index) => furthest = index,
-                    None => return Ok(None),
+                    None => return Ok(Candidate::Nothing),
                 }
             }
             if !types.is_empty() {
@@ -105,14 +126,14 @@ impl Store {
                 }
                 match nearest {
                     Some(index) => furthest = index,
-                    None => return Ok(None),
+                    None => return Ok(Candidate::Nothing),
                 }
             }
             if furthest >= size {
-                return Ok(None);
+                return Ok(Candidate::Nothing);
             }
             if furthest == from || terms.len() + types.len().min(1) <= 1 {
-                return Ok(Some(furthest));
+                return Ok(Candidate::At(furthest));
             }
             from = furthest;
         }

@@ -97,10 +97,9 @@ impl Segments {
                 .open(&path)
                 .map_err(StoreError::io("opening", &path))?;
             let length = length_of(&file, &path)?;
-            if length < FILE_HEADER_BYTES && Some(start) == last {
-                // Cut off while it was being created; nothing can stand in it.
-                drop(file);
-                fs::remove_file(&path).map_err(StoreError::io("removing", &path))?;
+            if Some(start) == last && was_never_filled(&file, length, &path)? {
+                // Left where it is until a file of this name is needed.
+                tracing::warn!("{} was cut off while it was being made", path.display());
                 continue;
             }
             log.check_file_header(&file, start)?;
@@ -119,6 +118,8 @@ impl Segments {
         if let Ok(mut open) = log.files.write() {
             *open = files;
         }
+        // What a process that was killed had made may not have reached the disk.
+        sync_folder(&log.folder)?;
         Ok(log)
     }
 
@@ -303,6 +304,23 @@ impl Segments {
         Ok(position)
     }
 
+    /// Makes the file whose first byte stands at `position`.
+    fn create(&self, position: u64) -> Result<File, StoreError> {
+        let path = self.path(position);
+        // One that was cut off while it was being made may stand there.
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .map_err(StoreError::io("creating", &path))?;
+        file.write_all(&self.file_header(position)).map_err(StoreError::io("writing", &path))?;
+        file.sync_all().map_err(StoreError::io("syncing", &path))?;
+        sync_folder(&self.folder)?;
+        Ok(file)
+    }
+
     /// Starts a new file at `position` where there is none yet or the last one is full.
     fn roll_over(&self, position: u64) -> Result<(), StoreError> {
         let mut files = self.files.write().map_err(|_| self.poisoned())?;
@@ -312,17 +330,7 @@ impl Segments {
             }
             file.sync_all().map_err(StoreError::io("syncing", self.path(*start)))?;
         }
-        let path = self.path(position);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(StoreError::io("creating", &path))?;
-        file.write_all(&self.file_header(position)).map_err(StoreError::io("writing", &path))?;
-        file.sync_all().map_err(StoreError::io("syncing", &path))?;
-        sync_folder(&self.folder)?;
-        files.insert(position, file);
+        files.insert(position, self.create(position)?);
         Ok(())
     }
 
@@ -370,17 +378,7 @@ impl Segments {
         if files.contains_key(&position) {
             return Ok(position);
         }
-        let path = self.path(position);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(StoreError::io("creating", &path))?;
-        file.write_all(&self.file_header(position)).map_err(StoreError::io("writing", &path))?;
-        file.sync_all().map_err(StoreError::io("syncing", &path))?;
-        sync_folder(&self.folder)?;
-        files.insert(position, file);
+        files.insert(position, self.create(position)?);
         Ok(position)
     }
 
@@ -411,6 +409,17 @@ impl Segments {
         let files = self.files.read().map_err(|_| self.poisoned())?;
         files.iter().map(|(start, file)| length_of(file, &self.path(*start))).sum()
     }
+}
+
+/// Whether a file's making was cut off before its header was on the disk, so
+/// that nothing can stand in it: the header is synced before anything follows.
+fn was_never_filled(file: &File, length: u64, path: &Path) -> Result<bool, StoreError> {
+    if length != FILE_HEADER_BYTES {
+        return Ok(length < FILE_HEADER_BYTES);
+    }
+    let mut header = [0; FILE_HEADER_BYTES as usize];
+    file.read_exact_at(&mut header, 0).map_err(StoreError::io("reading", path))?;
+    Ok(header.iter().all(|byte| *byte == 0))
 }
 
 fn length_of(file: &File, path: &Path) -> Result<u64, StoreError> {

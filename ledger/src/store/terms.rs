@@ -77,20 +77,25 @@ const POSTING_BYTES: usize = 16;
 const PART_BYTES: usize = 48 * 1024;
 const FALSE_POSITIVES: f64 = 0.004;
 
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct PageMeta {
     first_term: u64,
     first_index: u64,
     crc: u32,
 }
 
+/// The fixed part of a run's head. The pages' metadata and the filter's words
+/// follow it: a large run has more of them than one bincode value may hold.
 #[derive(Debug, Clone, Encode, Decode)]
 struct RunHead {
     end: u64,
-    pages: Vec<PageMeta>,
     filter_hashes: u32,
-    filter: Vec<u64>,
+    pages: u64,
+    filter_words: u64,
 }
+
+const RUN_HEAD_BYTES: usize = 8 + 4 + 8 + 8;
+const PAGE_META_BYTES: usize = 8 + 8 + 4;
 
 /// A sorted run over the records `start..end`.
 #[derive(Debug)]
@@ -227,6 +232,33 @@ impl Terms {
             .map(|(_, at)| *at))
     }
 
+    /// The last record before `index` with that term.
+    pub fn previous(&self, term: Term, index: u64) -> Result<Option<u64>, StoreError> {
+        let view = self.view()?;
+        if let Some((found, at)) = view.tail.range(..(term, index)).next_back()
+            && *found == term
+        {
+            return Ok(Some(*at));
+        }
+        for run in view.runs.iter().rev() {
+            if run.start >= index || !run.filter.contains_hash(term.0) {
+                continue;
+            }
+            let after = run
+                .pages
+                .partition_point(|page| (Term(page.first_term), page.first_index) < (term, index));
+            let Some(number) = after.checked_sub(1) else { continue };
+            let page = self.page(run, number)?;
+            let position = page.partition_point(|candidate| *candidate < (term, index));
+            if let Some((found, at)) = position.checked_sub(1).and_then(|last| page.get(last))
+                && *found == term
+            {
+                return Ok(Some(*at));
+            }
+        }
+        Ok(None)
+    }
+
     /// The first posting of `run` that is not less than `posting`.
     fn lower_bound(&self, run: &Run, posting: Posting) -> Result<Option<Posting>, StoreError> {
         let after =
@@ -262,9 +294,7 @@ impl Terms {
         if crc32fast::hash(head) != u32::from_be_bytes(*crc) {
             return Err(damage(format!("the head of run {start} fails its checksum")));
         }
-        let head: RunHead = codec::decode("postings", head)?;
-        let filter = BloomFilter::from_vec(head.filter).seed(&0).hashes(head.filter_hashes);
-        Ok(Run { level, start, end: head.end, pages: head.pages, filter })
+        decode_head(level, start, head)
     }
 
     /// Merges one group of runs, if any is due. Reading and committing go on
@@ -481,19 +511,60 @@ fn parse_run_key(key: &[u8]) -> Result<(u8, u64), StoreError> {
 
 /// Puts a run's head into `batch`, in parts that stay inside sled's pages.
 fn write_head(run: &Run, batch: &mut sled::Batch) -> Result<(), StoreError> {
-    let head = RunHead {
-        end: run.end,
-        pages: run.pages.clone(),
-        filter_hashes: run.filter.num_hashes(),
-        filter: run.filter.as_slice().to_vec(),
-    };
-    let mut bytes = codec::encode("postings", &head)?;
+    let mut bytes = encode_head(run)?;
     bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
     for (number, part) in bytes.chunks(PART_BYTES).enumerate() {
         let number = u32::try_from(number).map_err(|_| damage("a head has too many parts"))?;
         batch.insert(run_key(b'r', run.level, run.start, number), part);
     }
     Ok(())
+}
+
+fn encode_head(run: &Run) -> Result<Vec<u8>, StoreError> {
+    let words = run.filter.as_slice();
+    let head = RunHead {
+        end: run.end,
+        filter_hashes: run.filter.num_hashes(),
+        pages: run.pages.len() as u64,
+        filter_words: words.len() as u64,
+    };
+    let mut bytes = codec::encode("postings", &head)?;
+    bytes.reserve(run.pages.len() * PAGE_META_BYTES + words.len() * 8);
+    for page in &run.pages {
+        bytes.extend_from_slice(&page.first_term.to_be_bytes());
+        bytes.extend_from_slice(&page.first_index.to_be_bytes());
+        bytes.extend_from_slice(&page.crc.to_be_bytes());
+    }
+    bytes.extend(words.iter().flat_map(|word| word.to_be_bytes()));
+    Ok(bytes)
+}
+
+fn decode_head(level: u8, start: u64, bytes: &[u8]) -> Result<Run, StoreError> {
+    let cut = || damage(format!("the head of run {start} is cut"));
+    let (head, rest) = bytes.split_at_checked(RUN_HEAD_BYTES).ok_or_else(cut)?;
+    let head: RunHead = codec::decode("postings", head)?;
+    let pages_bytes = usize::try_from(head.pages)
+        .ok()
+        .and_then(|pages| pages.checked_mul(PAGE_META_BYTES))
+        .ok_or_else(cut)?;
+    let (pages, words) = rest.split_at_checked(pages_bytes).ok_or_else(cut)?;
+    let (words, left) = words.as_chunks::<8>();
+    if !left.is_empty() || words.len() as u64 != head.filter_words || words.is_empty() {
+        return Err(cut());
+    }
+    let pages = pages.as_chunks::<PAGE_META_BYTES>().0.iter().map(decode_page_meta).collect();
+    let words = words.iter().map(|word| u64::from_be_bytes(*word)).collect();
+    let filter = BloomFilter::from_vec(words).seed(&0).hashes(head.filter_hashes);
+    Ok(Run { level, start, end: head.end, pages, filter })
+}
+
+fn decode_page_meta(bytes: &[u8; PAGE_META_BYTES]) -> PageMeta {
+    let [t0, t1, t2, t3, t4, t5, t6, t7, i0, i1, i2, i3, i4, i5, i6, i7, c0, c1, c2, c3] = *bytes;
+    PageMeta {
+        first_term: u64::from_be_bytes([t0, t1, t2, t3, t4, t5, t6, t7]),
+        first_index: u64::from_be_bytes([i0, i1, i2, i3, i4, i5, i6, i7]),
+        crc: u32::from_be_bytes([c0, c1, c2, c3]),
+    }
 }
 
 #[cfg(test)]
@@ -546,6 +617,13 @@ mod tests {
             from = at + 1;
         }
         assert_eq!(count, (size + 992) / 1000);
+        let mut before = size;
+        while let Some(at) = terms.previous(Term(1_000_007), before).unwrap() {
+            assert_eq!(at % 1000, 7);
+            count -= 1;
+            before = at;
+        }
+        assert_eq!(count, 0);
         assert_eq!(terms.next(Term(999_999), 0).unwrap(), None);
     }
 
@@ -584,6 +662,24 @@ mod tests {
         let reopened = Terms::open(terms.tree.clone()).unwrap();
         assert_eq!(reopened.tree.len(), after);
         check(&reopened, RUN_RECORDS * 16);
+    }
+
+    #[test]
+    fn a_head_larger_than_one_value_is_read_again() {
+        let terms = Terms::open(tree()).unwrap();
+        let count = 4_000_000_u64;
+        let filter = filter_of(count as usize, (0..count).step_by(1000).map(Term));
+        let page = PageMeta { first_term: 3, first_index: 4, crc: 5 };
+        let pages = vec![page; 7000];
+        let run = Run { level: LEVEL_MAX, start: 0, end: 9, pages, filter };
+        assert!(encode_head(&run).unwrap().len() > codec::VALUE_BYTES_MAX);
+        let mut batch = sled::Batch::default();
+        write_head(&run, &mut batch).unwrap();
+        terms.tree.apply_batch(batch).unwrap();
+        let read = terms.read_run(LEVEL_MAX, 0).unwrap();
+        assert_eq!((read.end, &read.pages), (run.end, &run.pages));
+        assert_eq!(read.filter, run.filter);
+        assert!(Terms::open(terms.tree.clone()).is_ok());
     }
 
     #[test]

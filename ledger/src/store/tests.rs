@@ -128,9 +128,9 @@ fn reindex_makes_everything_but_the_blocks_again() {
     for name in ["nodes.flat", "positions.flat", "heights.flat"] {
         fs::remove_file(folder.path().join(name)).unwrap();
     }
-    let options = Options { cache_bytes: 8 << 20, segment_bytes_max: 64 * 1024 };
+    let options = crate::testing::OPTIONS;
     let membership = ledger.membership.clone();
-    let store = Store::reindex(folder.path(), membership, options, |_, _| {}).unwrap();
+    let store = Store::reindex(folder.path(), membership, options, |_| None, |_, _| {}).unwrap();
     assert_eq!(store.latest_checkpoint().unwrap().unwrap().to_bytes(), checkpoint);
     everything_is_there(&ledger, &store, 20);
 }
@@ -156,9 +156,9 @@ fn a_run_of_postings_is_written_with_the_block_that_fills_it() {
     spot_check(&ledger, &store, records);
     drop(store);
     spot_check(&ledger, &ledger.open(folder.path()).unwrap(), records);
-    let options = Options { cache_bytes: 8 << 20, segment_bytes_max: 64 * 1024 };
+    let options = crate::testing::OPTIONS;
     let membership = ledger.membership.clone();
-    let store = Store::reindex(folder.path(), membership, options, |_, _| {}).unwrap();
+    let store = Store::reindex(folder.path(), membership, options, |_| None, |_, _| {}).unwrap();
     spot_check(&ledger, &store, records);
 }
 
@@ -358,8 +358,8 @@ fn corrections_point_to_the_newest() {
 fn what_waits_survives_and_a_cut_off_batch_does_not() {
     let ledger = Ledger::new("test.example/store");
     let folder = tempfile::tempdir().unwrap();
-    let id = ledger.membership.ledger_id();
-    let (pending, waiting) = Pending::open(folder.path(), id).unwrap();
+    let open = || Pending::open(folder.path(), &ledger.membership, false);
+    let (pending, waiting) = open().unwrap();
     assert!(waiting.is_empty());
     pending.append(&[ledger.quote(0), ledger.quote(1)]).unwrap();
     pending.append(&[ledger.quote(2)]).unwrap();
@@ -367,11 +367,174 @@ fn what_waits_survives_and_a_cut_off_batch_does_not() {
     let path = files_below(folder.path()).pop().unwrap();
     let length = fs::metadata(&path).unwrap().len();
     fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length - 1).unwrap();
-    let (pending, waiting) = Pending::open(folder.path(), id).unwrap();
+    let (pending, waiting) = open().unwrap();
     let ids: Vec<_> = waiting.iter().flat_map(|batch| &batch.records).map(Record::id).collect();
     assert_eq!(ids, [ledger.quote(0).id(), ledger.quote(1).id()]);
     pending.append(&[ledger.quote(3)]).unwrap();
     drop(pending);
-    let (_, waiting) = Pending::open(folder.path(), id).unwrap();
+    let (_, waiting) = open().unwrap();
     assert_eq!(waiting.len(), 2);
+}
+
+#[test]
+fn a_record_that_nobody_signed_is_not_taken_from_the_disk() {
+    let ledger = Ledger::new("test.example/store");
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Pending::open(folder.path(), &ledger.membership, false);
+    // Whoever can write the file makes a sound frame; a signature takes a key.
+    let mut jws = ledger.quote(0).jws().to_vec();
+    let signature = jws.iter().rposition(|byte| *byte == b'.').unwrap() + 1;
+    jws[signature..].fill(b'A');
+    open().unwrap().0.append(&[Record::trusted(jws).unwrap()]).unwrap();
+    let error = open().unwrap_err();
+    assert!(error.is_damage() && error.to_string().contains("bad_signature"), "{error}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Pending::open(folder.path(), &ledger.membership, false);
+    let foreign = Ledger::new("test.example/other").quote(0);
+    open().unwrap().0.append(&[foreign]).unwrap();
+    let error = open().unwrap_err();
+    assert!(error.to_string().contains("wrong_ledger"), "{error}");
+}
+
+#[test]
+fn a_reindex_that_was_cut_short_loses_no_checkpoint() {
+    let ledger = Ledger::new("test.example/store");
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let store = ledger.open(folder.path()).unwrap();
+    ledger.fill(&store, 0, 4, 5);
+    let published = store.checkpoints(0, 100).unwrap();
+    drop(store);
+    let reindex = || {
+        Store::reindex(
+            folder.path(),
+            ledger.membership.clone(),
+            crate::testing::OPTIONS,
+            |_| None,
+            |_, _| {},
+        )
+    };
+    let refuses = || {
+        let error = ledger.open(folder.path()).unwrap_err();
+        assert!(error.is_damage() && error.to_string().contains("cut short"), "{error}");
+    };
+    // While the new index was being made.
+    fs::create_dir(at("index.new")).unwrap();
+    fs::remove_file(at("nodes.flat")).unwrap();
+    refuses();
+    drop(reindex().unwrap());
+    // Between its renamings.
+    fs::rename(at("index"), at("index.replaced")).unwrap();
+    fs::create_dir(at("index.new")).unwrap();
+    refuses();
+    drop(reindex().unwrap());
+    // Before the old one was removed.
+    copy(&at("index"), &at("index.replaced"));
+    refuses();
+    let store = reindex().unwrap();
+    assert_eq!(store.checkpoints(0, 100).unwrap(), published);
+    everything_is_there(&ledger, &store, 20);
+}
+
+#[test]
+fn checkpoints_that_are_lost_or_forged_are_signed_again_or_named() {
+    let ledger = Ledger::new("test.example/store");
+    let impostor = Ledger::with_validator_seed("test.example/store", 111);
+    let folder = tempfile::tempdir().unwrap();
+    let store = ledger.open(folder.path()).unwrap();
+    ledger.fill(&store, 0, 4, 5);
+    let second = store.checkpoint_at(10).unwrap().unwrap();
+    assert_eq!(store.checkpoint_at(9).unwrap(), None);
+    store.database.insert(checkpoint_key(10), impostor.signed(&second).to_bytes()).unwrap();
+    store.database.flush().unwrap();
+    drop(store);
+    let reindex = |sign: fn(&Ledger, &Checkpoint) -> Option<SignedCheckpoint>| {
+        Store::reindex(
+            folder.path(),
+            ledger.membership.clone(),
+            crate::testing::OPTIONS,
+            |checkpoint| sign(&ledger, checkpoint),
+            |_, _| {},
+        )
+    };
+    let error = reindex(|_, _| None).unwrap_err();
+    assert!(error.to_string().contains("for block 2"), "{error}");
+    let store = reindex(|ledger, checkpoint| Some(ledger.signed(checkpoint))).unwrap();
+    everything_is_there(&ledger, &store, 20);
+    drop(store);
+    fs::remove_dir_all(folder.path().join("index")).unwrap();
+    let store = reindex(|ledger, checkpoint| Some(ledger.signed(checkpoint))).unwrap();
+    everything_is_there(&ledger, &store, 20);
+}
+
+#[test]
+fn inspecting_changes_nothing() {
+    let ledger = Ledger::new("test.example/store");
+    let folder = tempfile::tempdir().unwrap();
+    let store = ledger.open(folder.path()).unwrap();
+    ledger.fill(&store, 0, 2, 3);
+    let end = store.blocks.end().unwrap();
+    store.append(ledger.block(&store, vec![ledger.quote(6)])).unwrap();
+    store.blocks.truncate(end + 100).unwrap();
+    drop(store);
+    // sled keeps house in its own files, whatever is asked of it.
+    let ours = || -> Vec<_> {
+        files_below(folder.path())
+            .into_iter()
+            .filter(|path| !path.starts_with(folder.path().join("index")))
+            .map(|path| (fs::read(&path).unwrap(), path))
+            .collect()
+    };
+    let before = ours();
+    let options = Options { inspect: true, ..crate::testing::OPTIONS };
+    let store = Store::open(folder.path(), ledger.membership.clone(), options).unwrap();
+    everything_is_there(&ledger, &store, 6);
+    drop(store);
+    assert!(ours() == before);
+    ledger.open(folder.path()).unwrap().close().unwrap();
+    let before = ours();
+    drop(Store::open(folder.path(), ledger.membership.clone(), options).unwrap());
+    assert!(ours() == before);
+}
+
+#[test]
+fn a_search_that_finds_nothing_ends_and_goes_on_where_it_was() {
+    let ledger = Ledger::new("test.example/store");
+    let folder = tempfile::tempdir().unwrap();
+    let store = ledger.open(folder.path()).unwrap();
+    // A signer and a type that never meet, each on every other record.
+    let size = 4000_u64;
+    let other = |number: u64| {
+        ledger.sign(
+            "insurer",
+            serde_json::json!({
+                "type": "reward.recorded", "occurred_at": "2026-01-01T00:00:00Z",
+                "data": { "referral": format!("R-{number}"), "to": "C", "amount": 1, "currency": "EUR" },
+            }),
+        )
+    };
+    for part in 0..size / 1000 {
+        let from = part * 1000;
+        let records = (from..from + 1000)
+            .map(|number| if number % 2 == 0 { ledger.quote(number) } else { other(number) })
+            .collect();
+        ledger.commit(&store, records);
+    }
+    let filter = Filter {
+        signer: Some("broker".parse().unwrap()),
+        family: Some(crate::insurance::Family::Settlement),
+        ..Filter::default()
+    };
+    let mut after = None;
+    let mut pages = 0;
+    loop {
+        let page = store.query(&filter, after, 10).unwrap();
+        assert!(page.entries.is_empty());
+        pages += 1;
+        let Some(next) = page.next_after else { break };
+        assert!(after.is_none_or(|after| next > after), "no headway at {next}");
+        after = Some(next);
+    }
+    assert!(pages > 1, "one page looked at everything");
 }
