@@ -11,7 +11,7 @@ use std::{
     sync::OnceLock,
 };
 
-use quittance_tests::{Consortium, Ended, Node, Settings, load_records, quittance};
+use quittance_tests::{Consortium, Ended, Node, Settings, copy_folder, load_records, quittance};
 use serde_json::Value;
 
 /// A ledger that was stopped in order, with everything it served.
@@ -94,20 +94,6 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            // Keeps the mode, which keys need.
-            fs::copy(&path, &target).unwrap();
-        }
-    }
-}
-
 /// What stands in a message about a file: its own name or the part of the store
 /// that it belongs to.
 fn names_of(file: &Path) -> Vec<&'static str> {
@@ -162,7 +148,7 @@ fn end_of(what: &str, file: &Path, damage: impl Fn(&Path)) -> End {
     let folder = tempfile::tempdir().unwrap();
     let damaged = |name: &str| {
         let data = folder.path().join(name);
-        copy(&original.consortium.data(), &data);
+        copy_folder(&original.consortium.data(), &data);
         damage(&data.join(file));
         data
     };
@@ -284,9 +270,8 @@ fn a_flipped_byte_in_the_index_is_named_or_changes_nothing() {
             named += u32::from(end_of(&what, &file, flip(place, 1 << (number % 8))) == End::Named);
         }
     }
-    // The index is mostly content: most flips must have been noticed… unless
-    // sled's file is mostly unused space, which is for the count to tell.
-    println!("{named} flips in the index were named; the others changed nothing");
+    // Much of sled's file is unused space, where a flip changes nothing.
+    assert!(named > 0, "no flip in the index was noticed");
 }
 
 #[test]
@@ -339,7 +324,7 @@ fn reindex_heals_what_is_derived_and_never_what_is_true() {
         let text = file.to_str().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
-        copy(&original.consortium.data(), &data);
+        copy_folder(&original.consortium.data(), &data);
         let path = data.join(&file);
         let mut bytes = fs::read(&path).unwrap();
         let middle = bytes.len() / 2;
@@ -349,10 +334,18 @@ fn reindex_heals_what_is_derived_and_never_what_is_true() {
         if text.contains("/blocks/") {
             assert_ne!(reindexed.code, Some(0), "{text}");
             assert!(reindexed.stderr.contains("blocks"), "{}", reindexed.stderr);
-        } else if text.contains(".flat") {
+        } else if !text.contains("/pending/") {
             let _ = reindexed.success();
             let node = Node::start(&data);
-            assert!(Served::by(&node) == original.served, "{text}");
+            let served = Served::by(&node);
+            if text.contains("/index/") {
+                // Checkpoints that could not be read were signed again, later.
+                assert_eq!(served.status, original.served.status, "{text}");
+                assert_eq!(served.records, original.served.records, "{text}");
+                assert_eq!(served.tiles[1..], original.served.tiles[1..], "{text}");
+            } else {
+                assert!(served == original.served, "{text}");
+            }
         }
     }
 }
@@ -363,8 +356,8 @@ fn a_ledger_with_another_genesis_is_not_taken_for_its_own() {
     let other = Consortium::new();
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    copy(&other.data(), &data);
-    copy(&original.consortium.data().join("ledger"), &data.join("ledger"));
+    copy_folder(&other.data(), &data);
+    copy_folder(&original.consortium.data().join("ledger"), &data.join("ledger"));
     let ended = Node::try_start(&data, &Settings::default()).unwrap_err();
     assert!(ended.code.is_some_and(|code| code != 0));
     assert!(ended.stderr.contains("holds ledger"), "{}", ended.stderr);

@@ -36,7 +36,7 @@ fn every_byte_counts() {
                 .checks
                 .iter()
                 .filter(|check| !check.ok)
-                .map(|check| check.name.to_owned())
+                .map(|check| check.name.clone().into_owned())
                 .collect();
             assert!(!verification.is_valid(), "byte {position} xor {flip:#x} goes unnoticed");
             assert!(!failed.is_empty(), "byte {position}: no check failed");

@@ -38,8 +38,8 @@ fn main() {
         });
         group.bench_function(BenchmarkId::new("queue", size), |bencher| {
             let folder = tempfile::tempdir().expect("a temporary folder");
-            let ledger_id = ledger.membership.ledger_id();
-            let (pending, _) = Pending::open(folder.path(), ledger_id).expect("a queue");
+            let (pending, _) =
+                Pending::open(folder.path(), &ledger.membership, false).expect("a queue");
             bencher.iter_custom(|iterations| {
                 let name = format!("queue a batch of {size:>4} (durable)");
                 figures.timed(&name, size as u64, iterations, |_| {

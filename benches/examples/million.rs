@@ -120,8 +120,7 @@ fn fill(folder: &Path, records: u64, block: u64) {
     let ledger = Ledger::new().expect("the ledger");
     let series = ledger.series(CONTRACTS, b"million").expect("a series");
     let store = ledger.open(folder).expect("the store");
-    let ledger_id = ledger.membership.ledger_id();
-    let (pending, _) = Pending::open(folder, ledger_id).expect("the queue");
+    let (pending, _) = Pending::open(folder, &ledger.membership, false).expect("the queue");
     let mut verify = Took::default();
     let (mut queue, mut look_up, mut commit, mut maintain) = (verify, verify, verify, verify);
     let mut stages = Stages::default();

@@ -4,6 +4,7 @@
 //! genesis.toml   what the members agreed on; the same on every node
 //! keys/          this node's secret keys
 //! ledger/        the store
+//! cosigned       the checkpoint this node cosigned last
 //! member.toml    this node's public part, for a genesis (made by `quittance init`)
 //! ```
 
@@ -70,6 +71,12 @@ impl DataFolder {
     #[must_use]
     pub fn ledger_path(&self) -> PathBuf {
         self.root.join("ledger")
+    }
+
+    /// What this node cosigned last.
+    #[must_use]
+    pub fn cosigned_path(&self) -> PathBuf {
+        self.root.join("cosigned")
     }
 
     /// This node's public part.

@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod cosigned;
 mod files;
 pub mod json;
 pub mod keys;

@@ -19,7 +19,8 @@ use tokio::sync::oneshot;
 
 use crate::{
     config::Config,
-    keys::{KeyError, Keys},
+    cosigned::{CosignedError, LastCosigned},
+    keys::KeyError,
     layout::{DataFolder, FolderError},
     pipeline::{Fatal, Pipeline, QueueLimits, Signers},
     setup::{self, SetupError},
@@ -92,10 +93,19 @@ impl RunError {
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Store(error) | Self::Fatal(Fatal::Store(error)) => error.is_damage(),
-            Self::Stopped(fatal) => matches!(&**fatal, Fatal::Store(error) if error.is_damage()),
+            Self::Fatal(Fatal::Cosigned(error)) => is_damage_of_cosigned(error),
+            Self::Stopped(fatal) => match &**fatal {
+                Fatal::Store(error) => error.is_damage(),
+                Fatal::Cosigned(error) => is_damage_of_cosigned(error),
+                _ => false,
+            },
             _ => false,
         }
     }
+}
+
+const fn is_damage_of_cosigned(error: &CosignedError) -> bool {
+    !matches!(error, CosignedError::File(_))
 }
 
 /// A node that runs in this process.
@@ -171,11 +181,11 @@ pub fn start(config: &Config) -> Result<RunningNode, RunError> {
     }
     let folder = setup::ensure(&config.data)?;
     let membership = folder.membership()?;
-    let signers = signers(folder.keys()?, &membership)?;
+    let signers = signers(&folder, &membership)?;
     let held = signers.records.keys().cloned().collect();
 
     let store = open_store(&folder, &membership, config.store.cache_bytes)?;
-    let (pending, waiting) = Pending::open(store.folder(), membership.ledger_id())?;
+    let (pending, waiting) = Pending::open(store.folder(), &membership, false)?;
     let store = Arc::new(store);
     // The address last: what listens should also answer.
     let listener = TcpListener::bind(config.http)
@@ -242,7 +252,8 @@ fn signal(kind: tokio::signal::unix::SignalKind) -> Result<tokio::signal::unix::
 }
 
 /// The keys this node works with, all of which the ledger knows.
-fn signers(keys: Keys, membership: &Membership) -> Result<Signers, RunError> {
+pub(crate) fn signers(folder: &DataFolder, membership: &Membership) -> Result<Signers, RunError> {
+    let keys = folder.keys()?;
     keys.check(membership)?;
     let validators = membership.validators().len();
     if validators != 1 {
@@ -251,10 +262,12 @@ fn signers(keys: Keys, membership: &Membership) -> Result<Signers, RunError> {
     let member = keys.member(membership).ok_or(RunError::NotAValidator)?;
     let validator = keys.validator.ok_or(RunError::NotAValidator)?;
     let origin = membership.origin();
+    let cosigner = Cosigner::new(cosigner_name(origin, &member), validator.cosigner)?;
     Ok(Signers {
         proposer: validator.consensus.verifying_key().to_bytes(),
         log: LogSigner::new(origin, validator.log)?,
-        cosigner: Cosigner::new(cosigner_name(origin, &member), validator.cosigner)?,
+        cosigned: LastCosigned::new(folder.cosigned_path(), vec![cosigner.verifier_key().clone()]),
+        cosigner,
         records: keys.record,
         member,
     })

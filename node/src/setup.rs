@@ -132,6 +132,7 @@ pub fn create(
     files::create(&folder.genesis_path(), genesis.to_toml()?.as_bytes(), false)?;
     fs::remove_file(&unfinished).map_err(FileError::io("remove", unfinished))?;
     files::sync_folder(root)?;
+    files::sync_folder(files::folder_of(root))?;
     Ok(folder)
 }
 

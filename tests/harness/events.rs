@@ -48,12 +48,16 @@ impl Events {
         assert!(head.contains("text/event-stream"), "{head}");
         Self { lines: BufReader::new(Chunked { stream: reader, left: 0, ended: false }) }
     }
+}
+
+impl Iterator for Events {
+    type Item = Event;
 
     /// The next event; none when the node has closed the stream.
     ///
     /// # Panics
     /// Nothing comes for a long time, or what comes is no event.
-    pub fn next(&mut self) -> Option<Event> {
+    fn next(&mut self) -> Option<Event> {
         let mut event = Event { id: String::new(), kind: String::new(), data: Value::Null };
         loop {
             let mut line = String::new();

@@ -157,7 +157,7 @@ pub struct FakeNode {
 
 impl FakeNode {
     pub fn new(folder: &Path, mode: Mode) -> Arc<Self> {
-        let options = Options { cache_bytes: 8 << 20, segment_bytes_max: 1 << 20 };
+        let options = Options { cache_bytes: 8 << 20, segment_bytes_max: 1 << 20, inspect: false };
         let store = Arc::new(Store::open(folder, membership(), options).unwrap());
         store
             .put_first_checkpoint(&signed(&Checkpoint {

@@ -322,18 +322,21 @@ impl Store {
     /// head and postings. Published checkpoints are kept where the old index
     /// still holds them and the membership's policy accepts them; for a block
     /// without one, `sign` is asked. What it gives is not verified here.
+    /// Where `through` is given, the blocks must lead through that checkpoint;
+    /// this is looked at before anything is signed.
     /// `progress` is told the height and records done so far.
     ///
     /// The new index is made beside the old one and takes its place at the end.
     /// Cut short at any moment, it can be run again and loses nothing.
     ///
     /// # Errors
-    /// The blocks themselves are damaged, a checkpoint is missing and not
-    /// signed again, or the system refuses.
+    /// The blocks themselves are damaged or do not lead through `through`, a
+    /// checkpoint is missing and not signed again, or the system refuses.
     pub fn reindex(
         folder: &Path,
         membership: Membership,
         options: Options,
+        through: Option<&Checkpoint>,
         sign: impl Fn(&Checkpoint) -> Option<SignedCheckpoint>,
         progress: impl FnMut(u64, u64),
     ) -> Result<Self, StoreError> {
@@ -353,6 +356,9 @@ impl Store {
         }
         drop(lock);
         let store = Self::open_files(folder, INDEX_NEW, membership.clone(), options)?;
+        if let Some(through) = through {
+            store.check_leads_through(through)?;
+        }
         store.rebuild(&kept, sign, progress)?;
         sync_folder(&making)?;
         // Closes the database, which must not be open under a name that goes.
@@ -368,6 +374,26 @@ impl Store {
         rename(&making, &index)?;
         remove_folder(&aside)?;
         Self::open(folder, membership, options)
+    }
+
+    /// Follows the blocks from the first one until the tree is that of `through`.
+    fn check_leads_through(&self, through: &Checkpoint) -> Result<(), StoreError> {
+        let mut tip = Tip::empty();
+        let mut position = 0;
+        while tip.frontier.size() < through.size
+            && let Frame::Whole(payload, next) = self.blocks.frame(position)?
+        {
+            let stored: StoredBlock = codec::decode("block", &payload)?;
+            tip = Derived::of(&tip, position, &stored)?.tip;
+            position = next;
+        }
+        if (tip.frontier.size(), tip.frontier.root()) == (through.size, through.root) {
+            return Ok(());
+        }
+        Err(StoreError::damaged(
+            "blocks",
+            format!("they do not lead to the {} records that were cosigned", through.size),
+        ))
     }
 
     /// Fills an empty index and empty flat files from the blocks.

@@ -130,7 +130,8 @@ fn reindex_makes_everything_but_the_blocks_again() {
     }
     let options = crate::testing::OPTIONS;
     let membership = ledger.membership.clone();
-    let store = Store::reindex(folder.path(), membership, options, |_| None, |_, _| {}).unwrap();
+    let store =
+        Store::reindex(folder.path(), membership, options, None, |_| None, |_, _| {}).unwrap();
     assert_eq!(store.latest_checkpoint().unwrap().unwrap().to_bytes(), checkpoint);
     everything_is_there(&ledger, &store, 20);
 }
@@ -158,7 +159,8 @@ fn a_run_of_postings_is_written_with_the_block_that_fills_it() {
     spot_check(&ledger, &ledger.open(folder.path()).unwrap(), records);
     let options = crate::testing::OPTIONS;
     let membership = ledger.membership.clone();
-    let store = Store::reindex(folder.path(), membership, options, |_| None, |_, _| {}).unwrap();
+    let store =
+        Store::reindex(folder.path(), membership, options, None, |_| None, |_, _| {}).unwrap();
     spot_check(&ledger, &store, records);
 }
 
@@ -411,6 +413,7 @@ fn a_reindex_that_was_cut_short_loses_no_checkpoint() {
             folder.path(),
             ledger.membership.clone(),
             crate::testing::OPTIONS,
+            None,
             |_| None,
             |_, _| {},
         )
@@ -454,6 +457,7 @@ fn checkpoints_that_are_lost_or_forged_are_signed_again_or_named() {
             folder.path(),
             ledger.membership.clone(),
             crate::testing::OPTIONS,
+            None,
             |checkpoint| sign(&ledger, checkpoint),
             |_, _| {},
         )
@@ -466,6 +470,28 @@ fn checkpoints_that_are_lost_or_forged_are_signed_again_or_named() {
     fs::remove_dir_all(folder.path().join("index")).unwrap();
     let store = reindex(|ledger, checkpoint| Some(ledger.signed(checkpoint))).unwrap();
     everything_is_there(&ledger, &store, 20);
+    let cosigned = store.checkpoint_at(10).unwrap().unwrap();
+    drop(store);
+
+    // Nothing is signed for blocks that do not lead through what was cosigned.
+    let through = |cosigned: &Checkpoint| {
+        Store::reindex(
+            folder.path(),
+            ledger.membership.clone(),
+            crate::testing::OPTIONS,
+            Some(cosigned),
+            |_| panic!("it was asked to sign"),
+            |_, _| {},
+        )
+    };
+    for other in [
+        Checkpoint { root: Digest::of(b"another history"), ..cosigned.clone() },
+        Checkpoint { size: 9, ..cosigned.clone() },
+        Checkpoint { size: 100, ..cosigned.clone() },
+    ] {
+        assert!(through(&other).unwrap_err().is_damage());
+    }
+    through(&cosigned).unwrap();
 }
 
 #[test]

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     client::{BlockItem, Client, ClientError, Patience, RecordItem},
+    cosigned::LastCosigned,
     layout::{DataFolder, read_genesis},
 };
 
@@ -103,7 +104,8 @@ fn examine_folder(
     let damage = |error: StoreError| {
         if error.is_damage() { Ok(Verdict::Defect(error.to_string())) } else { Err(error.into()) }
     };
-    let store = match Store::open(&ledger, membership.clone(), Options::default()) {
+    let options = Options { inspect: true, ..Options::default() };
+    let store = match Store::open(&ledger, membership.clone(), options) {
         Ok(store) => store,
         Err(StoreError::InUse(path)) => {
             return Err(Failure::unusable(format_args!(
@@ -125,14 +127,21 @@ fn examine_folder(
         });
         progress.finish();
         // Records that wait for a block were acknowledged too.
-        let waiting = scrubbed.and_then(|()| Pending::open(store.folder(), membership.ledger_id()));
+        let waiting = scrubbed.and_then(|()| Pending::open(store.folder(), membership, true));
         if let Err(error) = waiting {
             return damage(error);
         }
-        // Leaves the mark of an orderly stop, as it was found.
-        store.close()?;
+        if let Err(error) = last_cosigned(folder, membership).check(&store) {
+            return Ok(Verdict::Defect(error.to_string()));
+        }
     }
     Ok(verdict)
+}
+
+/// What the node of this folder cosigned last, whichever validator it is.
+fn last_cosigned(folder: &DataFolder, membership: &Membership) -> LastCosigned {
+    let keys = membership.validators().iter().map(|validator| validator.cosigner.clone());
+    LastCosigned::new(folder.cosigned_path(), keys.collect())
 }
 
 /// Audits with progress. `is_damage` tells a history that is damaged from one

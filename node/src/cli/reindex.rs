@@ -6,27 +6,46 @@ use clap::Args;
 use quittance_ledger::store::{Options, Store};
 
 use super::{CommandResult, Failure, Outcome, output};
-use crate::layout::DataFolder;
+use crate::{layout::DataFolder, run};
 
 #[derive(Debug, Args)]
 pub(super) struct ReindexArgs {
     /// The data folder
     #[arg(long, value_name = "DIR", default_value = "quittance-data")]
     data: PathBuf,
+    /// Sign for the blocks as they are, though the file `cosigned` that vouches
+    /// for them is gone: after restoring a backup that you trust
+    #[arg(long)]
+    adopt: bool,
 }
 
 pub(super) fn reindex(args: &ReindexArgs) -> CommandResult {
     let folder = DataFolder::new(&args.data);
     let membership = folder.membership()?;
+    let signers = run::signers(&folder, &membership).map_err(Failure::unusable)?;
+    let cosigned = signers.cosigned.read().map_err(Failure::negative)?;
+    // Checkpoints that are lost are signed again only for blocks that lead
+    // through what this node cosigned last, or that the operator answers for.
+    let may_sign = args.adopt || cosigned.is_some();
     let mut progress = output::Progress::new("records", None);
-    let made =
-        Store::reindex(&folder.ledger_path(), membership, Options::default(), |_, records| {
-            progress.set(records);
-        });
+    let made = Store::reindex(
+        &folder.ledger_path(),
+        membership,
+        Options::default(),
+        cosigned.as_ref(),
+        |checkpoint| may_sign.then(|| signers.sign(checkpoint).ok()).flatten(),
+        |_, records| progress.set(records),
+    );
     progress.finish();
-    let store = made.map_err(|error| {
-        if error.is_damage() { Failure::negative(error) } else { Failure::unusable(error) }
+    let store = made.map_err(|error| match error {
+        error if !error.is_damage() => Failure::unusable(error),
+        error if may_sign => Failure::negative(error),
+        error => Failure::negative(format_args!(
+            "{error}. If it is only checkpoints that are lost, and you answer for these blocks, \
+             --adopt signs for them"
+        )),
     })?;
+    signers.cosigned.check(&store).map_err(Failure::negative)?;
     let tip = store.tip();
     store.close()?;
     output::note(format!(

@@ -22,10 +22,12 @@ impl Application {
         Self { shared }
     }
 
-    /// Commits a block that an earlier run wrote but could not acknowledge, and
+    /// Checks that the ledger goes on from what this node cosigned last, commits
+    /// a block that an earlier run wrote but could not acknowledge, and
     /// publishes the checkpoint of the empty ledger.
     pub fn recover(&self) -> Result<(), Fatal> {
         let store = &self.shared.store;
+        self.shared.signers.cosigned.check(store)?;
         if store.latest_checkpoint()?.is_none() && store.tip().height == 0 {
             let empty = Checkpoint {
                 origin: store.membership().origin().clone(),
@@ -67,19 +69,12 @@ impl Application {
         Ok(block)
     }
 
-    /// Signs as the log and cosigns as its only validator.
+    /// Signs as the log and cosigns as its only validator, and keeps that on
+    /// disk before anybody sees it.
     fn sign(&self, checkpoint: &Checkpoint) -> Result<SignedCheckpoint, Fatal> {
         let signers = &self.shared.signers;
-        let time_s = now_ms() / 1000;
-        SignedCheckpoint::assemble(
-            checkpoint.clone(),
-            (signers.log.verifier_key(), signers.log.sign(checkpoint)),
-            &[(
-                signers.cosigner.verifier_key(),
-                time_s,
-                signers.cosigner.cosign(checkpoint, time_s),
-            )],
-        )
-        .map_err(|error| Fatal::Checkpoint(error.to_string()))
+        let signed = signers.sign(checkpoint)?;
+        signers.cosigned.keep(&signed)?;
+        Ok(signed)
     }
 }

@@ -35,10 +35,12 @@ use quittance_ledger::{
     membership::{KeyId, MemberId},
     record::{self, Record},
     store::{Pending, PendingBatch, Store, StoreError},
-    transparency::{Cosigner, LogSigner},
+    transparency::{Checkpoint, Cosigner, LogSigner, SignedCheckpoint},
 };
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::cosigned::{CosignedError, LastCosigned};
 
 use self::{application::Application, ingress::Submission, queue::Queue};
 
@@ -69,8 +71,26 @@ pub struct Signers {
     pub log: LogSigner,
     /// Cosigns checkpoints.
     pub cosigner: Cosigner,
+    /// What it cosigned last, so that it never signs a second history.
+    pub cosigned: LastCosigned,
     /// The record keys this node holds.
     pub records: BTreeMap<MemberId, (KeyId, SigningKey)>,
+}
+
+impl Signers {
+    /// Signs as the log and cosigns, with this machine's time.
+    ///
+    /// # Errors
+    /// The checkpoint is not one of this log.
+    pub fn sign(&self, checkpoint: &Checkpoint) -> Result<SignedCheckpoint, Fatal> {
+        let time_s = now_ms() / 1000;
+        SignedCheckpoint::assemble(
+            checkpoint.clone(),
+            (self.log.verifier_key(), self.log.sign(checkpoint)),
+            &[(self.cosigner.verifier_key(), time_s, self.cosigner.cosign(checkpoint, time_s))],
+        )
+        .map_err(|error| Fatal::Checkpoint(error.to_string()))
+    }
 }
 
 /// The node cannot go on: what stopped it.
@@ -80,6 +100,9 @@ pub enum Fatal {
     /// The store failed or is damaged.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The ledger does not go on from what this node cosigned.
+    #[error(transparent)]
+    Cosigned(#[from] CosignedError),
     /// A checkpoint could not be signed.
     #[error("signing a checkpoint: {0}")]
     Checkpoint(String),

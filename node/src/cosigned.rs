@@ -1,0 +1,158 @@
+//! What this node cosigned last, kept beside the ledger instead of in it.
+//!
+//! A validator must never sign two histories. Its ledger alone cannot tell that
+//! it was emptied, rolled back to an older copy or rewritten by somebody who
+//! can write to the disk; this file can, because it bears the node's own
+//! cosignature and has to be a beginning of the ledger that is there.
+
+use std::path::PathBuf;
+
+use quittance_ledger::{
+    limits::CHECKPOINT_BYTES_MAX,
+    store::{Store, StoreError},
+    transparency::{Checkpoint, SignedCheckpoint, VerifierKey, verify_cosignature},
+};
+
+use crate::files::{self, FileError};
+
+/// The ledger that is there is not a continuation of what this node cosigned.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CosignedError {
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The file is not what this node wrote.
+    #[error("{} is damaged: {problem}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The ledger is older than what was cosigned.
+    #[error(
+        "the ledger was rolled back: this node cosigned {cosigned} records, {found} are there. \
+         Bring back a copy that is not older; to go on from here would be a second history"
+    )]
+    RolledBack {
+        /// Records of the tree that was cosigned.
+        cosigned: u64,
+        /// Records that are there.
+        found: u64,
+    },
+    /// The ledger is another one than what was cosigned.
+    #[error(
+        "the ledger was rewritten: its first {size} records are not those that this node cosigned"
+    )]
+    Rewritten {
+        /// Records of the tree that was cosigned.
+        size: u64,
+    },
+    /// There is a ledger, but nothing that vouches for it.
+    #[error(
+        "nothing vouches for the {0} records that are there: no checkpoint of them bears a valid \
+         cosignature of this node. If they come from a backup that you trust, \
+         `quittance reindex --adopt` signs for them"
+    )]
+    NoVoucher(u64),
+}
+
+/// The file `cosigned` of a data folder.
+#[derive(Debug, Clone)]
+pub struct LastCosigned {
+    path: PathBuf,
+    keys: Vec<VerifierKey>,
+}
+
+impl LastCosigned {
+    /// The file at `path`, of the node whose cosigner key is one of `keys`.
+    #[must_use]
+    pub const fn new(path: PathBuf, keys: Vec<VerifierKey>) -> Self {
+        Self { path, keys }
+    }
+
+    /// Keeps a checkpoint on disk. To be called before it is shown to anybody.
+    ///
+    /// # Errors
+    /// The disk refuses; the checkpoint must not be shown then.
+    pub fn keep(&self, signed: &SignedCheckpoint) -> Result<(), CosignedError> {
+        Ok(files::replace(&self.path, &signed.to_bytes())?)
+    }
+
+    /// What was cosigned last; none where this node never cosigned, or where
+    /// the file was left out of a backup.
+    ///
+    /// # Errors
+    /// It cannot be read, or this node did not sign it.
+    pub fn read(&self) -> Result<Option<Checkpoint>, CosignedError> {
+        if !self.path.exists() {
+            return Ok(None);
+        }
+        let damaged = |problem: String| CosignedError::Damaged { path: self.path.clone(), problem };
+        let bytes = files::read(&self.path, CHECKPOINT_BYTES_MAX)?;
+        let signed = SignedCheckpoint::parse(&bytes).map_err(|error| damaged(error.to_string()))?;
+        if !self.vouches_for(&signed) {
+            return Err(damaged("it does not bear this node's cosignature".to_owned()));
+        }
+        Ok(Some(signed.checkpoint().clone()))
+    }
+
+    /// Whether this node cosigned it.
+    fn vouches_for(&self, signed: &SignedCheckpoint) -> bool {
+        self.keys.iter().any(|key| {
+            signed.cosignature(key).is_some_and(|(time_s, signature)| {
+                verify_cosignature(key, signed.checkpoint(), time_s, &signature)
+            })
+        })
+    }
+
+    /// Checks that the ledger in `store` goes on from what was cosigned last.
+    ///
+    /// # Errors
+    /// It does not, or nothing vouches for it.
+    pub fn check(&self, store: &Store) -> Result<(), CosignedError> {
+        let tip = store.tip();
+        let found = tip.frontier.size();
+        if found > 0 {
+            // The ledger's own last checkpoint, which a rewriter could not sign.
+            let latest = store.latest_checkpoint()?;
+            let vouched = latest.is_some_and(|signed| {
+                signed.checkpoint().size == found
+                    && signed.checkpoint().root == tip.frontier.root()
+                    && self.vouches_for(&signed)
+            });
+            if !vouched {
+                return Err(CosignedError::NoVoucher(found));
+            }
+        }
+        match self.read()? {
+            Some(last) => self.check_goes_on_from(&last, store),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that the tree over the first `last.size` records is `last`.
+    ///
+    /// # Errors
+    /// It is not.
+    fn check_goes_on_from(&self, last: &Checkpoint, store: &Store) -> Result<(), CosignedError> {
+        // A block that was cosigned but not acknowledged when the process ended.
+        if let Some(block) = store.unfinished()
+            && (block.header.tree_size, block.header.tree_root) == (last.size, last.root)
+        {
+            return Ok(());
+        }
+        let found = store.tip().frontier.size();
+        if last.size > found {
+            return Err(CosignedError::RolledBack { cosigned: last.size, found });
+        }
+        match store.checkpoint_at(last.size)? {
+            Some(there) if there == *last => Ok(()),
+            _ => Err(CosignedError::Rewritten { size: last.size }),
+        }
+    }
+}
