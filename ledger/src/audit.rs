@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use crate::{
     chain::{self, Block, BlockError, Header, RawBlock, Tip},
     digest::{Digest, LedgerId, RecordId},
+    limits::BLOCK_BYTES_MAX,
     membership::Membership,
     record::Record,
     refusal::Refusal,
@@ -19,8 +20,12 @@ use crate::{
     transparency::{Policy, PolicyFault, SignedCheckpoint, tree},
 };
 
-/// Records whose signatures are verified together, at least.
+/// Records whose signatures are verified together, at least, unless they have
+/// more bytes than [`BATCH_BYTES_MAX`].
 const BATCH_RECORDS: usize = 4096;
+
+/// Bytes of records that are held at once; one block more may be added.
+const BATCH_BYTES_MAX: usize = 8 * BLOCK_BYTES_MAX;
 
 /// Where an audit reads a history from.
 pub trait History {
@@ -165,10 +170,15 @@ pub fn audit<H: History>(
     let mut next = 1;
     loop {
         let mut blocks = Vec::new();
-        let mut records = 0;
-        while records < BATCH_RECORDS {
+        let (mut records, mut bytes) = (0, 0);
+        while records < BATCH_RECORDS && bytes < BATCH_BYTES_MAX {
             let Some(block) = history.block(next).map_err(Defect::Source)? else { break };
+            // A source that sends such blocks without end is stopped here.
+            if block.records.is_empty() {
+                return Err(BlockError::Empty(next).into());
+            }
             records += block.records.len();
+            bytes += block.records.iter().map(Vec::len).sum::<usize>();
             next += 1;
             blocks.push(block);
         }
@@ -186,7 +196,11 @@ pub fn audit<H: History>(
     }
     state.read_checkpoints(history)?;
     if let Some(left) = state.checkpoints.pop() {
-        return Err(Defect::CheckpointSize { size: left.checkpoint().size });
+        // Unless the ledger has grown since its last block was read.
+        let left = left.checkpoint().size;
+        if left <= size || history.block(next).map_err(Defect::Source)?.is_none() {
+            return Err(Defect::CheckpointSize { size: left });
+        }
     }
     Ok(Report {
         ledger: membership.ledger_id(),

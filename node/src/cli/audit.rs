@@ -171,6 +171,8 @@ fn tell(args: &AuditArgs, membership: &Membership, verdict: &Verdict) -> Command
     match verdict {
         Verdict::Clean(report) if args.json => output::json(&json!({
             "valid": true,
+            "genesis": given(args.genesis.is_some()),
+            "policy": given(args.policy.is_some()),
             "origin": origin.as_str(),
             "ledger": report.ledger,
             "blocks": report.height,
@@ -206,6 +208,8 @@ fn tell(args: &AuditArgs, membership: &Membership, verdict: &Verdict) -> Command
             if args.json {
                 output::json(&json!({
                     "valid": false,
+                    "genesis": given(args.genesis.is_some()),
+                    "policy": given(args.policy.is_some()),
                     "origin": origin.as_str(),
                     "ledger": membership.ledger_id(),
                     "defect": defect,
@@ -216,6 +220,12 @@ fn tell(args: &AuditArgs, membership: &Membership, verdict: &Verdict) -> Command
         }
     }
     Ok(Outcome::Yes)
+}
+
+/// Where what decides came from: an audit that took the source's own genesis
+/// shows that a history fits itself, not whose it is.
+const fn given(given: bool) -> &'static str {
+    if given { "given" } else { "of the source" }
 }
 
 /// A history as a node serves it over HTTP, read page by page.

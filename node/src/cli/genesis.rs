@@ -14,21 +14,24 @@ use quittance_ledger::{
 };
 
 use super::{CommandResult, Failure, Outcome, output};
-use crate::files;
+use crate::{files, layout::read_genesis};
 
 #[derive(Debug, Args)]
 pub(super) struct GenesisArgs {
     /// The ledger's name, for ever: a domain you hold and a path, such as ledger.example/quittance
-    #[arg(long, value_name = "NAME")]
-    origin: Origin,
+    #[arg(long, value_name = "NAME", required_unless_present = "canonical")]
+    origin: Option<Origin>,
     /// How old a record may be: unlimited, or a duration such as 1h
     #[arg(long, value_name = "AGE", default_value = "unlimited")]
     backdating: Backdating,
     /// Accept and list what breaks this rule, instead of refusing it; may be repeated
     #[arg(long, value_name = "RULE")]
     flag: Vec<Rule>,
+    /// Print the canonical form of a genesis instead, whose SHA-256 is the ledger id
+    #[arg(long, value_name = "GENESIS.TOML", conflicts_with_all = ["origin", "backdating", "flag", "members"])]
+    canonical: Option<PathBuf>,
     /// The members' public parts
-    #[arg(required = true, value_name = "MEMBER.TOML")]
+    #[arg(required_unless_present = "canonical", value_name = "MEMBER.TOML")]
     members: Vec<PathBuf>,
 }
 
@@ -42,17 +45,24 @@ enum Rule {
 }
 
 pub(super) fn genesis(args: GenesisArgs) -> CommandResult {
-    let genesis = join(&args)?;
+    if let Some(path) = &args.canonical {
+        output::bytes(read_genesis(path)?.canonical().as_bytes())?;
+        return Ok(Outcome::Yes);
+    }
+    let Some(origin) = &args.origin else {
+        return Err(Failure::unusable("--origin names the ledger"));
+    };
+    let genesis = join(&args, origin)?;
     output::bytes(genesis.to_toml()?.as_bytes())?;
     output::note(format!("Ledger id {}", genesis.ledger_id()));
     Ok(Outcome::Yes)
 }
 
-fn join(args: &GenesisArgs) -> Result<Genesis, Failure> {
+fn join(args: &GenesisArgs, origin: &Origin) -> Result<Genesis, Failure> {
     let mut members = Vec::new();
     let mut files_of: BTreeMap<MemberId, &Path> = BTreeMap::new();
     for path in &args.members {
-        for member in read(path, &args.origin)? {
+        for member in read(path, origin)? {
             if let Some(first) = files_of.insert(member.id.clone(), path) {
                 return Err(Failure::unusable(format_args!(
                     "member {} stands in {} and in {}; each member stands once",
@@ -70,7 +80,7 @@ fn join(args: &GenesisArgs) -> Result<Genesis, Failure> {
              include the member.toml of one made without --no-validator",
         ));
     }
-    let mut genesis = Genesis::from_members(args.origin.clone(), members).map_err(|error| {
+    let mut genesis = Genesis::from_members(origin.clone(), members).map_err(|error| {
         let file = match &error {
             GenesisError::Member { member, .. } => files_of.get(member),
             _ => None,
@@ -128,9 +138,14 @@ mod tests {
         data.join("member.toml")
     }
 
+    fn origin() -> Origin {
+        "ledger.example/q".parse().unwrap()
+    }
+
     fn args(members: Vec<PathBuf>) -> GenesisArgs {
         GenesisArgs {
-            origin: "ledger.example/q".parse().unwrap(),
+            origin: Some(origin()),
+            canonical: None,
             backdating: Backdating::Unlimited,
             flag: vec![Rule::DossierRed],
             members,
@@ -152,7 +167,7 @@ mod tests {
             ],
         );
         let observer = init(root.path(), "vet-1", "provider", &["--no-validator"]);
-        let genesis = join(&args(vec![validator, observer])).unwrap();
+        let genesis = join(&args(vec![validator, observer]), &origin()).unwrap();
         assert_eq!(genesis.rules.dossier_red, Disposition::Flag);
         let genesis = Genesis::from_toml(&genesis.to_toml().unwrap()).unwrap();
         let membership = Membership::from_genesis(&genesis);
@@ -172,10 +187,12 @@ mod tests {
     fn a_genesis_without_validators_or_with_a_member_twice_is_refused() {
         let root = tempfile::tempdir().unwrap();
         let observer = init(root.path(), "vet-1", "provider", &["--no-validator"]);
-        let error = join(&args(vec![observer.clone()])).unwrap_err().message;
+        let error = join(&args(vec![observer.clone()]), &origin()).unwrap_err().message;
         assert!(error.contains("no member validates"), "{error}");
         let validator = init(root.path(), "a", "insurer", &[]);
-        let error = join(&args(vec![validator, observer.clone(), observer])).unwrap_err().message;
+        let error = join(&args(vec![validator, observer.clone(), observer]), &origin())
+            .unwrap_err()
+            .message;
         assert!(error.contains("vet-1 stands in"), "{error}");
     }
 
@@ -189,10 +206,11 @@ mod tests {
             "[[member]]\nid='a'\nrole='insurer'\nkeys=[{id='1',alg='Ed25519',public='x'}]",
         ] {
             std::fs::write(&path, text).unwrap();
-            let error = join(&args(vec![path.clone()])).unwrap_err().message;
+            let error = join(&args(vec![path.clone()]), &origin()).unwrap_err().message;
             assert!(error.contains("wrong.toml"), "{error}");
         }
-        let error = join(&args(vec![root.path().join("absent.toml")])).unwrap_err().message;
+        let error =
+            join(&args(vec![root.path().join("absent.toml")]), &origin()).unwrap_err().message;
         assert!(error.contains("absent.toml"), "{error}");
     }
 
