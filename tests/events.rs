@@ -160,8 +160,9 @@ fn a_client_that_takes_nothing_is_cut_and_goes_on_where_it_was() {
 
     let consortium = Consortium::new();
     let node = consortium.start_with(&Settings::limits("write_stall_s = 1\nevent_queue_max = 4"));
-    let records = load_records(&consortium, 3000);
-    for part in records.chunks(1000) {
+    // More events than the buffers of the system take in on both sides.
+    let records = load_records(&consortium, 8000);
+    for part in records.chunks(2000) {
         node.append_all(part);
     }
     let clients = |expected: &str| {

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use quittance_api::{ApiConfig, ServeError, Tls};
+use quittance_api::{ApiConfig, LimitError, ServeError, Tls, TlsError};
 use quittance_ledger::{
     membership::{MemberId, Membership, cosigner_name},
     store::{self, Pending, Store, StoreError},
@@ -65,6 +65,12 @@ pub enum RunError {
     /// The ledger needs agreement between nodes.
     #[error("the genesis lists {0} validators; this release runs ledgers with one")]
     SeveralValidators(usize),
+    /// A bound of the API is absurd.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Anybody could listen.
     #[error(
         "{0} is not a loopback address: serve TLS with --tls-cert and --tls-key, or say --behind-proxy if a proxy in front of this node does"
@@ -165,7 +171,8 @@ pub fn run(config: &Config, greet: impl FnOnce(&RunningNode)) -> Result<(), RunE
 /// # Errors
 /// It cannot start.
 pub fn start(config: &Config) -> Result<RunningNode, RunError> {
-    let tls = config.tls.as_ref().map(|tls| Tls { cert: tls.cert.clone(), key: tls.key.clone() });
+    config.limits.check()?;
+    let tls = config.tls.as_ref().map(|tls| Tls::load(&tls.cert, &tls.key)).transpose()?;
     if !config.http.ip().is_loopback() && tls.is_none() && !config.behind_proxy {
         return Err(RunError::Exposed(config.http));
     }
@@ -232,7 +239,7 @@ async fn serve(
         }
     };
     let limits = api.limits.clone();
-    let router = quittance_api::router(store, pipeline.handle(), api);
+    let router = quittance_api::router(store, pipeline.handle(), api)?;
     quittance_api::serve(listener, router, tls, &limits, shutdown).await?;
     Ok(())
 }

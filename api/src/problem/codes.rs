@@ -62,6 +62,9 @@ kinds! {
     /// The path and query are too long.
     UriTooLong = "uri_too_long", URI_TOO_LONG, "The address is too long",
         "Ask for less at once.";
+    /// The head of the request is too long.
+    HeadTooLong = "head_too_long", REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too long",
+        "Send fewer or shorter headers.";
     /// The body is of a type that the resource does not take.
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "This content type is not taken here",
         "Set Content-Type to what the detail names.";

@@ -296,7 +296,8 @@ impl Api {
     pub fn with(mode: Mode, config: ApiConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let node = FakeNode::new(folder.path(), mode);
-        let router = router(Arc::clone(&node.store), Arc::clone(&node) as Arc<dyn Submit>, config);
+        let submit = Arc::clone(&node) as Arc<dyn Submit>;
+        let router = router(Arc::clone(&node.store), submit, config).unwrap();
         Self { node, router, _folder: folder }
     }
 
