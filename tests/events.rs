@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
+    fs,
     io::Read as _,
     net::{SocketAddr, TcpStream},
     os::fd::OwnedFd,
@@ -200,6 +201,26 @@ fn a_client_that_takes_nothing_is_cut_and_goes_on_where_it_was() {
     for expected in &events[known.len()..] {
         assert_eq!(stream.next().unwrap(), *expected);
     }
+}
+
+#[test]
+fn damage_that_a_stream_meets_ends_the_node_with_the_name_of_the_file() {
+    let consortium = Consortium::new();
+    let mut node = consortium.start();
+    node.append_all(&load_records(&consortium, 20));
+    let blocks = consortium.data().join("ledger/blocks");
+    for file in fs::read_dir(&blocks).unwrap() {
+        let path = file.unwrap().path();
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.iter_mut().for_each(|byte| *byte ^= 1);
+        fs::write(&path, bytes).unwrap();
+    }
+    // Whoever asked gets the end of the stream, not a stream with a gap.
+    let mut stream = Events::open(node.address(), "/v1/events?after=0", None);
+    assert_eq!(stream.next(), None);
+    let ended = node.wait();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("damaged: blocks"), "{}", ended.stderr);
 }
 
 #[test]

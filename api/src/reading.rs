@@ -146,9 +146,19 @@ impl App {
         match Reads::run(place, move |patience| job(&app, patience)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(Failed::Problem(problem))) => Err(problem),
-            Ok(Err(Failed::Store(error))) => Err(Problem::internal(&error)),
+            Ok(Err(Failed::Store(error))) => Err(self.store_failed(error)),
             Err(error) => Err(Problem::internal(&error)),
         }
+    }
+
+    /// The answer where the store failed. Damage is the end of the node, which
+    /// must not go on serving from files that are not what was written.
+    fn store_failed(&self, error: StoreError) -> Problem {
+        let problem = Problem::internal(&error);
+        if error.is_damage() {
+            self.node.damaged(error);
+        }
+        problem
     }
 
     /// The node has too much to do.

@@ -95,6 +95,18 @@ async fn a_block_that_is_read_in_parts_comes_whole_and_in_order() {
 }
 
 #[tokio::test]
+async fn damage_that_a_stream_meets_is_told_to_the_node() {
+    let api = Api::filled(1, 20);
+    crate::harness::damage(&api.folder().join("blocks"));
+    let stream = api.router.clone().oneshot(after("0")).await.unwrap();
+    // It ends instead of passing something over.
+    let parts = stream.into_body().into_data_stream().collect::<Vec<_>>().await;
+    assert!(parts.is_empty());
+    let damage = api.node.damage.lock().unwrap().join(" ");
+    assert!(damage.contains("blocks"), "{damage}");
+}
+
+#[tokio::test]
 async fn without_a_cursor_only_what_is_new_comes() {
     let api = Api::filled(2, 2);
     let growing = async {

@@ -294,3 +294,30 @@ async fn figures_count_by_route_and_never_by_path() {
     assert!(metrics.text().contains("route=\"unmatched\""));
     assert!(!metrics.text().contains("nowhere"));
 }
+
+#[tokio::test]
+async fn damage_that_a_request_meets_is_told_to_the_node() {
+    let id = quote(3).id();
+    for path in [
+        "/v1/records".to_owned(),
+        format!("/v1/records/{id}"),
+        format!("/v1/records/{id}/receipt"),
+        format!("/records/{id}"),
+        "/records".to_owned(),
+        "/".to_owned(),
+        "/blocks/1".to_owned(),
+    ] {
+        let api = Api::filled(1, 20);
+        assert_eq!(api.get(&path).await.status, 200, "{path}");
+        crate::harness::damage(&api.folder().join("blocks"));
+        let answer = api.get(&path).await;
+        assert_eq!(answer.status, 500, "{path}: {}", answer.text());
+        // What is in the files is for the log, not for strangers.
+        assert!(!answer.text().contains("damaged"), "{path}: {}", answer.text());
+        let damage = api.node.damage.lock().unwrap().join(" ");
+        assert!(damage.contains("blocks"), "{path}: {damage}");
+    }
+    let api = Api::filled(1, 20);
+    assert_eq!(api.get("/v1/records/0").await.status, 400);
+    assert!(api.node.damage.lock().unwrap().is_empty());
+}

@@ -274,6 +274,10 @@ impl Submit for Handle {
         self.0.heights.subscribe()
     }
 
+    fn damaged(&self, error: StoreError) {
+        self.0.fail(error.into());
+    }
+
     fn status(&self) -> NodeStatus {
         let (pending_records, pending_bytes) = self.0.queue.size();
         let not_ready = match &*self.0.fatal.borrow() {
