@@ -14,6 +14,7 @@ mod budget;
 mod events;
 mod extract;
 mod headers;
+mod host;
 pub mod limits;
 mod metrics;
 mod openapi;

@@ -22,6 +22,7 @@ use crate::{
     budget::{Budget, count_answer},
     events,
     headers::{Wait, preferred},
+    host::{OnLoopback, check_is_this_machine},
     limits::{ApiConfig, HEAD_BYTES_MAX, LimitError},
     metrics::Metrics,
     openapi, pages,
@@ -152,7 +153,7 @@ async fn bound(State(app): State<Shared>, request: Request, next: Next) -> Respo
     }
 }
 
-/// Bounds the address and the headers.
+/// Bounds the address and the headers, and turns away what is meant for others.
 fn check_head(app: &App, request: &Request) -> Result<(), Problem> {
     let target_bytes_max = app.config.limits.target_bytes_max;
     let target_bytes = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
@@ -168,6 +169,10 @@ fn check_head(app: &App, request: &Request) -> Result<(), Problem> {
     if head_bytes > HEAD_BYTES_MAX {
         let detail = format!("the headers may have {HEAD_BYTES_MAX} bytes");
         return Err(Problem::new(Kind::HeadTooLong, detail));
+    }
+    // Behind a proxy the name is the proxy's to choose and to check.
+    if request.extensions().get::<OnLoopback>().is_some() && !app.config.behind_proxy {
+        check_is_this_machine(request.uri(), request.headers())?;
     }
     Ok(())
 }

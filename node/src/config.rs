@@ -63,6 +63,9 @@ pub struct Config {
     /// other addresses than loopback without TLS of its own, and takes no
     /// unsigned records any more, since every request then comes from loopback.
     pub behind_proxy: bool,
+    /// Whether JSON without a signature is taken from this machine and signed
+    /// with the record keys that the node holds.
+    pub unsigned: bool,
     /// The API's own certificate.
     pub tls: Option<Tls>,
     /// What is logged, and how.
@@ -118,6 +121,7 @@ impl Default for Config {
             data: PathBuf::from("quittance-data"),
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             behind_proxy: false,
+            unsigned: true,
             tls: None,
             log: Log::default(),
             store: Store::default(),

@@ -194,7 +194,7 @@ pub fn start(config: &Config) -> Result<RunningNode, RunError> {
         Pipeline::start(store.clone(), pending, waiting, signers, QueueLimits::default())?;
     let api = ApiConfig {
         limits: config.limits.clone(),
-        unsigned_allowed: true,
+        unsigned_allowed: config.unsigned,
         behind_proxy: config.behind_proxy,
     };
     let (stop, stopped) = oneshot::channel();

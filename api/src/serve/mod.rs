@@ -24,6 +24,7 @@ pub use tls::{Tls, TlsError};
 
 use self::connection::BoundedAcceptor;
 use crate::{
+    host::OnLoopback,
     limits::{HEAD_BYTES_MAX, LimitError, Limits, SEND_BUFFER_BYTES},
     stop::Stop,
 };
@@ -57,6 +58,10 @@ pub async fn serve(
     listener.set_nonblocking(true)?;
     // Every connection takes it over from the socket that listens.
     SockRef::from(&listener).set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    let router = match listener.local_addr()?.ip().is_loopback() {
+        true => router.layer(Extension(OnLoopback)),
+        false => router,
+    };
     let handle = Handle::<SocketAddr>::new();
     let (stopping, stop) = watch::channel(false);
     let stopper = tokio::spawn({

@@ -155,6 +155,43 @@ async fn a_reader_that_takes_nothing_is_cut() {
 }
 
 #[tokio::test]
+async fn on_loopback_only_this_machine_is_served() {
+    let api = Api::new(Mode::Commit);
+    let served = start(&api, Limits::default());
+    let port = served.address.port();
+    let own = served.address.to_string();
+    let status = async |target: &str, host: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\n{host}connection: close\r\n\r\n");
+        let text = answer(send(served.address, &request).await).await.unwrap();
+        text.split(' ').nth(1).unwrap_or_default().to_owned()
+    };
+    for path in ["/", "/v1/status", "/v1/records", "/healthz", "/metrics", "/docs/", "/nothing"] {
+        for host in [
+            "host: evil.example\r\n",
+            "host: 127.0.0.1.evil.example\r\n",
+            "host: \r\n",
+            "",
+            "host: localhost\r\nhost: evil.example\r\n",
+        ] {
+            assert_eq!(status(path, host).await, "421", "{path} {host}");
+        }
+    }
+    assert_eq!(status("http://evil.example/healthz", "host: localhost\r\n").await, "421");
+    for host in [own, format!("localhost:{port}"), "a.localhost".to_owned(), "[::1]".to_owned()] {
+        assert_eq!(status("/healthz", &format!("host: {host}\r\n")).await, "200", "{host}");
+    }
+}
+
+#[tokio::test]
+async fn behind_a_proxy_any_host_is_served() {
+    let api = Api::with(Mode::Commit, ApiConfig { behind_proxy: true, ..ApiConfig::default() });
+    let served = start(&api, Limits::default());
+    let request = GET.replace("localhost", "ledger.example");
+    let text = answer(send(served.address, &request).await).await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+}
+
+#[tokio::test]
 async fn answers_that_nobody_reads_are_bounded_together() {
     let limits = Limits { response_bytes_max: 1 << 20, ..Limits::default() };
     let config = ApiConfig { limits: limits.clone(), ..ApiConfig::default() };
