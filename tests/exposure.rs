@@ -83,6 +83,27 @@ fn a_proxy_that_the_node_does_not_know_of_gets_nothing_signed() {
 }
 
 #[test]
+fn what_hinders_a_node_from_serving_leaves_its_ledger_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let run = |more: &[&str]| {
+        let start = ["run", "--data", data.to_str().unwrap(), "--http"];
+        quittance(start.iter().chain(more))
+    };
+    let ended = run(&[&address]);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains(&address), "{}", ended.stderr);
+    let ended =
+        run(&["127.0.0.1:0", "--tls-cert", "/nowhere/c.pem", "--tls-key", "/nowhere/k.pem"]);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("/nowhere/c.pem"), "{}", ended.stderr);
+    assert!(ended.text().is_empty(), "it greeted before it could serve");
+    assert!(!data.exists(), "a ledger was made that is not served");
+}
+
+#[test]
 fn pages_of_other_sites_cannot_have_anything_signed() {
     let consortium = Consortium::new();
     let node = consortium.start();

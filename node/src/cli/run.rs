@@ -68,7 +68,7 @@ pub(super) fn run(args: RunArgs) -> CommandResult {
     })
     .map_err(|error| {
         // A ledger with a defect is an answer; a wrong setting is none.
-        if error.is_damage() { Failure::negative(error) } else { Failure::unusable(error) }
+        if error.is_failure() { Failure::negative(error) } else { Failure::unusable(error) }
     })?;
     greeted?;
     Ok(Outcome::Yes)

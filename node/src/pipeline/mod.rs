@@ -204,21 +204,23 @@ impl Pipeline {
     /// `grace`, ends the threads and closes the store.
     ///
     /// # Errors
-    /// The store fails. What was acknowledged is durable all the same.
-    pub fn stop(self, grace: Duration) -> Result<(), Fatal> {
+    /// Something failed, now or before. What was acknowledged is durable all the
+    /// same.
+    pub fn stop(self, grace: Duration) -> Result<(), Arc<Fatal>> {
         let deadline = Instant::now() + grace;
         self.shared.queue.wait_until_empty(deadline, || self.shared.is_stopping());
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.shared.queue.wake();
         for (name, thread) in self.threads {
             if thread.join().is_err() {
-                return Err(Fatal::Thread(name, "panicked".to_owned()));
+                return Err(Arc::new(Fatal::Thread(name, "panicked".to_owned())));
             }
         }
-        if self.shared.fatal.borrow().is_none() {
-            self.shared.store.close()?;
+        // Only now: a thread may fail while it finishes what was accepted.
+        if let Some(fatal) = &*self.shared.fatal.borrow() {
+            return Err(fatal.clone());
         }
-        Ok(())
+        self.shared.store.close().map_err(|error| Arc::new(error.into()))
     }
 }
 
