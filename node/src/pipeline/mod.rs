@@ -6,7 +6,7 @@
 //!
 //! The *ingress* thread makes accepted records durable, many with one flush,
 //! and only then answers. The *sequencer* thread takes them in order, builds
-//! blocks and commits them through the [`Application`]. It stands where the
+//! blocks and commits them through the `Application`. It stands where the
 //! consensus engine of a consortium stands: an engine asks the same application
 //! for a proposal and tells it what was decided. The *maintenance* thread does
 //! what may take long and hurry nobody.
