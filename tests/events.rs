@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
+    fs,
     io::Read as _,
     net::{SocketAddr, TcpStream},
     os::fd::OwnedFd,
@@ -160,8 +161,9 @@ fn a_client_that_takes_nothing_is_cut_and_goes_on_where_it_was() {
 
     let consortium = Consortium::new();
     let node = consortium.start_with(&Settings::limits("write_stall_s = 1\nevent_queue_max = 4"));
-    let records = load_records(&consortium, 3000);
-    for part in records.chunks(1000) {
+    // More events than the buffers of the system take in on both sides.
+    let records = load_records(&consortium, 8000);
+    for part in records.chunks(2000) {
         node.append_all(part);
     }
     let clients = |expected: &str| {
@@ -199,6 +201,26 @@ fn a_client_that_takes_nothing_is_cut_and_goes_on_where_it_was() {
     for expected in &events[known.len()..] {
         assert_eq!(stream.next().unwrap(), *expected);
     }
+}
+
+#[test]
+fn damage_that_a_stream_meets_ends_the_node_with_the_name_of_the_file() {
+    let consortium = Consortium::new();
+    let mut node = consortium.start();
+    node.append_all(&load_records(&consortium, 20));
+    let blocks = consortium.data().join("ledger/blocks");
+    for file in fs::read_dir(&blocks).unwrap() {
+        let path = file.unwrap().path();
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.iter_mut().for_each(|byte| *byte ^= 1);
+        fs::write(&path, bytes).unwrap();
+    }
+    // Whoever asked gets the end of the stream, not a stream with a gap.
+    let mut stream = Events::open(node.address(), "/v1/events?after=0", None);
+    assert_eq!(stream.next(), None);
+    let ended = node.wait();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("damaged: blocks"), "{}", ended.stderr);
 }
 
 #[test]

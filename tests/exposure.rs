@@ -23,6 +23,86 @@ fn post(node: &Node, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
     (answer.status, serde_json::from_slice(&answer.body).unwrap_or_default())
 }
 
+/// What names another host is turned away whole, the rest as unsigned.
+#[track_caller]
+fn assert_refused(what: &str, status: u16, body: &str) {
+    let code = if status == 421 { "misdirected" } else { "unsigned_not_allowed" };
+    assert!(matches!(status, 200 | 403 | 421) && body.contains(code), "{what}: {status} {body}");
+}
+
+#[test]
+fn a_name_that_is_not_this_machines_leads_nowhere() {
+    let consortium = Consortium::new();
+    let node = consortium.start();
+    for path in ["/", "/records", "/v1/status", "/v1/records", "/v1/events", "/metrics", "/docs/"] {
+        for host in ["evil.example", "127.0.0.1.evil.example", "192.0.2.1", "[2001:db8::1]:80"] {
+            let request = raw::request("GET", path, &[("Host", host)], b"");
+            let answer = raw::exchange(node.address(), &request);
+            assert_eq!(answer.status, 421, "{path} {host}: {}", answer.head);
+            assert!(String::from_utf8_lossy(&answer.body).contains("misdirected"));
+        }
+    }
+    let port = node.address().port();
+    for host in [format!("localhost:{port}"), "127.0.0.2".to_owned(), "n1.localhost".to_owned()] {
+        let request = raw::request("GET", "/v1/status", &[("Host", &host)], b"");
+        assert_eq!(raw::exchange(node.address(), &request).status, 200, "{host}");
+    }
+}
+
+#[test]
+fn where_it_is_switched_off_nothing_unsigned_is_taken_from_this_machine_either() {
+    let switched_off = [
+        Settings { config: "unsigned = false\n".to_owned(), ..Settings::default() },
+        Settings { arguments: vec!["--no-unsigned".to_owned()], ..Settings::default() },
+    ];
+    for settings in switched_off {
+        let consortium = Consortium::new();
+        let node = consortium.start_with(&settings);
+        let host = node.address().to_string();
+        let headers = [("Content-Type", "application/json"), ("Host", &*host)];
+        let (status, answer) = post(&node, "/v1/records", &headers);
+        assert_eq!((status, &answer["code"]), (403, &"unsigned_not_allowed".into()), "{answer}");
+        // Nor does the greeting suggest it.
+        assert!(!node.greeting().contains("curl"), "{}", node.greeting());
+        assert_eq!(node.append(&load_records(&consortium, 1)[0]).status, 201);
+    }
+}
+
+#[test]
+fn a_proxy_that_the_node_does_not_know_of_gets_nothing_signed() {
+    let consortium = Consortium::new();
+    let node = consortium.start();
+    let host = node.address().to_string();
+    for name in ["Forwarded", "Via", "X-Forwarded-Proto", "X-Client-IP", "CF-Ray", "True-Client-IP"]
+    {
+        let headers = [("Content-Type", "application/json"), ("Host", &*host), (name, "x")];
+        let (status, answer) = post(&node, "/v1/records", &headers);
+        assert_eq!((status, &answer["code"]), (403, &"unsigned_not_allowed".into()), "{name}");
+    }
+    assert_eq!(node.tree_size(), 0);
+}
+
+#[test]
+fn what_hinders_a_node_from_serving_leaves_its_ledger_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let run = |more: &[&str]| {
+        let start = ["run", "--data", data.to_str().unwrap(), "--http"];
+        quittance(start.iter().chain(more))
+    };
+    let ended = run(&[&address]);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains(&address), "{}", ended.stderr);
+    let ended =
+        run(&["127.0.0.1:0", "--tls-cert", "/nowhere/c.pem", "--tls-key", "/nowhere/k.pem"]);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("/nowhere/c.pem"), "{}", ended.stderr);
+    assert!(ended.text().is_empty(), "it greeted before it could serve");
+    assert!(!data.exists(), "a ledger was made that is not served");
+}
+
 #[test]
 fn pages_of_other_sites_cannot_have_anything_signed() {
     let consortium = Consortium::new();
@@ -45,17 +125,13 @@ fn pages_of_other_sites_cannot_have_anything_signed() {
     ];
     for (what, headers) in cases {
         let (status, answer) = post(&node, "/v1/records", headers);
-        assert_eq!(
-            (status, &answer["code"]),
-            (403, &"unsigned_not_allowed".into()),
-            "{what}: {answer}"
-        );
+        assert_refused(what, status, &answer.to_string());
         let mut headers = headers.to_vec();
         headers[0].1 = "application/x-ndjson";
         let request = raw::request("POST", "/v1/records/batch", &headers, UNSIGNED.as_bytes());
         let answer = raw::exchange(node.address(), &request);
         let body = String::from_utf8_lossy(&answer.body).into_owned();
-        assert!(body.contains("unsigned_not_allowed"), "{what}: {} {body}", answer.head);
+        assert_refused(what, answer.status, &body);
     }
     // What a page may send without asking first is never taken for unsigned JSON.
     for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {

@@ -193,11 +193,70 @@ fn addresses_and_heads_that_are_too_long_are_refused() {
 #[test]
 fn bounds_that_cannot_be_are_named_at_the_start() {
     let consortium = Consortium::new();
-    for (line, says) in
-        [("no_such_bound = 1", "no_such_bound"), ("requests_max = -1", "requests_max")]
-    {
+    for (line, says) in [
+        ("no_such_bound = 1", "no_such_bound"),
+        ("requests_max = -1", "requests_max"),
+        ("requests_max = 0", "requests_max"),
+        ("connections_max = 0", "connections_max"),
+        ("page_items_max = 0", "page_items_max"),
+        ("reads_max = 0", "reads_max"),
+        ("batch_body_bytes_max = 9000000000000", "batch_body_bytes_max"),
+        ("target_bytes_max = 9000000000000", "target_bytes_max"),
+        ("page_bytes_max = 9000000000000", "page_bytes_max"),
+    ] {
         let ended = Node::try_start(&consortium.data(), &Settings::limits(line)).unwrap_err();
-        assert_eq!(ended.code, Some(2));
-        assert!(ended.stderr.contains(says), "{}", ended.stderr);
+        assert_eq!(ended.code, Some(2), "{line}: {}", ended.stderr);
+        assert!(ended.stderr.contains(says), "{line}: {}", ended.stderr);
     }
+    assert!(!consortium.data().join("ledger").exists(), "the store was touched");
+}
+
+#[test]
+fn answers_that_nobody_reads_are_turned_away_before_they_fill_the_memory() {
+    let (consortium, node) = node("response_bytes_max = 1048576");
+    node.append_all(&load_records(&consortium, 1000));
+    let host = node.address().to_string();
+    let request = format!("GET /v1/records?limit=1000 HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    // Each reads the first line of its answer and no more.
+    let mut unread = Vec::new();
+    let refused = wait_for("an answer to be turned away", || {
+        let mut stream = raw::connect(node.address());
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut line = [0; 12];
+        stream.read_exact(&mut line).unwrap();
+        if &line == b"HTTP/1.1 503" {
+            return Some(unread.len());
+        }
+        assert_eq!(&line, b"HTTP/1.1 200");
+        unread.push(stream);
+        None
+    });
+    assert!((1..50).contains(&refused), "{refused} answers are kept");
+    // What is small is still answered; what is large once the readers are gone.
+    assert_eq!(node.get("/v1/status").status, 200);
+    drop(unread);
+    wait_for("room for a large answer", || {
+        let answer = node.get("/v1/records?limit=1000");
+        (answer.status == 200).then_some(())
+    });
+}
+
+#[test]
+fn batches_that_do_not_come_hold_up_no_other() {
+    let (consortium, node) = node("batches_max = 2\nbody_time_s = 60");
+    let host = node.address().to_string();
+    let idle: Vec<_> = (0..4)
+        .map(|_| {
+            let mut stream = raw::connect(node.address());
+            write!(
+                stream,
+                "POST /v1/records/batch HTTP/1.1\r\nHost: {host}\r\n\
+                 Content-Type: text/plain\r\nContent-Length: 100000\r\n\r\nabc"
+            )
+            .unwrap();
+            stream
+        })
+        .collect();
+    assert_eq!(node.append_all(&load_records(&consortium, 10)).len(), 10);
+    drop(idle);
 }

@@ -1,6 +1,6 @@
 //! Taking parts of a request apart. What does not fit becomes a [`Problem`].
 
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc};
 
 use axum::{
     body::Body,
@@ -13,8 +13,10 @@ use quittance_ledger::{digest::RecordId, refusal::Code};
 use serde::de::DeserializeOwned;
 
 use crate::{
+    budget::{Share, hold},
     limits::Limits,
     problem::{Kind, Problem},
+    state::App,
 };
 
 /// So much of a body beyond its bound is still taken off the wire, so that the
@@ -104,34 +106,75 @@ pub(crate) async fn read_body(
     bytes_max: usize,
     limits: &Limits,
 ) -> Result<Bytes, Problem> {
+    read_in_time(body, headers, bytes_max, limits, |_| Ok(())).await
+}
+
+/// As [`read_body`], for a large body: each part of it counts among the bytes of
+/// batches in memory from when it comes until the last of the body is dropped.
+pub(crate) async fn read_counted_body(
+    app: &App,
+    body: Body,
+    headers: &HeaderMap,
+    bytes_max: usize,
+) -> Result<Bytes, Problem> {
+    let mut share: Share = app.batch_bytes.share();
+    let count = |bytes| {
+        let detail = "too many batches are in memory at once";
+        share.cover(bytes).then_some(()).ok_or_else(|| app.overloaded(detail))
+    };
+    let bytes = read_in_time(body, headers, bytes_max, &app.config.limits, count).await?;
+    Ok(hold(Arc::new(share), bytes))
+}
+
+/// Reads a body of at most `bytes_max` bytes; `count` is told how many have come
+/// before they are kept, and may refuse them.
+async fn read_in_time(
+    body: Body,
+    headers: &HeaderMap,
+    bytes_max: usize,
+    limits: &Limits,
+    count: impl FnMut(usize) -> Result<(), Problem>,
+) -> Result<Bytes, Problem> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|bytes| bytes > bytes_max.saturating_add(DRAINED_BYTES_MAX)) {
         return Err(too_large(bytes_max));
     }
-    tokio::time::timeout(limits.body_time(), collect(body, announced, bytes_max)).await.map_err(
-        |_| {
+    tokio::time::timeout(limits.body_time(), collect(body, announced, bytes_max, count))
+        .await
+        .map_err(|_| {
             let detail = format!("the body did not come within {} s", limits.body_time_s);
             Problem::new(Kind::BodyTimeout, detail)
-        },
-    )?
+        })?
 }
 
-async fn collect(body: Body, announced: Option<usize>, bytes_max: usize) -> Result<Bytes, Problem> {
+async fn collect(
+    body: Body,
+    announced: Option<usize>,
+    bytes_max: usize,
+    mut count: impl FnMut(usize) -> Result<(), Problem>,
+) -> Result<Bytes, Problem> {
     let mut parts = body.into_data_stream();
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     let mut bytes: usize = 0;
+    let mut refused: Option<(Problem, usize)> = None;
     while let Some(part) = parts.next().await {
         let part = part.map_err(|_| Problem::new(Kind::BadRequest, "the body broke off"))?;
         bytes = bytes.saturating_add(part.len());
-        if bytes > bytes_max {
-            if bytes > bytes_max.saturating_add(DRAINED_BYTES_MAX) {
-                return Err(too_large(bytes_max));
+        if let Some((_, drained)) = &mut refused {
+            *drained = drained.saturating_add(part.len());
+            if *drained > DRAINED_BYTES_MAX {
+                break;
             }
+            continue;
+        }
+        let counted = if bytes > bytes_max { Err(too_large(bytes_max)) } else { count(bytes) };
+        if let Err(problem) = counted {
             // Kept no longer, only taken off the wire.
             (first, rest) = (None, BytesMut::new());
+            refused = Some((problem, 0));
             continue;
         }
         // A body that comes in one part is not copied.
@@ -146,8 +189,8 @@ async fn collect(body: Body, announced: Option<usize>, bytes_max: usize) -> Resu
             }
         }
     }
-    if bytes > bytes_max {
-        return Err(too_large(bytes_max));
+    if let Some((problem, _)) = refused {
+        return Err(problem);
     }
     Ok(first.unwrap_or_else(|| rest.freeze()))
 }

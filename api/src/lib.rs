@@ -10,15 +10,18 @@
 //! blocking threads. The async threads do neither.
 
 mod append;
+mod budget;
 mod events;
 mod extract;
 mod headers;
+mod host;
 pub mod limits;
 mod metrics;
 mod openapi;
 mod pages;
 pub mod problem;
 mod read;
+mod reading;
 mod router;
 mod serve;
 mod state;
@@ -26,6 +29,6 @@ mod stop;
 pub mod submit;
 mod verifier;
 
-pub use limits::{ApiConfig, Limits};
+pub use limits::{ApiConfig, LimitError, Limits};
 pub use router::{router, router_with_figures};
 pub use serve::{ServeError, Tls, TlsError, serve};

@@ -18,37 +18,54 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::{
-    append, events,
+    append,
+    budget::{Budget, count_answer},
+    events,
     headers::{Wait, preferred},
-    limits::ApiConfig,
+    host::{OnLoopback, check_is_this_machine},
+    limits::{ApiConfig, HEAD_BYTES_MAX, LimitError},
     metrics::Metrics,
     openapi, pages,
     problem::{Kind, Problem},
     read::{blocks, members, receipts, records, status, tree},
+    reading::Reads,
     state::{App, Shared},
     submit::Submit,
     verifier::Verifier,
 };
 
 /// The whole API over a store and the node that writes it.
-pub fn router(store: Arc<Store>, node: Arc<dyn Submit>, config: ApiConfig) -> Router {
+///
+/// # Errors
+/// A bound of the configuration is absurd.
+pub fn router(
+    store: Arc<Store>,
+    node: Arc<dyn Submit>,
+    config: ApiConfig,
+) -> Result<Router, LimitError> {
     router_with_figures(store, node, config, Registry::default())
 }
 
 /// As [`router`], with figures of the node in `registry`, which `/metrics` shows
 /// beside the API's own.
+///
+/// # Errors
+/// A bound of the configuration is absurd.
 pub fn router_with_figures(
     store: Arc<Store>,
     node: Arc<dyn Submit>,
-    mut config: ApiConfig,
+    config: ApiConfig,
     registry: Registry,
-) -> Router {
-    config.limits = config.limits.clamped();
+) -> Result<Router, LimitError> {
+    config.limits.check()?;
     let limits = &config.limits;
     let app = Arc::new(App {
         verifier: Verifier::new(limits.verify_threads()),
         requests: Semaphore::new(limits.requests_max),
-        batches: Semaphore::new(limits.batches_max.max(1)),
+        reads: Reads::new(limits.reads_max),
+        batches: Semaphore::new(limits.batches_max),
+        batch_bytes: Budget::new(limits.batch_bytes_in_flight_max),
+        response_bytes: Budget::new(limits.response_bytes_max),
         event_clients: Arc::new(Semaphore::new(limits.event_clients_max)),
         metrics: Metrics::new(registry),
         store,
@@ -78,7 +95,7 @@ pub fn router_with_figures(
     let document = Arc::new(document);
     let swagger = SwaggerUi::new("/docs")
         .config(utoipa_swagger_ui::Config::new(["/openapi.json"]).try_it_out_enabled(true));
-    documented
+    Ok(documented
         .route("/tile/{*path}", get(tree::get_tile))
         .route("/openapi.json", get(move || openapi::serve(Arc::clone(&document))))
         .merge(pages::routes())
@@ -88,7 +105,7 @@ pub fn router_with_figures(
         .layer(middleware::from_fn_with_state(Arc::clone(&app), bound))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), observe))
-        .with_state(app)
+        .with_state(app))
 }
 
 async fn not_found(headers: HeaderMap, request: Request) -> Response {
@@ -108,27 +125,25 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
     Problem::internal(&"a handler panicked").into_response()
 }
 
-/// Bounds the length of the address, the number of requests at once and the
-/// time of each. What tells whether the node works is never turned away.
+/// Bounds the length of the head, the number of requests at once, the time of
+/// each and the memory of the answers. What tells whether the node works is
+/// never turned away.
 async fn bound(State(app): State<Shared>, request: Request, next: Next) -> Response {
     let limits = &app.config.limits;
-    let target_bytes = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
-    if target_bytes > limits.target_bytes_max {
-        let detail = format!("path and query may have {} bytes", limits.target_bytes_max);
-        return Problem::new(Kind::UriTooLong, detail).into_response();
+    if let Err(problem) = check_head(&app, &request) {
+        return problem.into_response();
     }
     if matches!(request.uri().path(), "/healthz" | "/readyz" | "/metrics") {
         return next.run(request).await;
     }
     let Ok(_place) = app.requests.try_acquire() else {
-        return Problem::new(Kind::Overloaded, "too many requests at once")
-            .retry_after(limits.retry_after_s)
-            .into_response();
+        return app.overloaded("too many requests at once").into_response();
     };
     let wait = Wait::of(request.headers(), limits.wait_s_max).duration();
     let time = limits.request_time().saturating_add(wait);
     match tokio::time::timeout(time, next.run(request)).await {
-        Ok(response) => response,
+        Ok(response) => count_answer(response, &app.response_bytes)
+            .unwrap_or_else(|| app.answers_are_many().into_response()),
         Err(_) => Problem::new(
             Kind::Timeout,
             format!("the request took longer than {} s; it may be sent again", time.as_secs()),
@@ -136,6 +151,30 @@ async fn bound(State(app): State<Shared>, request: Request, next: Next) -> Respo
         .retry_after(limits.retry_after_s)
         .into_response(),
     }
+}
+
+/// Bounds the address and the headers, and turns away what is meant for others.
+fn check_head(app: &App, request: &Request) -> Result<(), Problem> {
+    let target_bytes_max = app.config.limits.target_bytes_max;
+    let target_bytes = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if target_bytes > target_bytes_max {
+        let detail = format!("path and query may have {target_bytes_max} bytes");
+        return Err(Problem::new(Kind::UriTooLong, detail));
+    }
+    let header_bytes = |(name, value): (&HeaderName, &HeaderValue)| {
+        // With the colon, the space and the line break between them.
+        name.as_str().len().saturating_add(value.len()).saturating_add(4)
+    };
+    let head_bytes = request.headers().iter().map(header_bytes).sum::<usize>();
+    if head_bytes > HEAD_BYTES_MAX {
+        let detail = format!("the headers may have {HEAD_BYTES_MAX} bytes");
+        return Err(Problem::new(Kind::HeadTooLong, detail));
+    }
+    // Behind a proxy the name is the proxy's to choose and to check.
+    if request.extensions().get::<OnLoopback>().is_some() && !app.config.behind_proxy {
+        check_is_this_machine(request.uri(), request.headers())?;
+    }
+    Ok(())
 }
 
 /// Counts and logs each request, and adds the headers that every answer has.

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use quittance_ledger::{membership::Membership, store::Store};
 use tokio::sync::Semaphore;
 
-use crate::{limits::ApiConfig, metrics::Metrics, submit::Submit, verifier::Verifier};
+use crate::{
+    budget::Budget, limits::ApiConfig, metrics::Metrics, reading::Reads, submit::Submit,
+    verifier::Verifier,
+};
 
 /// The parts of the API, shared by all requests.
 pub(crate) struct App {
@@ -16,8 +19,14 @@ pub(crate) struct App {
     pub(crate) verifier: Verifier,
     /// Requests that may still begin.
     pub(crate) requests: Semaphore,
-    /// Batches that may still be read into memory.
+    /// Jobs that may still begin to read the store.
+    pub(crate) reads: Reads,
+    /// Batches that may still begin to be verified.
     pub(crate) batches: Semaphore,
+    /// Bytes of batches that may still be read into memory.
+    pub(crate) batch_bytes: Budget,
+    /// Bytes of answers that may still be made.
+    pub(crate) response_bytes: Budget,
     /// Event streams that may still be opened.
     pub(crate) event_clients: Arc<Semaphore>,
 }

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use quittance_ledger::{
-    digest::RecordId, membership::MemberId, record::Record, refusal::Refusal, store::Location,
+    digest::RecordId,
+    membership::MemberId,
+    record::Record,
+    refusal::Refusal,
+    store::{Location, StoreError},
 };
 use serde_json::{Map, Value};
 use tokio::sync::watch;
@@ -99,6 +103,10 @@ pub trait Submit: Send + Sync + 'static {
 
     /// The height of the ledger, whenever it grows.
     fn heights(&self) -> watch::Receiver<u64>;
+
+    /// Takes note that a file of the store is not what was written: `error` was
+    /// met while serving. The node should end.
+    fn damaged(&self, _error: StoreError) {}
 
     /// How the node is.
     fn status(&self) -> NodeStatus;

@@ -33,15 +33,17 @@ impl Verifier {
         let Some(pool) = &self.pool else { return blocking(job).await };
         let (sender, receiver) = oneshot::channel();
         pool.spawn_fifo(move || {
-            // The request may have been given up.
-            let _ = sender.send(job());
+            // The request may have been given up, before its turn or since.
+            if !sender.is_closed() {
+                let _ = sender.send(job());
+            }
         });
         receiver.await.map_err(|_| Problem::internal(&"a verification panicked"))
     }
 }
 
-/// Runs work that waits for the disk on the runtime's blocking threads.
-pub(crate) async fn blocking<T: Send + 'static>(
+/// Where there is no pool: on the runtime's blocking threads.
+async fn blocking<T: Send + 'static>(
     job: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
     tokio::task::spawn_blocking(job).await.map_err(|error| Problem::internal(&error))

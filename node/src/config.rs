@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use quittance_api::Limits;
+use quittance_api::{LimitError, Limits};
 use quittance_ledger::store;
 use serde::Deserialize;
 
@@ -19,6 +19,9 @@ use crate::files::{self, FileError};
 /// The largest configuration file, in bytes.
 const CONFIG_BYTES_MAX: usize = 1024 * 1024;
 
+/// So much of a wrong line is shown, in characters.
+const LINE_CHARS_MAX: usize = 120;
+
 /// A configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -26,13 +29,23 @@ pub enum ConfigError {
     /// The file cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A bound in it is absurd.
+    #[error("{}: {problem}", path.display())]
+    Limit {
+        /// The file.
+        path: PathBuf,
+        /// Which bound, and what it may be.
+        problem: LimitError,
+    },
     /// A line of it is wrong.
-    #[error("{}, line {line}: {problem}", path.display())]
+    #[error("{}, line {line}, `{text}`: {problem}", path.display())]
     Toml {
         /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
+        /// What stands in it.
+        text: String,
         /// What is wrong with it.
         problem: String,
     },
@@ -50,6 +63,9 @@ pub struct Config {
     /// other addresses than loopback without TLS of its own, and takes no
     /// unsigned records any more, since every request then comes from loopback.
     pub behind_proxy: bool,
+    /// Whether JSON without a signature is taken from this machine and signed
+    /// with the record keys that the node holds.
+    pub unsigned: bool,
     /// The API's own certificate.
     pub tls: Option<Tls>,
     /// What is logged, and how.
@@ -105,6 +121,7 @@ impl Default for Config {
             data: PathBuf::from("quittance-data"),
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             behind_proxy: false,
+            unsigned: true,
             tls: None,
             log: Log::default(),
             store: Store::default(),
@@ -133,20 +150,31 @@ impl Config {
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         let Some(path) = path else { return Ok(Self::default()) };
         let text = files::read_text(path, CONFIG_BYTES_MAX)?;
-        toml::from_str(&text).map_err(|error: toml::de::Error| ConfigError::Toml {
-            path: path.to_owned(),
-            line: error
-                .span()
-                .and_then(|span| text.get(..span.start))
-                .map_or(1, |before| before.matches('\n').count().saturating_add(1)),
-            problem: error.message().to_owned(),
-        })
+        let config: Self =
+            toml::from_str(&text).map_err(|error| wrong_line(path, &text, &error))?;
+        let limit = |problem| ConfigError::Limit { path: path.to_owned(), problem };
+        config.limits.check().map_err(limit)?;
+        Ok(config)
     }
 
     /// How the store is opened.
     #[must_use]
     pub fn store_options(&self) -> store::Options {
         store::Options { cache_bytes: self.store.cache_bytes, ..store::Options::default() }
+    }
+}
+
+/// Shows the line that an error is about: the error itself may name neither the
+/// setting nor its value.
+fn wrong_line(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let lines_before = before.matches('\n').count();
+    let line = text.lines().nth(lines_before).unwrap_or_default().trim();
+    ConfigError::Toml {
+        path: path.to_owned(),
+        line: lines_before.saturating_add(1),
+        text: line.chars().take(LINE_CHARS_MAX).collect(),
+        problem: error.message().to_owned(),
     }
 }
 
@@ -220,11 +248,15 @@ mod tests {
             ("[limits]\nnothing_such = 1", "nothing_such"),
             ("http = \"localhost\"", "socket address"),
             ("[tls]\ncert = \"a.pem\"", "`key`"),
+            ("[limits]\n\nrequests_max = -1 # none", "line 3, `requests_max = -1"),
         ] {
             std::fs::write(&path, text).unwrap();
             let error = Config::load(Some(&path)).unwrap_err().to_string();
             assert!(error.contains(says) && error.contains("node.toml, line"), "{error}");
             assert_eq!(error.lines().count(), 1, "{error}");
         }
+        std::fs::write(&path, "[limits]\nrequests_max = 0").unwrap();
+        let error = Config::load(Some(&path)).unwrap_err().to_string();
+        assert!(error.contains("node.toml: limits.requests_max is 0"), "{error}");
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use quittance_api::{ApiConfig, ServeError, Tls};
+use quittance_api::{ApiConfig, LimitError, ServeError, Tls, TlsError};
 use quittance_ledger::{
     membership::{MemberId, Membership, cosigner_name},
     store::{self, Pending, Store, StoreError},
@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     config::Config,
-    cosigned::{CosignedError, LastCosigned},
+    cosigned::LastCosigned,
     keys::KeyError,
     layout::{DataFolder, FolderError},
     pipeline::{Fatal, Pipeline, QueueLimits, Signers},
@@ -66,6 +66,12 @@ pub enum RunError {
     /// The ledger needs agreement between nodes.
     #[error("the genesis lists {0} validators; this release runs ledgers with one")]
     SeveralValidators(usize),
+    /// A bound of the API is absurd.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Anybody could listen.
     #[error(
         "{0} is not a loopback address: serve TLS with --tls-cert and --tls-key, or say --behind-proxy if a proxy in front of this node does"
@@ -88,24 +94,18 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// Whether the ledger's files are damaged, as opposed to a wrong setting.
+    /// Whether the ledger or the node failed, as opposed to a wrong setting, key
+    /// or folder.
     #[must_use]
-    pub fn is_damage(&self) -> bool {
+    pub fn is_failure(&self) -> bool {
         match self {
-            Self::Store(error) | Self::Fatal(Fatal::Store(error)) => error.is_damage(),
-            Self::Fatal(Fatal::Cosigned(error)) => is_damage_of_cosigned(error),
-            Self::Stopped(fatal) => match &**fatal {
-                Fatal::Store(error) => error.is_damage(),
-                Fatal::Cosigned(error) => is_damage_of_cosigned(error),
-                _ => false,
-            },
+            Self::Store(error) | Self::Fatal(Fatal::Store(error)) => {
+                !matches!(error, StoreError::InUse(_) | StoreError::OtherLedger { .. })
+            }
+            Self::Fatal(_) | Self::Stopped(_) | Self::Serve(_) | Self::Start(_) => true,
             _ => false,
         }
     }
-}
-
-const fn is_damage_of_cosigned(error: &CosignedError) -> bool {
-    !matches!(error, CosignedError::File(_))
 }
 
 /// A node that runs in this process.
@@ -175,10 +175,16 @@ pub fn run(config: &Config, greet: impl FnOnce(&RunningNode)) -> Result<(), RunE
 /// # Errors
 /// It cannot start.
 pub fn start(config: &Config) -> Result<RunningNode, RunError> {
-    let tls = config.tls.as_ref().map(|tls| Tls { cert: tls.cert.clone(), key: tls.key.clone() });
+    config.limits.check()?;
+    let tls = config.tls.as_ref().map(|tls| Tls::load(&tls.cert, &tls.key)).transpose()?;
     if !config.http.ip().is_loopback() && tls.is_none() && !config.behind_proxy {
         return Err(RunError::Exposed(config.http));
     }
+    // Before the store is touched: whatever hinders the node from serving should
+    // leave the ledger as it was. Who connects meanwhile waits.
+    let listen = |source| RunError::Listen { address: config.http, source };
+    let listener = TcpListener::bind(config.http).map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
     let folder = setup::ensure(&config.data)?;
     let membership = folder.membership()?;
     let signers = signers(&folder, &membership)?;
@@ -187,17 +193,11 @@ pub fn start(config: &Config) -> Result<RunningNode, RunError> {
     let store = open_store(&folder, &membership, config.store.cache_bytes)?;
     let (pending, waiting) = Pending::open(store.folder(), &membership, false)?;
     let store = Arc::new(store);
-    // The address last: what listens should also answer.
-    let listener = TcpListener::bind(config.http)
-        .map_err(|source| RunError::Listen { address: config.http, source })?;
-    let address = listener
-        .local_addr()
-        .map_err(|source| RunError::Listen { address: config.http, source })?;
     let pipeline =
         Pipeline::start(store.clone(), pending, waiting, signers, QueueLimits::default())?;
     let api = ApiConfig {
         limits: config.limits.clone(),
-        unsigned_allowed: true,
+        unsigned_allowed: config.unsigned,
         behind_proxy: config.behind_proxy,
     };
     let (stop, stopped) = oneshot::channel();
@@ -209,13 +209,10 @@ pub fn start(config: &Config) -> Result<RunningNode, RunError> {
         .name("node".to_owned())
         .spawn(move || {
             let served = runtime.block_on(serve(&pipeline, store, listener, api, tls, stopped));
-            let fatal = pipeline.fatal().borrow().clone();
             let drained = pipeline.stop(DRAIN);
             runtime.shutdown_timeout(Duration::from_secs(5));
-            match fatal {
-                Some(fatal) => Err(RunError::Stopped(fatal)),
-                None => served.and(drained.map_err(RunError::from)),
-            }
+            // What made it stop serving comes first.
+            drained.map_err(RunError::Stopped).and(served)
         })
         .map_err(RunError::Start)?;
     Ok(RunningNode { address, membership, held, stop: Some(stop), thread: Some(thread) })
@@ -242,7 +239,7 @@ async fn serve(
         }
     };
     let limits = api.limits.clone();
-    let router = quittance_api::router(store, pipeline.handle(), api);
+    let router = quittance_api::router(store, pipeline.handle(), api)?;
     quittance_api::serve(listener, router, tls, &limits, shutdown).await?;
     Ok(())
 }
@@ -285,4 +282,59 @@ fn open_store(
         store.scrub(|_| true)?;
     }
     Ok(store)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn damage() -> StoreError {
+        StoreError::Damaged { file: "blocks".to_owned(), problem: "a test".to_owned() }
+    }
+
+    #[test]
+    fn what_failed_until_the_stop_is_over_is_no_orderly_end() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = setup::ensure(root.path()).unwrap();
+        let membership = folder.membership().unwrap();
+        let signers = signers(folder.keys().unwrap(), &membership).unwrap();
+        let store = open_store(&folder, &membership, 8 << 20).unwrap();
+        let (pending, waiting) = Pending::open(store.folder(), membership.ledger_id()).unwrap();
+        let limits = QueueLimits::default();
+        let pipeline = Pipeline::start(Arc::new(store), pending, waiting, signers, limits).unwrap();
+        pipeline.handle().damaged(damage());
+        let fatal = pipeline.stop(Duration::from_secs(10)).unwrap_err();
+        assert!(matches!(&*fatal, Fatal::Store(error) if error.is_damage()), "{fatal}");
+    }
+
+    #[test]
+    fn failures_are_told_from_wrong_settings() {
+        let disk = || StoreError::Io {
+            action: "writing",
+            path: "blocks".into(),
+            source: std::io::Error::other("the disk is gone"),
+        };
+        let ended = Fatal::Thread("ingress", "panicked".to_owned());
+        for failure in [
+            RunError::Store(damage()),
+            RunError::Store(disk()),
+            RunError::Fatal(Fatal::Store(disk())),
+            RunError::Stopped(Arc::new(Fatal::Store(disk()))),
+            RunError::Stopped(Arc::new(ended)),
+        ] {
+            assert!(failure.is_failure(), "{failure}");
+        }
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let source = std::io::Error::from(std::io::ErrorKind::AddrInUse);
+        for setting in [
+            RunError::Store(StoreError::InUse("ledger".into())),
+            RunError::Listen { address, source },
+            RunError::Exposed(address),
+            RunError::NotAValidator,
+        ] {
+            assert!(!setting.is_failure(), "{setting}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! The lines are verified in parallel, in pieces that leave room for others
 //! between them; the node gets all that verified in one call.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use axum::{
     body::Body,
@@ -26,7 +26,7 @@ use super::{
     without_line_break,
 };
 use crate::{
-    extract::{QueryOf, read_body},
+    extract::{QueryOf, read_counted_body},
     headers::{PREFERENCE_APPLIED, Wait, content_type},
     problem::{Kind, Problem, ProblemBody},
     state::Shared,
@@ -85,15 +85,19 @@ pub(crate) async fn append_batch(
     let Some(takes_json) = takes_json(media_type.as_deref()) else {
         return Err(unsupported(media_type.as_deref()));
     };
+    // Only what has come waits for a turn: who is slow to send holds up nobody.
+    let body = read_counted_body(&app, body, &headers, limits.batch_body_bytes_max).await?;
     let turn = app.batches.acquire().await.map_err(|error| Problem::internal(&error))?;
-    let body = read_body(body, &headers, limits.batch_body_bytes_max, limits).await?;
     let unsigned = if takes_json {
         check_sender(&app, peer, &uri, &headers).map(|()| query.signer)
     } else {
         Err(unsigned_needs_ndjson())
     };
-    let unsigned = std::sync::Arc::new(unsigned);
+    let unsigned = Arc::new(unsigned);
     let lines = split(&body, limits.batch_lines_max)?;
+    // Before anything is recorded: an answer that cannot be held would be lost.
+    let answer_bytes = lines.len().saturating_mul(ANSWER_BYTES);
+    let reserved = app.reserve_answer(answer_bytes)?;
 
     let jobs = lines.chunks(LINES_PER_JOB).map(<[Line]>::to_vec).collect::<Vec<_>>();
     let opened = stream::iter(jobs)
@@ -140,7 +144,7 @@ pub(crate) async fn append_batch(
     };
     // What may take long from here on holds neither body nor records.
     drop(turn);
-    let mut text = Vec::with_capacity(answers.len().saturating_mul(ANSWER_BYTES));
+    let mut text = Vec::with_capacity(answer_bytes);
     for (line, opened) in answers {
         let answer = match opened {
             Ok(id) => {
@@ -161,6 +165,9 @@ pub(crate) async fn append_batch(
     }
     let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static(NDJSON))];
     let mut response = (StatusCode::OK, content_type, text).into_response();
+    if let Some(reserved) = reserved {
+        response.extensions_mut().insert(reserved);
+    }
     if let Some(applied) = wait.applied() {
         response.headers_mut().insert(PREFERENCE_APPLIED, applied);
     }

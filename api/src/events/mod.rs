@@ -31,11 +31,10 @@ use utoipa::{IntoParams, ToSchema};
 use self::cursor::Cursor;
 use crate::{
     extract::QueryOf,
-    problem::{Kind, Problem, ProblemBody},
+    problem::{Problem, ProblemBody},
     read::utc,
     state::Shared,
     stop::Stop,
-    verifier::blocking,
 };
 
 /// Where to begin.
@@ -91,10 +90,11 @@ pub(crate) struct BlockEvent {
 
 /// Events
 ///
-/// Server-sent events: `record` for each record and `block` behind those of one
-/// block. The id of each, `<height>.<n>`, is a cursor: with it in `after` or
+/// Server-sent events. There are two kinds so far: `record` for each record, and
+/// `block` behind those of one block; pass over kinds that you do not know. The
+/// id of each, `<height>.<n>`, is a cursor: with it in `after` or
 /// `Last-Event-ID` the stream goes on without a gap. A client that takes
-/// nothing for a while is cut.
+/// little or nothing for a while is cut.
 #[utoipa::path(
     get,
     path = "/v1/events",
@@ -126,14 +126,13 @@ pub(crate) async fn events(
         (None, None) => Cursor::after_block(app.store.tip().height),
     };
     let limits = &app.config.limits;
-    let place = Arc::clone(&app.event_clients).try_acquire_owned().map_err(|_| {
-        Problem::new(Kind::Overloaded, "too many event streams are open")
-            .retry_after(limits.retry_after_s)
-    })?;
-    let (sender, receiver) = mpsc::channel(limits.event_queue_max.max(1));
+    let place = Arc::clone(&app.event_clients)
+        .try_acquire_owned()
+        .map_err(|_| app.overloaded("too many event streams are open"))?;
+    let (sender, receiver) = mpsc::channel(limits.event_queue_max);
     let keep_alive = KeepAlive::new().interval(Duration::from_secs(limits.event_keep_alive_s));
     let client = Client {
-        store: Arc::clone(&app.store),
+        app: Shared::clone(&app),
         heights: app.node.heights(),
         sender,
         stall: limits.write_stall(),
@@ -151,7 +150,7 @@ pub(crate) async fn events(
 
 /// One open stream.
 struct Client {
-    store: Arc<Store>,
+    app: Shared,
     heights: watch::Receiver<u64>,
     sender: mpsc::Sender<Result<Event, Infallible>>,
     stall: Duration,
@@ -163,13 +162,11 @@ impl Client {
         loop {
             // Marked before the store is asked, so that no growth goes unnoticed.
             self.heights.borrow_and_update();
-            while cursor.height <= self.store.tip().height {
-                let store = Arc::clone(&self.store);
-                let events = match blocking(move || events_of_block(&store, cursor)).await {
-                    Ok(Ok(events)) => events,
-                    Ok(Err(error)) => return tracing::error!(%error, "an event stream ends"),
-                    Err(_) => return,
-                };
+            while cursor.height <= self.app.store.tip().height {
+                let read =
+                    self.app.read_in_turn(move |app, _| Ok(events_from(&app.store, cursor)?));
+                // What failed has been logged, and ended the node where it must.
+                let Ok((events, next)) = read.await else { return };
                 for event in events {
                     match tokio::time::timeout(self.stall, self.sender.send(Ok(event))).await {
                         Ok(Ok(())) => {}
@@ -177,7 +174,7 @@ impl Client {
                         Err(_) => return tracing::info!("cutting an event client that stalls"),
                     }
                 }
-                cursor = Cursor::after_block(cursor.height);
+                cursor = next;
             }
             tokio::select! {
                 changed = self.heights.changed() => if changed.is_err() { return },
@@ -187,11 +184,19 @@ impl Client {
     }
 }
 
-/// The events of one block from the cursor on. Reads from the disk.
-fn events_of_block(store: &Store, cursor: Cursor) -> Result<Vec<Event>, StoreError> {
+/// Events that are read at once: so many may be in memory for one client while
+/// it takes nothing.
+const PART: u64 = 1024;
+
+/// Events of one block from the cursor on, and where to go on. Reads from the disk.
+fn events_from(store: &Store, cursor: Cursor) -> Result<(Vec<Event>, Cursor), StoreError> {
     let height = cursor.height;
-    let Some((header, first_index)) = store.header(height)? else { return Ok(Vec::new()) };
+    let next_block = Cursor::after_block(height);
+    let Some((header, first_index)) = store.header(height)? else {
+        return Ok((Vec::new(), next_block));
+    };
     let count = header.tree_size.saturating_sub(first_index);
+    let end = cursor.position.saturating_add(PART);
     let mut events = Vec::new();
     if cursor.position < count
         && let Some(block) = store.raw_block(height)?
@@ -199,6 +204,9 @@ fn events_of_block(store: &Store, cursor: Cursor) -> Result<Vec<Event>, StoreErr
         for (position, jws) in (0_u64..).zip(block.records) {
             if position < cursor.position {
                 continue;
+            }
+            if position >= end {
+                return Ok((events, Cursor { height, position }));
             }
             let index = first_index.saturating_add(position);
             let record =
@@ -226,7 +234,7 @@ fn events_of_block(store: &Store, cursor: Cursor) -> Result<Vec<Event>, StoreErr
         };
         events.push(event("block", height, count, &data));
     }
-    Ok(events)
+    Ok((events, next_block))
 }
 
 fn event(name: &'static str, height: u64, position: u64, data: &impl Serialize) -> Event {

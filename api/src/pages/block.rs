@@ -8,7 +8,6 @@ use crate::{
     extract::{PathOf, QueryOf, parse},
     problem::Problem,
     state::Shared,
-    verifier::blocking,
 };
 
 /// Records on one page.
@@ -45,14 +44,15 @@ pub(super) async fn block(
 ) -> Result<Response, PageProblem> {
     let (PathOf(height), QueryOf(query)) = (height?, query?);
     let height: u64 = parse("height", &height)?;
-    let template = blocking(move || {
+    let read = app.read(move |app, patience| {
         let Some((header, first)) = app.store.header(height)? else {
-            return Err(Problem::not_found(format!("the ledger has no block {height}")));
+            return Err(Problem::not_found(format!("the ledger has no block {height}")).into());
         };
         let end = query.before.unwrap_or(u64::MAX).clamp(first, header.tree_size);
         let start = end.saturating_sub(ROWS).max(first);
         let mut rows = Vec::new();
         for index in (start..end).rev() {
+            patience.check()?;
             rows.extend(app.store.entry(index)?.as_ref().map(Row::of));
         }
         let proposer = app.membership().validators().by_consensus_key(&header.proposer);
@@ -71,7 +71,6 @@ pub(super) async fn block(
             rows,
             older: (start > first).then(|| format!("/blocks/{height}?before={start}")),
         })
-    })
-    .await??;
-    page(&template)
+    });
+    page(&read.await?)
 }

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 
 use super::{PageProblem, Row, human_ms, page};
-use crate::{problem::Problem, read::status, state::Shared, verifier::blocking};
+use crate::{read::status, state::Shared};
 
 /// Records that the page shows.
 const LATEST: u64 = 15;
@@ -29,17 +29,17 @@ struct Home {
 }
 
 pub(super) async fn home(State(app): State<Shared>) -> Result<Response, PageProblem> {
-    let home = blocking(move || {
+    let read = app.read(|app, _| {
         let membership = app.membership();
         let node = app.node.status();
-        let head = status::head(&app)?;
+        let head = status::head(app)?;
         let first = head.tree_size.saturating_sub(LATEST);
         let mut rows = Vec::new();
         for index in (first..head.tree_size).rev() {
             rows.extend(app.store.entry(index)?.as_ref().map(Row::of));
         }
         let tip = app.store.tip();
-        Ok::<_, Problem>(Home {
+        Ok(Home {
             origin: membership.origin().to_string(),
             ledger_id: membership.ledger_id().to_string(),
             records: head.tree_size,
@@ -55,7 +55,6 @@ pub(super) async fn home(State(app): State<Shared>) -> Result<Response, PageProb
             not_ready: node.not_ready,
             rows,
         })
-    })
-    .await??;
-    page(&home)
+    });
+    page(&read.await?)
 }

@@ -1,6 +1,6 @@
 //! `/records` and `/search`: finding records.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
 use askama::Template;
 use axum::{
@@ -11,7 +11,7 @@ use quittance_ledger::{
     digest::RecordId,
     insurance::RecordType,
     record::{ClaimRef, ContractRef},
-    store::{Entry, Filter, Store, StoreError},
+    store::{Entry, Filter, Page, StoreError},
 };
 use serde::Deserialize;
 
@@ -20,8 +20,8 @@ use crate::{
     extract::{QueryOf, parse_some},
     problem::Problem,
     read::records::RecordsQuery,
+    reading::{Failed, Patience},
     state::Shared,
-    verifier::blocking,
 };
 
 /// Records on one page.
@@ -30,12 +30,13 @@ const ROWS: usize = 50;
 /// Records that are asked of the store at once.
 const STEP: usize = 500;
 
-/// Records of the ledger that are looked at first, from the newest back.
+/// Records of the ledger that are looked at first, from the newest back. One
+/// question to the store looks at more than these, so a page always gets on.
 const FIRST_WINDOW: u64 = 1024;
 
 /// Questions to the store for one page; a list that takes more ends early and
 /// offers to go on.
-const STEPS_MAX: usize = 40;
+const STEPS_MAX: usize = 8;
 
 /// What the filter form sends.
 #[derive(Debug, Default, Deserialize)]
@@ -123,52 +124,45 @@ pub(super) async fn listing(
     let QueryOf(query) = query?;
     let filter = query.filter()?;
     let before = parse_some::<u64>("before", Some(&query.before))?;
-    let listing = blocking(move || {
+    let read = app.read(move |app, patience| {
         let end = before.unwrap_or(u64::MAX).min(app.store.tip().frontier.size());
-        let (entries, older) = newest(&app.store, &filter, end)?;
+        let ask = |after, items| app.store.query(&filter, after, items);
+        let (entries, older) = newest(ask, patience, end)?;
         let members = app.membership().members();
-        Ok::<_, Problem>(Listing {
+        Ok(Listing {
             members: members.map(|member| (member.id.to_string(), member.name.clone())).collect(),
             types: RecordType::ALL.iter().map(|name| name.as_str()).collect(),
             rows: entries.iter().rev().map(Row::of).collect(),
             older: older.map(|before| query.older(before)),
             query,
         })
-    })
-    .await??;
-    page(&listing)
+    });
+    page(&read.await?)
 }
 
-/// The newest records before index `end` that the filter lets pass, oldest
-/// first, and before which index older ones may stand.
+/// The newest records before index `end`, oldest first, and before which index
+/// older ones may stand.
 ///
 /// The store reads forwards only, so windows are read from the end of the
-/// ledger back, each four times as long as the one after it.
+/// ledger back, each four times as long as the one after it. A window that takes
+/// too long is left for the next page, which begins with a short one there.
 fn newest(
-    store: &Store,
-    filter: &Filter,
+    query: impl Fn(Option<u64>, usize) -> Result<Page, StoreError>,
+    patience: &Patience,
     end: u64,
-) -> Result<(Vec<Entry>, Option<u64>), StoreError> {
+) -> Result<(Vec<Entry>, Option<u64>), Failed> {
     let mut found: VecDeque<Entry> = VecDeque::new();
     let (mut window_end, mut window) = (end, FIRST_WINDOW);
     let mut steps = 0;
-    while window_end > 0 && found.len() < ROWS && steps < STEPS_MAX {
+    while window_end > 0 && found.len() < ROWS {
         let start = window_end.saturating_sub(window);
-        let mut inside: VecDeque<Entry> = VecDeque::new();
-        let mut after = start.checked_sub(1);
-        loop {
+        let is_first = window == FIRST_WINDOW;
+        let may_go_on = || {
+            patience.check()?;
             steps += 1;
-            let read = store.query(filter, after, STEP)?;
-            let past_end = read.entries.last().is_some_and(|entry| entry.index >= window_end);
-            inside.extend(read.entries.into_iter().filter(|entry| entry.index < window_end));
-            while inside.len() > ROWS {
-                inside.pop_front();
-            }
-            match read.next_after {
-                Some(next) if !past_end && next < window_end => after = Some(next),
-                _ => break,
-            }
-        }
+            Ok(is_first || (steps <= STEPS_MAX && !patience.is_used_up()))
+        };
+        let Some(mut inside) = in_window(&query, start..window_end, may_go_on)? else { break };
         while let Some(entry) = inside.pop_back() {
             if found.len() < ROWS {
                 found.push_front(entry);
@@ -183,6 +177,32 @@ fn newest(
         _ => Some(window_end),
     };
     Ok((found.into(), older.filter(|before| *before > 0)))
+}
+
+/// The last records of a window, oldest first; none where it takes longer than
+/// `may_go_on`, which is asked before each question to the store.
+fn in_window(
+    query: impl Fn(Option<u64>, usize) -> Result<Page, StoreError>,
+    window: Range<u64>,
+    mut may_go_on: impl FnMut() -> Result<bool, Failed>,
+) -> Result<Option<VecDeque<Entry>>, Failed> {
+    let mut inside: VecDeque<Entry> = VecDeque::new();
+    let mut after = window.start.checked_sub(1);
+    loop {
+        if !may_go_on()? {
+            return Ok(None);
+        }
+        let read = query(after, STEP)?;
+        let past_end = read.entries.last().is_some_and(|entry| entry.index >= window.end);
+        inside.extend(read.entries.into_iter().filter(|entry| entry.index < window.end));
+        while inside.len() > ROWS {
+            inside.pop_front();
+        }
+        match read.next_after {
+            Some(next) if !past_end && next < window.end => after = Some(next),
+            _ => return Ok(Some(inside)),
+        }
+    }
 }
 
 /// What somebody looks for.
@@ -206,20 +226,53 @@ pub(super) async fn search(
                       or for a contract or claim, <insurer>/<number>";
         return Err(Problem::query("q", detail).into());
     };
-    let is_claim = blocking(move || {
+    let read = app.read(move |app, _| {
         let contracts = Filter { contract: Some(contract), ..Filter::default() };
         let claims = Filter { claim: Some(claim), ..Filter::default() };
         let none = app.store.query(&contracts, None, 1)?.entries.is_empty();
-        Ok::<_, StoreError>(none && !app.store.query(&claims, None, 1)?.entries.is_empty())
-    })
-    .await??;
-    let name = if is_claim { "claim" } else { "contract" };
+        Ok(none && !app.store.query(&claims, None, 1)?.entries.is_empty())
+    });
+    let name = if read.await? { "claim" } else { "contract" };
     Ok(Redirect::to(&format!("/records?{name}={}", encoded(&text))).into_response())
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::cell::Cell;
+
     use super::*;
+
+    #[test]
+    fn a_list_of_nothing_asks_a_bounded_number_of_questions_and_gets_to_the_end() {
+        const SIZE: u64 = 1_000_000;
+        /// What one question looks at.
+        const LOOKED_AT: u64 = 5_000;
+
+        let asked = Cell::new(0);
+        let query = |after: Option<u64>, _| {
+            asked.set(asked.get() + 1);
+            let next = after.map_or(0, |after| after + 1) + LOOKED_AT;
+            Ok(Page { entries: Vec::new(), next_after: (next < SIZE).then(|| next - 1) })
+        };
+        let (mut end, mut pages) = (SIZE, 0);
+        loop {
+            asked.set(0);
+            let (entries, older) = newest(query, &Patience::new(), end).unwrap();
+            assert!(entries.is_empty());
+            assert!(asked.get() <= STEPS_MAX, "{} questions for one page", asked.get());
+            pages += 1;
+            match older {
+                Some(older) => {
+                    assert!(older < end, "no headway before {end}");
+                    end = older;
+                }
+                None => break,
+            }
+        }
+        assert!(pages > 1);
+    }
 
     #[test]
     fn a_number_with_any_character_comes_through_an_address_unharmed() {

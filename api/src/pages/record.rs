@@ -17,7 +17,6 @@ use crate::{
     problem::Problem,
     read::records::{Found, find, flags_of},
     state::Shared,
-    verifier::blocking,
 };
 
 #[derive(Template)]
@@ -56,10 +55,10 @@ pub(super) async fn record(
     id: Result<IdPath, Problem>,
 ) -> Result<Response, PageProblem> {
     let IdPath(id) = id?;
-    let template = blocking(move || match find(&app, &id)? {
-        Found::Pending(record) => RecordPage::of(&app, &record),
+    let read = app.read(move |app, _| match find(app, &id)? {
+        Found::Pending(record) => Ok(RecordPage::of(app, &record)?),
         Found::Entry(entry) => {
-            let mut template = RecordPage::of(&app, &entry.record)?;
+            let mut template = RecordPage::of(app, &entry.record)?;
             template.late = !flags_of(&entry).is_empty();
             template.corrected_by = app.store.correction_of(&id)?.map(|newer| newer.to_string());
             template.placed = Some(Placed {
@@ -75,9 +74,8 @@ pub(super) async fn record(
             });
             Ok(template)
         }
-    })
-    .await??;
-    page(&template)
+    });
+    page(&read.await?)
 }
 
 impl RecordPage {

@@ -62,6 +62,12 @@ kinds! {
     /// The path and query are too long.
     UriTooLong = "uri_too_long", URI_TOO_LONG, "The address is too long",
         "Ask for less at once.";
+    /// The head of the request is too long.
+    HeadTooLong = "head_too_long", REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too long",
+        "Send fewer or shorter headers.";
+    /// The request names a host that is not this machine.
+    Misdirected = "misdirected", MISDIRECTED_REQUEST, "This host is not served here",
+        "The node listens on this machine only; use the name localhost or the address 127.0.0.1.";
     /// The body is of a type that the resource does not take.
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "This content type is not taken here",
         "Set Content-Type to what the detail names.";

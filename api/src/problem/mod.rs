@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use quittance_ledger::{refusal::Refusal, store::StoreError};
+use quittance_ledger::refusal::Refusal;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -165,12 +165,6 @@ impl From<Refusal> for Problem {
             field: refusal.field.map(Cow::Owned),
             retry_after_s: None,
         }
-    }
-}
-
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Self {
-        Self::internal(&error)
     }
 }
 

@@ -9,7 +9,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use quittance_ledger::{
     chain::Header,
     digest::{Digest, LedgerId, RecordId},
-    store::Store,
+    store::{Store, StoreError},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -19,7 +19,6 @@ use crate::{
     extract::{PathOf, QueryOf, page_items, parse},
     problem::{Problem, ProblemBody},
     state::Shared,
-    verifier::blocking,
 };
 
 /// A block without the bytes of its records.
@@ -93,7 +92,7 @@ impl From<&Header> for HeaderAnswer {
 }
 
 /// Reads a block's header and ids from the disk.
-fn read(store: &Store, height: u64) -> Result<Option<BlockAnswer>, Problem> {
+fn read(store: &Store, height: u64) -> Result<Option<BlockAnswer>, StoreError> {
     let Some((header, first_index)) = store.header(height)? else { return Ok(None) };
     Ok(Some(BlockAnswer {
         height,
@@ -122,8 +121,8 @@ pub(crate) async fn get_block(
     PathOf(height): PathOf<String>,
 ) -> Result<Json<BlockAnswer>, Problem> {
     let height: u64 = parse("height", &height)?;
-    blocking(move || read(&app.store, height))
-        .await??
+    app.read(move |app, _| Ok(read(&app.store, height)?))
+        .await?
         .map(Json)
         .ok_or_else(|| Problem::not_found(format!("the ledger has no block {height}")))
 }
@@ -168,11 +167,15 @@ pub(crate) async fn list_blocks(
     let limits = &app.config.limits;
     let (limit, ids_max) = (page_items(query.limit, limits)?, limits.page_ids_max);
     let after: u64 = query.after.as_deref().map_or(Ok(0), |after| parse("after", after))?;
-    blocking(move || {
+    app.read(move |app, patience| {
         let mut blocks = Vec::new();
         let mut ids = 0;
         let mut height = after;
         while blocks.len() < limit && ids < ids_max {
+            patience.check()?;
+            if patience.is_used_up() && !blocks.is_empty() {
+                break;
+            }
             let Some(block) = read(&app.store, height.saturating_add(1))? else { break };
             height = block.height;
             ids += block.ids.len();
@@ -181,5 +184,5 @@ pub(crate) async fn list_blocks(
         let next = (height < app.store.tip().height).then(|| height.to_string());
         Ok(Json(BlocksAnswer { blocks, next }).into_response())
     })
-    .await?
+    .await
 }

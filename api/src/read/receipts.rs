@@ -21,8 +21,8 @@ use crate::{
     extract::{IdPath, read_body},
     headers::{content_type, preferred},
     problem::{Kind, Problem, ProblemBody},
+    reading::Failed,
     state::{App, Shared},
-    verifier::blocking,
 };
 
 /// A receipt taken apart.
@@ -68,7 +68,7 @@ pub(crate) async fn get_receipt(
 ) -> Result<Response, Problem> {
     let wants_json = preferred(&headers, &["text/plain", "application/json"])
         .is_some_and(|media_type| media_type == "application/json");
-    let receipt = blocking(move || receipt_of(&app, &id)).await??;
+    let receipt = app.read(move |app, _| receipt_of(app, &id)).await?;
     let mut response = if wants_json {
         Json(ReceiptAnswer {
             id,
@@ -95,14 +95,14 @@ pub(crate) async fn get_receipt(
 }
 
 /// Makes the receipt of a record. Reads from the disk.
-pub(crate) fn receipt_of(app: &Shared, id: &RecordId) -> Result<Receipt, Problem> {
+fn receipt_of(app: &Shared, id: &RecordId) -> Result<Receipt, Failed> {
     let not_final_yet = || {
         let detail = format!("record {id} is durable but not final yet");
         Problem::new(Kind::NotFinalYet, detail).retry_after(app.config.limits.retry_after_s)
     };
     match find(app, id)? {
-        Found::Pending(_) => Err(not_final_yet()),
-        Found::Entry(entry) => app.store.receipt(entry.index)?.ok_or_else(not_final_yet),
+        Found::Pending(_) => Err(not_final_yet().into()),
+        Found::Entry(entry) => Ok(app.store.receipt(entry.index)?.ok_or_else(not_final_yet)?),
     }
 }
 

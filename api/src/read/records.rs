@@ -12,7 +12,7 @@ use quittance_ledger::{
     insurance::rules,
     membership::{KeyId, MemberId},
     record::Record,
-    store::{Entry, Filter, Store},
+    store::{Entry, Filter, Page, Store, StoreError},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -23,8 +23,8 @@ use crate::{
     extract::{IdPath, QueryOf, page_items, parse, parse_some},
     headers::preferred,
     problem::{Problem, ProblemBody},
+    reading::{Failed, Patience},
     state::Shared,
-    verifier::blocking,
 };
 
 /// The media type of a JWS in compact serialization (RFC 7515, section 9.2.1).
@@ -69,7 +69,7 @@ pub(crate) struct RecordAnswer {
 
 impl RecordAnswer {
     /// The answer for a record on the ledger. Reads from the disk.
-    pub(crate) fn of_entry(entry: &Entry, store: &Store) -> Result<Self, Problem> {
+    pub(crate) fn of_entry(entry: &Entry, store: &Store) -> Result<Self, Failed> {
         let mut answer = Self::of_pending(&entry.record)?;
         answer.index = Some(entry.index);
         answer.height = Some(entry.height);
@@ -109,7 +109,7 @@ pub(crate) enum Found {
 }
 
 /// Looks a record up. Reads from the disk.
-pub(crate) fn find(app: &Shared, id: &RecordId) -> Result<Found, Problem> {
+pub(crate) fn find(app: &Shared, id: &RecordId) -> Result<Found, Failed> {
     // A record may become final between the two questions, so pending comes first.
     let pending = app.node.pending(id);
     if let Some(location) = app.store.find(id)?
@@ -119,7 +119,7 @@ pub(crate) fn find(app: &Shared, id: &RecordId) -> Result<Found, Problem> {
     }
     pending
         .map(Found::Pending)
-        .ok_or_else(|| Problem::not_found(format!("the ledger holds no record {id}")))
+        .ok_or_else(|| Problem::not_found(format!("the ledger holds no record {id}")).into())
 }
 
 /// One record
@@ -144,18 +144,18 @@ pub(crate) async fn get_record(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wants_jose = preferred(&headers, &["application/json", JOSE]) == Some(JOSE);
-    let mut response = blocking(move || match find(&app, &id)? {
+    let read = app.read(move |app, _| match find(app, &id)? {
         found if wants_jose => {
             let (Found::Pending(record) | Found::Entry(Entry { record, .. })) = found;
             let headers = [(header::CONTENT_TYPE, JOSE), (header::CACHE_CONTROL, FOR_EVER)];
-            Ok::<_, Problem>((headers, record.jws().to_vec()).into_response())
+            Ok((headers, record.jws().to_vec()).into_response())
         }
         Found::Entry(entry) => {
             Ok(Json(RecordAnswer::of_entry(&entry, &app.store)?).into_response())
         }
         Found::Pending(record) => Ok(Json(RecordAnswer::of_pending(&record)?).into_response()),
-    })
-    .await??;
+    });
+    let mut response = read.await?;
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     Ok(response)
 }
@@ -255,40 +255,60 @@ pub(crate) async fn list_records(
     let limit = page_items(query.limit, &app.config.limits)?;
     let filter = query.filter()?;
     let after = query.after.as_deref().map(|after| parse::<u64>("after", after)).transpose()?;
-    blocking(move || {
-        let (records, next) = page(&app, &filter, after, limit)?;
+    app.read(move |app, patience| {
+        let bytes_max = app.config.limits.page_bytes_max;
+        let query = |after, items| app.store.query(&filter, after, items);
+        let (entries, next) = page(query, patience, after, limit, bytes_max)?;
+        let answer_bytes = entries.iter().map(|entry| 2 * entry.record.jws().len()).sum();
+        let reserved = app.reserve_answer(answer_bytes)?;
+        let records = entries.into_iter().map(|entry| RecordAnswer::of_entry(&entry, &app.store));
+        let records = records.collect::<Result<_, _>>()?;
         let next = next.map(|index| index.to_string());
-        Ok(Json(RecordsAnswer { records, next }).into_response())
+        let mut response = Json(RecordsAnswer { records, next }).into_response();
+        if let Some(reserved) = reserved {
+            response.extensions_mut().insert(reserved);
+        }
+        Ok(response)
     })
-    .await?
+    .await
 }
 
-/// Reads a page in steps, so that large records end it before they fill the memory.
+/// Records that are asked of the store at once: large ones end a page before
+/// they fill the memory.
+const STEP: usize = 16;
+
+/// Questions to the store for one page. Each looks at a bounded number of
+/// records, so one request does too.
+const STEPS_MAX: usize = 64;
+
+/// Reads a page in steps: its entries, and the index to go on after. It ends
+/// early where large records fill it or where looking takes long.
 fn page(
-    app: &Shared,
-    filter: &Filter,
+    query: impl Fn(Option<u64>, usize) -> Result<Page, StoreError>,
+    patience: &Patience,
     mut after: Option<u64>,
     limit: usize,
-) -> Result<(Vec<RecordAnswer>, Option<u64>), Problem> {
-    const STEP: usize = 64;
-
-    let mut records = Vec::new();
+    bytes_max: usize,
+) -> Result<(Vec<Entry>, Option<u64>), Failed> {
+    let mut entries: Vec<Entry> = Vec::new();
     let mut bytes: usize = 0;
-    loop {
-        let step = limit.saturating_sub(records.len()).min(STEP);
-        let page = app.store.query(filter, after, step)?;
-        for entry in &page.entries {
-            let answer = RecordAnswer::of_entry(entry, &app.store)?;
-            bytes = bytes.saturating_add(answer.jws.len());
-            records.push(answer);
+    for _ in 0..STEPS_MAX {
+        patience.check()?;
+        let step = limit.saturating_sub(entries.len()).min(STEP);
+        let read = query(after, step)?;
+        after = read.next_after;
+        // A step that found less than it was asked for has looked far enough.
+        let is_last = read.entries.len() < step;
+        for entry in read.entries {
+            bytes = bytes.saturating_add(entry.record.jws().len());
+            entries.push(entry);
         }
-        after = page.next_after;
-        let is_full = records.len() >= limit || bytes >= app.config.limits.page_bytes_max;
-        // A step that found nothing looked far enough for one request.
-        if after.is_none() || is_full || page.entries.len() < step {
-            return Ok((records, after));
+        let is_full = entries.len() >= limit || bytes >= bytes_max;
+        if after.is_none() || is_full || is_last || patience.is_used_up() {
+            break;
         }
     }
+    Ok((entries, after))
 }
 
 #[cfg(test)]
@@ -296,6 +316,24 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    /// A store in which nothing passes the filter: each question looks at some
+    /// records and says where to go on.
+    fn nothing_found(after: Option<u64>) -> Page {
+        Page { entries: Vec::new(), next_after: Some(after.unwrap_or(0) + 100) }
+    }
+
+    #[test]
+    fn a_search_that_finds_nothing_ends_and_says_where_to_go_on() {
+        let asked = std::cell::Cell::new(0);
+        let query = |after, _| {
+            asked.set(asked.get() + 1);
+            Ok(nothing_found(after))
+        };
+        let (entries, next) = page(query, &Patience::new(), Some(7), 1000, usize::MAX).unwrap();
+        assert!(entries.is_empty() && asked.get() <= STEPS_MAX);
+        assert!(next > Some(7));
+    }
 
     #[test]
     fn a_day_counts_whole_in_utc() {

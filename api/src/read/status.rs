@@ -9,6 +9,7 @@ use axum::{
 use quittance_ledger::{
     digest::{Digest, LedgerId},
     membership::{MemberId, Origin},
+    store::StoreError,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -18,7 +19,6 @@ use crate::{
     metrics::OPENMETRICS,
     problem::{Kind, Problem, ProblemBody},
     state::{App, Shared},
-    verifier::blocking,
 };
 
 /// The node and its ledger.
@@ -93,7 +93,7 @@ struct PendingStatus {
 }
 
 /// Reads the head. Reads from the disk.
-pub(crate) fn head(app: &App) -> Result<HeadStatus, Problem> {
+pub(crate) fn head(app: &App) -> Result<HeadStatus, StoreError> {
     let tip = app.store.tip();
     let checkpoint = app.store.latest_checkpoint()?;
     Ok(HeadStatus {
@@ -114,7 +114,7 @@ pub(crate) fn head(app: &App) -> Result<HeadStatus, Problem> {
     responses((status = 200, description = "How the node is", body = StatusAnswer))
 )]
 pub(crate) async fn get_status(State(app): State<Shared>) -> Result<Json<StatusAnswer>, Problem> {
-    blocking(move || {
+    app.read(|app, _| {
         let membership = app.membership();
         let node = app.node.status();
         Ok(Json(StatusAnswer {
@@ -128,7 +128,7 @@ pub(crate) async fn get_status(State(app): State<Shared>) -> Result<Json<StatusA
                 validator: node.validator,
                 uptime_s: node.uptime.as_secs(),
             },
-            head: head(&app)?,
+            head: head(app)?,
             pending: PendingStatus { records: node.pending_records, bytes: node.pending_bytes },
             members: membership.members().count(),
             validators: membership.validators().len(),
@@ -136,7 +136,7 @@ pub(crate) async fn get_status(State(app): State<Shared>) -> Result<Json<StatusA
             alerts: node.not_ready.into_iter().collect(),
         }))
     })
-    .await?
+    .await
 }
 
 /// Whether the process answers

@@ -9,6 +9,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use quittance_ledger::{
     digest::Digest,
+    store::StoreError,
     transparency::{
         SignedCheckpoint,
         layout::{self, TilePath},
@@ -22,7 +23,6 @@ use crate::{
     extract::{QueryOf, page_items, parse},
     problem::{Problem, ProblemBody},
     state::Shared,
-    verifier::blocking,
 };
 
 /// The newest checkpoint
@@ -38,7 +38,7 @@ use crate::{
     )
 )]
 pub(crate) async fn get_checkpoint(State(app): State<Shared>) -> Result<Response, Problem> {
-    let checkpoint = blocking(move || app.store.latest_checkpoint()).await??;
+    let checkpoint = app.read(|app, _| Ok(app.store.latest_checkpoint()?)).await?;
     let checkpoint =
         checkpoint.ok_or_else(|| Problem::not_found("no checkpoint has been published yet"))?;
     let headers = [
@@ -66,19 +66,21 @@ pub(crate) async fn get_tile(State(app): State<Shared>, uri: Uri) -> Result<Resp
     let path = uri.path().strip_prefix('/').unwrap_or_default();
     let tile: TilePath =
         path.parse().map_err(|error| Problem::not_found(format!("no such tile: {error}")))?;
-    let bytes = blocking(move || {
+    let read = app.read(move |app, _| {
         // Only what a published checkpoint covers.
         let size = app.store.tip().frontier.size();
         if !tile.exists_in(size) {
-            return Err(Problem::not_found(format!("a tree of {size} records has no {tile}")));
+            let detail = format!("a tree of {size} records has no {tile}");
+            return Err(Problem::not_found(detail).into());
         }
         match tile.entry_range() {
             Some(range) => Ok(layout::entries_bytes(&app.store.ids(range.start, range.end)?)),
             None => layout::tile_bytes(&tile, &app.store.nodes())
-                .map_err(|error| Problem::internal(&error)),
+                // There is such a tile, so it is the stored nodes that fail.
+                .map_err(|error| StoreError::Tree(error.to_string()).into()),
         }
-    })
-    .await??;
+    });
+    let bytes = read.await?;
     const HEADERS: [(HeaderName, &str); 2] = [
         (header::CONTENT_TYPE, layout::TILE_CONTENT_TYPE),
         (header::CACHE_CONTROL, layout::TILE_CACHE_CONTROL),
@@ -136,7 +138,7 @@ pub(crate) async fn list_checkpoints(
         Some(after) => parse::<u64>("after", after)?.saturating_add(1),
         None => 0,
     };
-    blocking(move || {
+    app.read(move |app, _| {
         // One more than the page, to know whether another follows.
         let mut found = app.store.checkpoints(from, limit.saturating_add(1))?;
         let more = found.len() > limit;
@@ -146,7 +148,7 @@ pub(crate) async fn list_checkpoints(
         let next = last.map(|checkpoint| checkpoint.size.to_string());
         Ok(Json(CheckpointsAnswer { checkpoints, next }).into_response())
     })
-    .await?
+    .await
 }
 
 /// Two sizes of the tree.
@@ -198,13 +200,13 @@ pub(crate) async fn get_consistency(
     if from > to {
         return Err(Problem::query("from", format!("from is {from}, larger than to, {to}")));
     }
-    let hashes = blocking(move || match from {
+    let read = app.read(move |app, _| match from {
         // Every tree holds the empty one, and itself: there is nothing to prove.
         0 => Ok(Vec::new()),
         from if from == to => Ok(Vec::new()),
-        from => app.store.consistency(from, to),
-    })
-    .await??;
+        from => Ok(app.store.consistency(from, to)?),
+    });
+    let hashes = read.await?;
     let hashes = hashes.iter().map(|hash| STANDARD.encode(hash.as_bytes())).collect();
     Ok(Json(ConsistencyAnswer { from, to, hashes }))
 }

@@ -1,5 +1,5 @@
 //! One connection: counted among those that may be open, and cut when the other
-//! side takes nothing for too long.
+//! side takes too little for too long.
 
 use std::{
     io,
@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use crate::limits::Limits;
+use crate::limits::{Limits, READER_BYTES_PER_S_MIN};
 
 /// Takes connections while there are places, and closes the others at once.
 #[derive(Debug, Clone)]
@@ -53,39 +53,84 @@ impl<S> Accept<TcpStream, S> for BoundedAcceptor {
     }
 }
 
-/// A stream that fails when a write makes no headway for too long.
+/// A stream that fails when the other side takes too little while something is
+/// to be written. A byte now and then does not keep it open.
 #[derive(Debug)]
 pub(super) struct Connection<S> {
     stream: S,
     stall: Duration,
-    /// Runs while a write waits.
-    clock: Option<Pin<Box<Sleep>>>,
+    /// Since a write had to wait.
+    slow: Option<Slow>,
     #[expect(dead_code, reason = "held for as long as the connection is open")]
     place: Option<OwnedSemaphorePermit>,
 }
 
+/// A time in which the other side must take something.
+#[derive(Debug)]
+struct Slow {
+    clock: Pin<Box<Sleep>>,
+    taken_bytes: u64,
+}
+
 impl<S> Connection<S> {
     fn new(stream: S, stall: Duration, place: Option<OwnedSemaphorePermit>) -> Self {
-        Self { stream, stall, clock: None, place }
+        Self { stream, stall, slow: None, place }
     }
 
-    /// Passes on what a write came to, and watches the clock while it waits.
+    /// What must have been taken by the time the clock runs out.
+    fn demanded_bytes(&self) -> u64 {
+        let stall_ms = u64::try_from(self.stall.as_millis()).unwrap_or(u64::MAX);
+        stall_ms.saturating_mul(READER_BYTES_PER_S_MIN).div_ceil(1000)
+    }
+
+    /// Passes on how many bytes a write took. The clock runs from the first
+    /// write that waits until enough was taken since, or nothing is left.
+    fn after_write(
+        &mut self,
+        context: &mut Context<'_>,
+        poll: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let Poll::Ready(Ok(bytes)) = poll else { return self.watch(context, poll) };
+        let demanded_bytes = self.demanded_bytes();
+        if let Some(slow) = &mut self.slow {
+            slow.taken_bytes = slow.taken_bytes.saturating_add(bytes as u64);
+            if slow.taken_bytes >= demanded_bytes {
+                self.slow = None;
+            }
+        }
+        poll
+    }
+
+    /// Passes on how a flush went: after it, nothing is left to write.
+    fn after_flush(
+        &mut self,
+        context: &mut Context<'_>,
+        poll: Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        if poll.is_ready() {
+            self.slow = None;
+            return poll;
+        }
+        self.watch(context, poll)
+    }
+
+    /// Watches the clock while something waits.
     fn watch<T>(
         &mut self,
         context: &mut Context<'_>,
         poll: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if poll.is_ready() {
-            self.clock = None;
             return poll;
         }
         let stall = self.stall;
-        let clock = self.clock.get_or_insert_with(|| Box::pin(sleep(stall)));
+        let start = || Slow { clock: Box::pin(sleep(stall)), taken_bytes: 0 };
+        let clock = &mut self.slow.get_or_insert_with(start).clock;
         match clock.as_mut().poll(context) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) => {
                 clock.as_mut().reset(Instant::now() + stall);
-                let error = "the other side takes nothing";
+                let error = "the other side takes too little";
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, error)))
             }
         }
@@ -109,7 +154,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.watch(context, poll)
+        self.after_write(context, poll)
     }
 
     fn poll_write_vectored(
@@ -118,7 +163,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.watch(context, poll)
+        self.after_write(context, poll)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -127,12 +172,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.stream).poll_flush(context);
-        self.watch(context, poll)
+        self.after_flush(context, poll)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.watch(context, poll)
+        self.after_flush(context, poll)
     }
 }
 
@@ -144,21 +189,54 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn a_client_that_takes_nothing_is_cut_and_one_that_is_slow_is_not() {
+    /// How long a write of many bytes goes on that is read like that.
+    async fn write_while(step: usize, pause: Duration) -> io::Result<()> {
         let (near, mut far) = tokio::io::duplex(16);
-        let mut connection = Connection::new(near, Duration::from_millis(60), None);
+        let mut connection = Connection::new(near, Duration::from_millis(200), None);
         let reader = tokio::spawn(async move {
-            let mut taken = [0; 8];
-            for _ in 0..12 {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+            let mut taken = vec![0; step];
+            while far.read_exact(&mut taken).await.is_ok() {
+                tokio::time::sleep(pause).await;
+            }
+        });
+        let written = connection.write_all(&[0; 2048]).await;
+        reader.abort();
+        written
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_cut() {
+        let error = write_while(16, Duration::from_secs(60)).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_a_byte_now_and_then_is_cut() {
+        let error = write_while(1, Duration::from_millis(20)).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_slow_but_steady_is_not_cut() {
+        write_while(64, Duration::from_millis(10)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn silence_between_answers_does_not_count() {
+        let (near, mut far) = tokio::io::duplex(16);
+        let mut connection = Connection::new(near, Duration::from_millis(100), None);
+        let reader = tokio::spawn(async move {
+            let mut taken = [0; 24];
+            for _ in 0..3 {
                 far.read_exact(&mut taken).await.unwrap();
             }
             far
         });
-        connection.write_all(&[0; 112]).await.unwrap();
+        for _ in 0..3 {
+            connection.write_all(&[0; 24]).await.unwrap();
+            connection.flush().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
         let _far = reader.await.unwrap();
-        let error = connection.write_all(&[0; 64]).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

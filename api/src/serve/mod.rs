@@ -8,7 +8,6 @@ use std::{
     future::Future,
     io,
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
     time::Duration,
 };
 
@@ -18,32 +17,25 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
     server::conn::auto::Builder,
 };
+use socket2::SockRef;
 use tokio::sync::watch;
 
-pub use tls::TlsError;
+pub use tls::{Tls, TlsError};
 
 use self::connection::BoundedAcceptor;
-use crate::{limits::Limits, stop::Stop};
-
-/// The read buffer of a connection, which the head of a request must fit into.
-const HEAD_BYTES_MAX: usize = 256 * 1024;
-
-/// The certificate and key that the API is served with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tls {
-    /// PEM file with the certificate chain, the server's own first.
-    pub cert: PathBuf,
-    /// PEM file with its private key.
-    pub key: PathBuf,
-}
+use crate::{
+    host::OnLoopback,
+    limits::{HEAD_BYTES_MAX, LimitError, Limits, SEND_BUFFER_BYTES},
+    stop::Stop,
+};
 
 /// The API cannot be served.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// The certificate or key cannot be used.
+    /// A bound is absurd.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    Limit(#[from] LimitError),
     /// The system refuses.
     #[error("the API cannot be served: {0}")]
     Io(#[from] io::Error),
@@ -54,7 +46,7 @@ pub enum ServeError {
 /// wait for finality included, have `limits.grace_s` seconds to finish.
 ///
 /// # Errors
-/// The certificate or key cannot be used, or the system refuses.
+/// A bound is absurd, or the system refuses.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -62,12 +54,14 @@ pub async fn serve(
     limits: &Limits,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let tls = match tls {
-        Some(tls) => Some(tls::config(&tls)?),
-        None => None,
-    };
-    let limits = &limits.clone().clamped();
+    limits.check()?;
     listener.set_nonblocking(true)?;
+    // Every connection takes it over from the socket that listens.
+    SockRef::from(&listener).set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    let router = match listener.local_addr()?.ip().is_loopback() {
+        true => router.layer(Extension(OnLoopback)),
+        false => router,
+    };
     let handle = Handle::<SocketAddr>::new();
     let (stopping, stop) = watch::channel(false);
     let stopper = tokio::spawn({
@@ -92,7 +86,7 @@ pub async fn serve(
             bound(server.http_builder(), limits);
             server.serve(service).await
         }
-        Some(config) => {
+        Some(Tls(config)) => {
             let acceptor = RustlsAcceptor::new(config)
                 .handshake_timeout(Duration::from_secs(limits.header_time_s))
                 .acceptor(acceptor);

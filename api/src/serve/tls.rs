@@ -1,6 +1,10 @@
 //! The TLS side: certificate and key from PEM files, over rustls with ring.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use axum_server::tls_rustls::RustlsConfig;
 use rustls::{
@@ -8,7 +12,16 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
 
-use super::Tls;
+/// The certificate and key that the API is served with.
+#[derive(Clone)]
+pub struct Tls(pub(super) RustlsConfig);
+
+/// Shows nothing of the key.
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive()
+    }
+}
 
 /// The certificate or key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -30,25 +43,31 @@ pub enum TlsError {
     Unusable(#[from] rustls::Error),
 }
 
-/// Reads the files. TLS 1.2 and 1.3, no client certificates.
-pub(super) fn config(tls: &Tls) -> Result<RustlsConfig, TlsError> {
-    let pem = |path: &PathBuf| {
-        let path = path.clone();
-        move |source| TlsError::Pem { path, source }
-    };
-    let certificates = CertificateDer::pem_file_iter(&tls.cert)
-        .map_err(pem(&tls.cert))?
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(pem(&tls.cert))?;
-    if certificates.is_empty() {
-        return Err(TlsError::NoCertificate(tls.cert.clone()));
+impl Tls {
+    /// Reads the PEM files of a certificate chain, the server's own first, and
+    /// of its private key. TLS 1.2 and 1.3, no client certificates.
+    ///
+    /// # Errors
+    /// One cannot be read, or they do not go together.
+    pub fn load(cert: &Path, key: &Path) -> Result<Self, TlsError> {
+        let pem = |path: &Path| {
+            let path = path.to_owned();
+            move |source| TlsError::Pem { path, source }
+        };
+        let certificates = CertificateDer::pem_file_iter(cert)
+            .map_err(pem(cert))?
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(pem(cert))?;
+        if certificates.is_empty() {
+            return Err(TlsError::NoCertificate(cert.to_owned()));
+        }
+        let key = PrivateKeyDer::from_pem_file(key).map_err(pem(key))?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(certificates, key)?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self(RustlsConfig::from_config(Arc::new(config))))
     }
-    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(pem(&tls.key))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(certificates, key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(RustlsConfig::from_config(Arc::new(config)))
 }

@@ -1,6 +1,7 @@
 use std::sync::atomic::Ordering;
 
 use axum::{body::Body, http::Request};
+use futures::StreamExt as _;
 use quittance_api::{ApiConfig, Limits};
 use serde_json::json;
 
@@ -118,4 +119,42 @@ async fn unsigned_lines_need_a_content_type_that_no_page_sends_unasked() {
     assert_eq!(lines[0]["status"], 403);
     assert_eq!(lines[0]["code"], "unsigned_not_allowed");
     assert_eq!(lines[1]["status"], 200);
+}
+
+/// A body of which only the first part ever comes.
+fn unfinished(part: String) -> Body {
+    let first = futures::stream::once(async move { Ok::<_, std::io::Error>(part) });
+    Body::from_stream(first.chain(futures::stream::pending()))
+}
+
+#[tokio::test]
+async fn who_is_slow_to_send_holds_up_no_other_batch() {
+    let limits = Limits { batches_max: 1, ..Limits::default() };
+    let api = Api::with(Mode::Commit, ApiConfig { limits, ..ApiConfig::default() });
+    let slow = unfinished(text(quote(1).jws()).to_owned());
+    let mut idle = Box::pin(api.post("/v1/records/batch", "text/plain", slow));
+    assert!(futures::poll!(&mut idle).is_pending());
+    let lines = send(&api, "text/plain", text(quote(2).jws()).to_owned()).await.lines();
+    assert_eq!(lines[0]["status"], 201);
+}
+
+#[tokio::test]
+async fn batches_that_are_sent_at_once_share_a_number_of_bytes() {
+    let limits =
+        Limits { batch_body_bytes_max: 8192, batch_bytes_in_flight_max: 8192, ..Limits::default() };
+    let api = Api::with(Mode::Commit, ApiConfig { limits, ..ApiConfig::default() });
+    let mut idle =
+        Box::pin(api.post("/v1/records/batch", "text/plain", unfinished("a".repeat(7000))));
+    assert!(futures::poll!(&mut idle).is_pending());
+    let body: String = (0..8).map(|number| format!("{}\n", text(quote(number).jws()))).collect();
+    assert!((2048..8192).contains(&body.len()));
+    let answer = send(&api, "text/plain", body.clone()).await;
+    answer.assert_problem(503, "overloaded");
+    assert_eq!(answer.header("retry-after"), "1");
+    assert_eq!(api.node.submissions.load(Ordering::SeqCst), 0);
+    // Who gives up gives back, and so does a batch that was answered.
+    drop(idle);
+    for _ in 0..3 {
+        assert_eq!(send(&api, "text/plain", body.clone()).await.lines().len(), 8);
+    }
 }

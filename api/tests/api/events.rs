@@ -18,9 +18,13 @@ async fn take(api: &Api, request: Request<Body>, count: usize) -> Vec<(String, S
     let mut body = response.into_body().into_data_stream();
     let mut text = String::new();
     let read = async {
-        while text.matches("\n\n").count() < count {
+        let mut come = 0;
+        while come < count {
             let part = body.next().await.expect("the stream ended").unwrap();
-            text.push_str(std::str::from_utf8(&part).unwrap());
+            let part = std::str::from_utf8(&part).unwrap();
+            // Each part is whole events.
+            come += part.matches("\n\n").count();
+            text.push_str(part);
         }
     };
     tokio::time::timeout(Duration::from_secs(10), read).await.expect("too few events came");
@@ -78,6 +82,28 @@ async fn from_any_cursor_the_stream_goes_on_without_a_gap() {
         assert_eq!(rest, all[position + 1..], "Last-Event-ID {id}");
     }
     assert_eq!(ids(&take(&api, after("2"), 1).await), ["3.0"]);
+}
+
+#[tokio::test]
+async fn a_block_that_is_read_in_parts_comes_whole_and_in_order() {
+    let api = Api::filled(1, 2100);
+    let events = take(&api, after("0"), 2101).await;
+    let expected: Vec<_> = (0..=2100).map(|position| format!("1.{position}")).collect();
+    assert_eq!(ids(&events), expected);
+    assert_eq!(events[2100].1, "block");
+    assert_eq!(ids(&take(&api, after("1.1500"), 600).await), expected[1501..]);
+}
+
+#[tokio::test]
+async fn damage_that_a_stream_meets_is_told_to_the_node() {
+    let api = Api::filled(1, 20);
+    crate::harness::damage(&api.folder().join("blocks"));
+    let stream = api.router.clone().oneshot(after("0")).await.unwrap();
+    // It ends instead of passing something over.
+    let parts = stream.into_body().into_data_stream().collect::<Vec<_>>().await;
+    assert!(parts.is_empty());
+    let damage = api.node.damage.lock().unwrap().join(" ");
+    assert!(damage.contains("blocks"), "{damage}");
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ use quittance_ledger::{
         Genesis, Member, MemberId, Membership, Origin, RecordKey, Role, Validator, cosigner_name,
     },
     record::{self, Record},
-    store::{Options, Store},
+    store::{Options, Store, StoreError},
     transparency::{Checkpoint, Cosigner, LogSigner, SignedCheckpoint},
 };
 use serde_json::{Map, Value, json};
@@ -151,6 +151,8 @@ pub struct FakeNode {
     pub held: Vec<&'static str>,
     pub submissions: AtomicUsize,
     pub not_ready: Mutex<Option<String>>,
+    /// What the API said is damaged.
+    pub damage: Mutex<Vec<String>>,
     waiting: Mutex<Vec<(Record, watch::Sender<Outcome>)>>,
     heights: watch::Sender<u64>,
 }
@@ -172,6 +174,7 @@ impl FakeNode {
             held: vec!["insurer", "broker"],
             submissions: AtomicUsize::new(0),
             not_ready: Mutex::new(None),
+            damage: Mutex::default(),
             waiting: Mutex::default(),
             heights: watch::Sender::new(0),
         })
@@ -268,6 +271,10 @@ impl Submit for FakeNode {
         self.heights.subscribe()
     }
 
+    fn damaged(&self, error: StoreError) {
+        self.damage.lock().unwrap().push(error.to_string());
+    }
+
     fn status(&self) -> NodeStatus {
         let waiting = self.waiting.lock().unwrap();
         NodeStatus {
@@ -285,7 +292,7 @@ impl Submit for FakeNode {
 pub struct Api {
     pub node: Arc<FakeNode>,
     pub router: Router,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Api {
@@ -296,8 +303,9 @@ impl Api {
     pub fn with(mode: Mode, config: ApiConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let node = FakeNode::new(folder.path(), mode);
-        let router = router(Arc::clone(&node.store), Arc::clone(&node) as Arc<dyn Submit>, config);
-        Self { node, router, _folder: folder }
+        let submit = Arc::clone(&node) as Arc<dyn Submit>;
+        let router = router(Arc::clone(&node.store), submit, config).unwrap();
+        Self { node, router, folder }
     }
 
     /// A ledger of `blocks` blocks of `size` quotes each.
@@ -308,6 +316,11 @@ impl Api {
         }
         *api.node.mode.lock().unwrap() = Mode::Commit;
         api
+    }
+
+    /// The store's folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Commits one block of these quotes.
@@ -394,5 +407,15 @@ impl Answer {
         assert!(problem["title"].as_str().is_some_and(|title| !title.is_empty()));
         assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()));
         problem
+    }
+}
+
+/// Changes every byte of each file of a folder.
+pub fn damage(folder: &Path) {
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes.iter_mut().for_each(|byte| *byte ^= 1);
+        std::fs::write(&path, bytes).unwrap();
     }
 }

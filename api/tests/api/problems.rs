@@ -67,9 +67,33 @@ async fn an_address_that_is_too_long_is_refused() {
 }
 
 #[tokio::test]
-async fn beyond_the_bound_of_requests_the_node_says_so_but_still_tells_its_health() {
+async fn headers_that_are_too_long_together_are_refused() {
+    let api = Api::new(Mode::Commit);
+    let mut request = Request::get("/v1/status");
+    for number in 0..50 {
+        request = request.header(format!("x-{number}"), "a".repeat(6000));
+    }
+    let answer = api.ask(request.body(Body::empty()).unwrap()).await;
+    answer.assert_problem(431, "head_too_long");
+}
+
+#[tokio::test]
+async fn a_configuration_that_answers_nothing_is_refused() {
+    let node = crate::harness::FakeNode::new(tempfile::tempdir().unwrap().path(), Mode::Commit);
     let limits = Limits { requests_max: 0, ..Limits::default() };
+    let config = ApiConfig { limits, ..ApiConfig::default() };
+    let store = std::sync::Arc::clone(&node.store);
+    let error = quittance_api::router(store, node, config).unwrap_err();
+    assert_eq!(error.name, "requests_max");
+}
+
+#[tokio::test]
+async fn beyond_the_bound_of_requests_the_node_says_so_but_still_tells_its_health() {
+    let limits = Limits { requests_max: 1, ..Limits::default() };
     let api = Api::with(Mode::Commit, ApiConfig { limits, ..ApiConfig::default() });
+    let never = Body::from_stream(futures::stream::pending::<Result<String, std::io::Error>>());
+    let mut held = Box::pin(api.post("/v1/records", "application/jose", never));
+    assert!(futures::poll!(&mut held).is_pending());
     let answer = api.get("/v1/status").await;
     answer.assert_problem(503, "overloaded");
     assert_eq!(answer.header("retry-after"), "1");
@@ -80,11 +104,11 @@ async fn beyond_the_bound_of_requests_the_node_says_so_but_still_tells_its_healt
 
 #[tokio::test]
 async fn a_body_that_does_not_come_is_408_and_a_wait_beyond_all_time_503() {
-    let limits = Limits { body_time_s: 0, ..Limits::default() };
+    let limits = Limits { body_time_s: 1, ..Limits::default() };
     let api = Api::with(Mode::Commit, ApiConfig { limits, ..ApiConfig::default() });
     let never = Body::from_stream(futures::stream::pending::<Result<String, std::io::Error>>());
     api.post("/v1/records", "application/jose", never).await.assert_problem(408, "body_timeout");
-    let limits = Limits { request_time_s: 0, ..Limits::default() };
+    let limits = Limits { request_time_s: 1, ..Limits::default() };
     let api = Api::with(Mode::Commit, ApiConfig { limits, ..ApiConfig::default() });
     let never = Body::from_stream(futures::stream::pending::<Result<String, std::io::Error>>());
     api.post("/v1/records", "application/jose", never).await.assert_problem(503, "timeout");

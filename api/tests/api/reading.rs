@@ -100,10 +100,10 @@ async fn large_records_end_a_page_before_they_fill_the_memory() {
     let api = Api::with(Mode::Hold, ApiConfig { limits, ..ApiConfig::default() });
     api.add(0..200);
     let page = api.get("/v1/records?limit=1000").await.json();
-    assert_eq!(page["records"].as_array().unwrap().len(), 64);
-    assert_eq!(page["next"], "63");
-    let page = api.get("/v1/records?limit=1000&after=150").await.json();
-    assert_eq!(page["records"].as_array().unwrap().len(), 49);
+    assert_eq!(page["records"].as_array().unwrap().len(), 16);
+    assert_eq!(page["next"], "15");
+    let page = api.get("/v1/records?limit=1000&after=190").await.json();
+    assert_eq!(page["records"].as_array().unwrap().len(), 9);
     assert!(page["next"].is_null());
 }
 
@@ -293,4 +293,31 @@ async fn figures_count_by_route_and_never_by_path() {
     assert_eq!(figure(&metrics, route), 1.0);
     assert!(metrics.text().contains("route=\"unmatched\""));
     assert!(!metrics.text().contains("nowhere"));
+}
+
+#[tokio::test]
+async fn damage_that_a_request_meets_is_told_to_the_node() {
+    let id = quote(3).id();
+    for path in [
+        "/v1/records".to_owned(),
+        format!("/v1/records/{id}"),
+        format!("/v1/records/{id}/receipt"),
+        format!("/records/{id}"),
+        "/records".to_owned(),
+        "/".to_owned(),
+        "/blocks/1".to_owned(),
+    ] {
+        let api = Api::filled(1, 20);
+        assert_eq!(api.get(&path).await.status, 200, "{path}");
+        crate::harness::damage(&api.folder().join("blocks"));
+        let answer = api.get(&path).await;
+        assert_eq!(answer.status, 500, "{path}: {}", answer.text());
+        // What is in the files is for the log, not for strangers.
+        assert!(!answer.text().contains("damaged"), "{path}: {}", answer.text());
+        let damage = api.node.damage.lock().unwrap().join(" ");
+        assert!(damage.contains("blocks"), "{path}: {damage}");
+    }
+    let api = Api::filled(1, 20);
+    assert_eq!(api.get("/v1/records/0").await.status, 400);
+    assert!(api.node.damage.lock().unwrap().is_empty());
 }

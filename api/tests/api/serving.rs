@@ -3,11 +3,12 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use quittance_api::{Limits, ServeError, serve};
+use quittance_api::{ApiConfig, Limits, ServeError, Tls, serve};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -154,13 +155,79 @@ async fn a_reader_that_takes_nothing_is_cut() {
 }
 
 #[tokio::test]
-async fn an_unreadable_certificate_is_named() {
+async fn on_loopback_only_this_machine_is_served() {
     let api = Api::new(Mode::Commit);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let tls =
-        quittance_api::Tls { cert: "/nowhere/cert.pem".into(), key: "/nowhere/key.pem".into() };
-    let limits = Limits::default();
-    let served = serve(listener, api.router.clone(), Some(tls), &limits, std::future::pending());
-    let error = served.await.unwrap_err().to_string();
+    let served = start(&api, Limits::default());
+    let port = served.address.port();
+    let own = served.address.to_string();
+    let status = async |target: &str, host: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\n{host}connection: close\r\n\r\n");
+        let text = answer(send(served.address, &request).await).await.unwrap();
+        text.split(' ').nth(1).unwrap_or_default().to_owned()
+    };
+    for path in ["/", "/v1/status", "/v1/records", "/healthz", "/metrics", "/docs/", "/nothing"] {
+        for host in [
+            "host: evil.example\r\n",
+            "host: 127.0.0.1.evil.example\r\n",
+            "host: \r\n",
+            "",
+            "host: localhost\r\nhost: evil.example\r\n",
+        ] {
+            assert_eq!(status(path, host).await, "421", "{path} {host}");
+        }
+    }
+    assert_eq!(status("http://evil.example/healthz", "host: localhost\r\n").await, "421");
+    for host in [own, format!("localhost:{port}"), "a.localhost".to_owned(), "[::1]".to_owned()] {
+        assert_eq!(status("/healthz", &format!("host: {host}\r\n")).await, "200", "{host}");
+    }
+}
+
+#[tokio::test]
+async fn behind_a_proxy_any_host_is_served() {
+    let api = Api::with(Mode::Commit, ApiConfig { behind_proxy: true, ..ApiConfig::default() });
+    let served = start(&api, Limits::default());
+    let request = GET.replace("localhost", "ledger.example");
+    let text = answer(send(served.address, &request).await).await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+}
+
+#[tokio::test]
+async fn answers_that_nobody_reads_are_bounded_together() {
+    let limits = Limits { response_bytes_max: 1 << 20, ..Limits::default() };
+    let config = ApiConfig { limits: limits.clone(), ..ApiConfig::default() };
+    let api = Api::with(Mode::Hold, config);
+    api.add(0..1000);
+    let served = start(&api, limits);
+    let request = "GET /v1/records?limit=1000 HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    // Each takes the head of its answer and nothing else. What the system itself
+    // holds for a reader is sent, so there are several before it is too much.
+    let mut unread = Vec::new();
+    let refused = loop {
+        assert!(unread.len() < 50, "nothing is ever refused");
+        let mut stream = send(served.address, request).await;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).await.unwrap();
+        match &head {
+            b"HTTP/1.1 200" => unread.push(stream),
+            b"HTTP/1.1 503" => break stream,
+            other => panic!("{}", String::from_utf8_lossy(other)),
+        }
+    };
+    drop(refused);
+    assert!(!unread.is_empty());
+    // Small answers go on, and the room comes back once the readers are gone.
+    assert!(answer(send(served.address, GET).await).await.unwrap().contains("200 OK"));
+    drop(unread);
+    let closing = request.replace("host:", "connection: close\r\nhost:");
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while !answer(send(served.address, &closing).await).await.unwrap().contains("200 OK") {
+        assert!(Instant::now() < deadline, "the room does not come back");
+    }
+}
+
+#[test]
+fn an_unreadable_certificate_is_named() {
+    let (cert, key) = (Path::new("/nowhere/cert.pem"), Path::new("/nowhere/key.pem"));
+    let error = Tls::load(cert, key).unwrap_err().to_string();
     assert!(error.contains("/nowhere/cert.pem"), "{error}");
 }

@@ -88,7 +88,18 @@ async fn behind_a_proxy_or_when_switched_off_nothing_unsigned_is_taken() {
 #[tokio::test]
 async fn a_proxy_that_the_node_was_not_told_of_is_noticed() {
     let api = Api::new(Mode::Commit);
-    for name in ["forwarded", "x-forwarded-for", "x-real-ip", "via"] {
+    for name in [
+        "forwarded",
+        "via",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-real-ip",
+        "x-client-ip",
+        "cf-connecting-ip",
+        "cf-ray",
+        "true-client-ip",
+    ] {
         let name = header::HeaderName::from_static(name);
         let answer = api.ask(request(&[(name, "192.0.2.1")])).await;
         answer.assert_problem(403, "unsigned_not_allowed");

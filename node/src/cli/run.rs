@@ -30,6 +30,9 @@ pub(super) struct RunArgs {
     /// A proxy in front of this node does TLS; unsigned records are refused then
     #[arg(long)]
     behind_proxy: bool,
+    /// Take signed records only, from this machine too
+    #[arg(long)]
+    no_unsigned: bool,
     /// Serve TLS with this certificate chain
     #[arg(long, value_name = "PEM", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -58,14 +61,14 @@ pub(super) fn run(args: RunArgs) -> CommandResult {
                 &config.data,
                 node.address(),
                 tls,
-                !config.behind_proxy,
+                config.unsigned && !config.behind_proxy,
             );
             greeted = output::line(text);
         }
     })
     .map_err(|error| {
         // A ledger with a defect is an answer; a wrong setting is none.
-        if error.is_damage() { Failure::negative(error) } else { Failure::unusable(error) }
+        if error.is_failure() { Failure::negative(error) } else { Failure::unusable(error) }
     })?;
     greeted?;
     Ok(Outcome::Yes)
@@ -77,6 +80,7 @@ fn configured(args: RunArgs) -> Result<Config, ConfigError> {
     config.data = args.data.unwrap_or(config.data);
     config.http = args.http.unwrap_or(config.http);
     config.behind_proxy |= args.behind_proxy;
+    config.unsigned &= !args.no_unsigned;
     config.log.format = args.log_format.unwrap_or(config.log.format);
     if let (Some(cert), Some(key)) = (args.tls_cert, args.tls_key) {
         config.tls = Some(Tls { cert, key });
@@ -222,9 +226,13 @@ mod tests {
         std::fs::write(&path, "data = \"a\"\nhttp = \"127.0.0.1:1\"\n[log]\nformat = \"json\"")
             .unwrap();
         let line = ["quittance", "--config", path.to_str().unwrap(), "--http", "127.0.0.1:2"];
-        let config = configured(super::super::Cli::try_parse_from(line).unwrap().run).unwrap();
+        let configure =
+            |line: &[&str]| configured(super::super::Cli::try_parse_from(line).unwrap().run);
+        let config = configure(&line).unwrap();
         assert_eq!(config.data, Path::new("a"));
         assert_eq!(config.http.port(), 2);
         assert_eq!(config.log.format, LogFormat::Json);
+        assert!(config.unsigned);
+        assert!(!configure(&["quittance", "--no-unsigned"]).unwrap().unsigned);
     }
 }

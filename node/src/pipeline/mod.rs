@@ -6,7 +6,7 @@
 //!
 //! The *ingress* thread makes accepted records durable, many with one flush,
 //! and only then answers. The *sequencer* thread takes them in order, builds
-//! blocks and commits them through the [`Application`]. It stands where the
+//! blocks and commits them through the `Application`. It stands where the
 //! consensus engine of a consortium stands: an engine asks the same application
 //! for a proposal and tells it what was decided. The *maintenance* thread does
 //! what may take long and hurry nobody.
@@ -227,21 +227,23 @@ impl Pipeline {
     /// `grace`, ends the threads and closes the store.
     ///
     /// # Errors
-    /// The store fails. What was acknowledged is durable all the same.
-    pub fn stop(self, grace: Duration) -> Result<(), Fatal> {
+    /// Something failed, now or before. What was acknowledged is durable all the
+    /// same.
+    pub fn stop(self, grace: Duration) -> Result<(), Arc<Fatal>> {
         let deadline = Instant::now() + grace;
         self.shared.queue.wait_until_empty(deadline, || self.shared.is_stopping());
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.shared.queue.wake();
         for (name, thread) in self.threads {
             if thread.join().is_err() {
-                return Err(Fatal::Thread(name, "panicked".to_owned()));
+                return Err(Arc::new(Fatal::Thread(name, "panicked".to_owned())));
             }
         }
-        if self.shared.fatal.borrow().is_none() {
-            self.shared.store.close()?;
+        // Only now: a thread may fail while it finishes what was accepted.
+        if let Some(fatal) = &*self.shared.fatal.borrow() {
+            return Err(fatal.clone());
         }
-        Ok(())
+        self.shared.store.close().map_err(|error| Arc::new(error.into()))
     }
 }
 
@@ -295,6 +297,10 @@ impl Submit for Handle {
 
     fn heights(&self) -> watch::Receiver<u64> {
         self.0.heights.subscribe()
+    }
+
+    fn damaged(&self, error: StoreError) {
+        self.0.fail(error.into());
     }
 
     fn status(&self) -> NodeStatus {

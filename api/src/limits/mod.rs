@@ -1,10 +1,36 @@
 //! Every bound of the HTTP side, in one place. Each can be set in the node's
 //! configuration; the defaults suit a machine with two cores and 4 GiB.
 
+mod check;
+
 use std::time::Duration;
 
 use quittance_ledger::limits::{RECEIPT_BYTES_MAX, RECORD_BYTES_MAX};
 use serde::Deserialize;
+
+pub use check::LimitError;
+
+/// The head of a request, in bytes. Beyond: 431. The server's own bound on what
+/// it reads at once is a soft one, so the bytes are counted as well.
+pub(crate) const HEAD_BYTES_MAX: usize = 256 * 1024;
+
+/// What the system may hold of the answers to one connection, in bytes. Without
+/// it the system takes in megabytes, and who reads nothing goes unnoticed.
+pub(crate) const SEND_BUFFER_BYTES: usize = 256 * 1024;
+
+/// What a client must take of an answer, in bytes a second on average.
+pub(crate) const READER_BYTES_PER_S_MIN: u64 = 1024;
+
+/// An answer below this size, in bytes, is not counted among those in memory:
+/// connections bound them well enough.
+pub(crate) const UNCOUNTED_BYTES_MAX: u64 = 16 * 1024;
+
+/// How long a request may wait for a place to read the store. Beyond: 503.
+pub(crate) const READ_PLACE_TIME: Duration = Duration::from_secs(2);
+
+/// How long one request may look for records; then it gives what it has found
+/// and where to go on.
+pub(crate) const LOOKING_TIME: Duration = Duration::from_secs(1);
 
 /// The bounds of the API. What is beyond one of them gets a clear answer and
 /// changes nothing.
@@ -40,13 +66,20 @@ pub struct Limits {
     pub body_time_s: u64,
     /// Time for a whole request besides what `Prefer: wait` asks, in seconds. Beyond: 503.
     pub request_time_s: u64,
-    /// How long a client may take nothing of what is sent to it, in seconds.
-    /// Beyond: the connection is cut.
+    /// Time in which a client must take 1 KiB for each second of it, while
+    /// there is something to send to it, in seconds. Beyond: the connection is cut.
     pub write_stall_s: u64,
     /// Requests that are worked on at once. Beyond: 503.
     pub requests_max: usize,
-    /// Batches that are held in memory at once; more of them wait their turn.
+    /// Requests that read the store at once; more of them wait for a moment.
+    /// Beyond: 503.
+    pub reads_max: usize,
+    /// Batches that are verified at once; more of them wait their turn.
     pub batches_max: usize,
+    /// Bytes of batches that are in memory at once. Beyond: 503.
+    pub batch_bytes_in_flight_max: usize,
+    /// Bytes of answers that are in memory at once. Beyond: 503.
+    pub response_bytes_max: usize,
     /// Open connections. Beyond: a new connection is closed at once.
     pub connections_max: usize,
     /// Event streams that are open at once. Beyond: 503.
@@ -73,7 +106,7 @@ impl Default for Limits {
             target_bytes_max: 4096,
             page_items_max: 1000,
             page_items_default: 100,
-            page_bytes_max: 8 * 1024 * 1024,
+            page_bytes_max: 1024 * 1024,
             page_ids_max: 10_000,
             wait_s_max: 60,
             header_time_s: 20,
@@ -81,7 +114,10 @@ impl Default for Limits {
             request_time_s: 30,
             write_stall_s: 30,
             requests_max: 512,
+            reads_max: 32,
             batches_max: 16,
+            batch_bytes_in_flight_max: 128 * 1024 * 1024,
+            response_bytes_max: 64 * 1024 * 1024,
             connections_max: 768,
             event_clients_max: 64,
             event_queue_max: 256,
@@ -93,42 +129,7 @@ impl Default for Limits {
     }
 }
 
-/// No time may be set longer than a day, and nothing counted beyond a million:
-/// sums of them must stay within what clocks and queues can hold.
-const SECONDS_MAX: u64 = 24 * 60 * 60;
-const COUNT_MAX: usize = 1 << 20;
-
 impl Limits {
-    /// These limits without figures that nothing could hold.
-    #[must_use]
-    pub(crate) fn clamped(mut self) -> Self {
-        for seconds in [
-            &mut self.wait_s_max,
-            &mut self.header_time_s,
-            &mut self.body_time_s,
-            &mut self.request_time_s,
-            &mut self.write_stall_s,
-            &mut self.event_keep_alive_s,
-            &mut self.retry_after_s,
-            &mut self.grace_s,
-        ] {
-            *seconds = (*seconds).min(SECONDS_MAX);
-        }
-        for count in [
-            &mut self.batch_lines_max,
-            &mut self.page_ids_max,
-            &mut self.requests_max,
-            &mut self.batches_max,
-            &mut self.connections_max,
-            &mut self.event_clients_max,
-            &mut self.event_queue_max,
-            &mut self.verify_threads,
-        ] {
-            *count = (*count).min(COUNT_MAX);
-        }
-        self
-    }
-
     pub(crate) const fn body_time(&self) -> Duration {
         Duration::from_secs(self.body_time_s)
     }
@@ -158,7 +159,9 @@ pub struct ApiConfig {
     /// Its bounds.
     pub limits: Limits,
     /// Whether JSON without a signature is taken from programs on this machine
-    /// and signed with a key that the node holds.
+    /// and signed with a key that the node holds. Every user of this machine can
+    /// have records signed then, and so can everybody behind a proxy or a
+    /// forwarded port that the node does not know of.
     pub unsigned_allowed: bool,
     /// Whether a proxy stands before the node. Every request then comes from a
     /// loopback address or the like, so nothing unsigned is taken.
@@ -168,18 +171,5 @@ pub struct ApiConfig {
 impl Default for ApiConfig {
     fn default() -> Self {
         Self { limits: Limits::default(), unsigned_allowed: true, behind_proxy: false }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn figures_that_no_clock_or_queue_could_hold_are_cut() {
-        let limits = Limits { wait_s_max: u64::MAX, requests_max: usize::MAX, ..Limits::default() };
-        let limits = limits.clamped();
-        assert_eq!((limits.wait_s_max, limits.requests_max), (SECONDS_MAX, COUNT_MAX));
-        assert_eq!(Limits::default().clamped(), Limits::default());
     }
 }
