@@ -299,9 +299,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = setup::ensure(root.path()).unwrap();
         let membership = folder.membership().unwrap();
-        let signers = signers(folder.keys().unwrap(), &membership).unwrap();
+        let signers = signers(&folder, &membership).unwrap();
         let store = open_store(&folder, &membership, 8 << 20).unwrap();
-        let (pending, waiting) = Pending::open(store.folder(), membership.ledger_id()).unwrap();
+        let (pending, waiting) = Pending::open(store.folder(), &membership, false).unwrap();
         let limits = QueueLimits::default();
         let pipeline = Pipeline::start(Arc::new(store), pending, waiting, signers, limits).unwrap();
         pipeline.handle().damaged(damage());
