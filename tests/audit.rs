@@ -48,7 +48,7 @@ fn it_says_whose_genesis_and_policy_decided() {
     let report = quittance(["audit", &url, "--json"]).success().json();
     assert_eq!(
         (&report["genesis"], &report["policy"]),
-        (&"of the source".into(), &"of the source".into())
+        (&"of the source".into(), &"of the genesis".into())
     );
     let pinned = ["audit", &url, "--json", "--genesis", &genesis, "--policy", &policy];
     let report = quittance(pinned).success().json();

@@ -141,7 +141,8 @@ fn bodies_that_are_too_large_are_refused_however_they_are_announced() {
 #[test]
 fn more_requests_at_once_than_allowed_are_turned_away_with_a_time_to_come_back() {
     let (_consortium, node) = node("requests_max = 2\nbody_time_s = 60");
-    let mut held: Vec<TcpStream> = (0..2)
+    // Three requests whose bodies are yet to come: two have a place.
+    let mut held: Vec<TcpStream> = (0..3)
         .map(|_| {
             let mut stream = raw::connect(node.address());
             let host = node.address();
@@ -154,10 +155,16 @@ fn more_requests_at_once_than_allowed_are_turned_away_with_a_time_to_come_back()
             stream
         })
         .collect();
-    let answer = wait_for("a request to be turned away", || {
-        let answer = node.get("/v1/status");
-        (answer.status != 200).then_some(answer)
+    let turned_away = wait_for("a request to be turned away", || {
+        held.iter().position(|stream| {
+            stream.set_nonblocking(true).unwrap();
+            let answered = stream.peek(&mut [0]).is_ok_and(|read| read > 0);
+            stream.set_nonblocking(false).unwrap();
+            answered
+        })
     });
+    assert_eq!(raw::read_to_end(held.remove(turned_away)).status, 503);
+    let answer = node.get("/v1/status");
     assert_eq!((answer.status, &*answer.problem()), (503, "overloaded"));
     assert!(answer.header("retry-after").parse::<u64>().is_ok());
     // Whether the node works is still told.

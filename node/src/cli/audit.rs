@@ -61,17 +61,18 @@ pub(super) fn audit(args: &AuditArgs) -> CommandResult {
         Source::Url(url) => {
             let client = Client::new(url, args.ca.as_deref(), Patience::WORK)?;
             let first_try = client.clone().with_patience(Patience::NONE);
-            let total = first_try.status()?.head.tree_size;
+            let head = first_try.status()?.head;
             let genesis = match given {
                 Some(genesis) => genesis,
                 None => client.genesis()?,
             };
             let membership = Membership::from_genesis(&genesis);
             let policy = policy.unwrap_or_else(|| membership.policy());
-            let mut history = RemoteHistory::new(client);
+            let (total, end) = (head.tree_size, (head.height, head.tree_size, head.hash.clone()));
+            let mut history = RemoteHistory::new(client, head.height, head.tree_size);
             let verdict =
                 examine(&mut history, &membership, &policy, since.as_ref(), total, |_: &_| false)?;
-            (membership, verdict)
+            (membership, at_its_head(verdict, &end))
         }
         Source::Path(path) => {
             let folder = DataFolder::new(path);
@@ -86,6 +87,23 @@ pub(super) fn audit(args: &AuditArgs) -> CommandResult {
         }
     };
     tell(args, &membership, &verdict)
+}
+
+/// A history that does not end where the node said its head is, is none.
+fn at_its_head(verdict: Verdict, (height, size, hash): &(u64, u64, String)) -> Verdict {
+    match verdict {
+        Verdict::Clean(report)
+            if (report.height, report.records) != (*height, *size)
+                || (*height > 0 && report.head.to_string() != *hash) =>
+        {
+            Verdict::Defect(format!(
+                "the node says that its head is block {height} with {size} records, {hash}; its \
+                 blocks lead to block {} with {} records, {}",
+                report.height, report.records, report.head
+            ))
+        }
+        verdict => verdict,
+    }
 }
 
 fn examine_folder(
@@ -171,8 +189,8 @@ fn tell(args: &AuditArgs, membership: &Membership, verdict: &Verdict) -> Command
     match verdict {
         Verdict::Clean(report) if args.json => output::json(&json!({
             "valid": true,
-            "genesis": given(args.genesis.is_some()),
-            "policy": given(args.policy.is_some()),
+            "genesis": genesis_from(args),
+            "policy": policy_from(args),
             "origin": origin.as_str(),
             "ledger": report.ledger,
             "blocks": report.height,
@@ -208,8 +226,8 @@ fn tell(args: &AuditArgs, membership: &Membership, verdict: &Verdict) -> Command
             if args.json {
                 output::json(&json!({
                     "valid": false,
-                    "genesis": given(args.genesis.is_some()),
-                    "policy": given(args.policy.is_some()),
+                    "genesis": genesis_from(args),
+                    "policy": policy_from(args),
                     "origin": origin.as_str(),
                     "ledger": membership.ledger_id(),
                     "defect": defect,
@@ -222,22 +240,29 @@ fn tell(args: &AuditArgs, membership: &Membership, verdict: &Verdict) -> Command
     Ok(Outcome::Yes)
 }
 
-/// Where what decides came from: an audit that took the source's own genesis
-/// shows that a history fits itself, not whose it is.
-const fn given(given: bool) -> &'static str {
-    if given { "given" } else { "of the source" }
+/// Where the genesis came from: an audit that took the source's own shows that a
+/// history fits itself, not whose it is.
+const fn genesis_from(args: &AuditArgs) -> &'static str {
+    if args.genesis.is_some() { "given" } else { "of the source" }
+}
+
+const fn policy_from(args: &AuditArgs) -> &'static str {
+    if args.policy.is_some() { "given" } else { "of the genesis" }
 }
 
 /// A history as a node serves it over HTTP, read page by page.
 struct RemoteHistory {
     client: Client,
+    /// The head when the audit began; what has come since is not looked at.
+    height: u64,
+    tree_size: u64,
     blocks: VecDeque<BlockItem>,
     records: VecDeque<RecordItem>,
 }
 
 impl RemoteHistory {
-    const fn new(client: Client) -> Self {
-        Self { client, blocks: VecDeque::new(), records: VecDeque::new() }
+    const fn new(client: Client, height: u64, tree_size: u64) -> Self {
+        Self { client, height, tree_size, blocks: VecDeque::new(), records: VecDeque::new() }
     }
 
     /// The block of that height, and where its records end.
@@ -271,6 +296,9 @@ impl History for RemoteHistory {
     type Error = ClientError;
 
     fn block(&mut self, height: u64) -> Result<Option<RawBlock>, ClientError> {
+        if height > self.height {
+            return Ok(None);
+        }
         let Some(block) = self.block_item(height)? else { return Ok(None) };
         let header = STANDARD
             .decode(&block.header.bytes)
@@ -295,6 +323,7 @@ impl History for RemoteHistory {
         self.client
             .checkpoints(size)?
             .into_iter()
+            .filter(|item| item.size <= self.tree_size)
             .map(|item| {
                 SignedCheckpoint::parse(item.note.as_bytes())
                     .map_err(|error| self.odd(format!("checkpoint {}: {error}", item.size)))
@@ -353,7 +382,7 @@ mod tests {
             };
             ("200 OK", json!({"blocks": items, "records": items}).to_string())
         });
-        RemoteHistory::new(Client::new(&url, None, Patience::NONE).unwrap())
+        RemoteHistory::new(Client::new(&url, None, Patience::NONE).unwrap(), blocks, blocks * 2)
     }
 
     #[test]
