@@ -280,6 +280,28 @@ fn an_audit_names_a_record_nobody_signed_and_a_checkpoint_that_was_exchanged() {
 }
 
 #[test]
+fn an_audit_of_blocks_that_hold_nothing_ends_at_the_first() {
+    struct Endless(Header);
+    impl audit::History for Endless {
+        type Error = StoreError;
+        fn block(&mut self, height: u64) -> Result<Option<RawBlock>, StoreError> {
+            Ok(Some(RawBlock { header: Header { height, ..self.0 }, records: Vec::new() }))
+        }
+        fn checkpoints_after(&mut self, _: u64) -> Result<Vec<SignedCheckpoint>, StoreError> {
+            Ok(Vec::new())
+        }
+    }
+    let ledger = Ledger::new("test.example/store");
+    let folder = tempfile::tempdir().unwrap();
+    let store = ledger.open(folder.path()).unwrap();
+    let header = ledger.block(&store, vec![ledger.quote(0)]).header;
+    let policy = ledger.membership.policy();
+    let defect =
+        audit::audit(&mut Endless(header), &ledger.membership, &policy, None, |_| {}).unwrap_err();
+    assert!(matches!(defect, Defect::Block(crate::chain::BlockError::Empty(1))), "{defect}");
+}
+
+#[test]
 fn an_audit_since_a_kept_checkpoint_verifies_only_what_came_after() {
     let ledger = Ledger::new("test.example/store");
     let folder = tempfile::tempdir().unwrap();
