@@ -3,7 +3,7 @@
 //! An audit trusts neither the node that holds the history nor its index: it
 //! verifies every signature, every rule, the hash chain, the tree and the
 //! published checkpoints, and names the first defect. Signatures are verified
-//! on all cores; the rest is a single pass.
+//! on all cores; the rest is a single pass beside that.
 
 use std::collections::HashSet;
 
@@ -146,12 +146,12 @@ pub struct Report {
 ///
 /// # Errors
 /// The first [`Defect`].
-pub fn audit<H: History>(
+pub fn audit<H: History + Send>(
     history: &mut H,
     membership: &Membership,
     policy: &Policy,
     since: Option<&SignedCheckpoint>,
-    mut progress: impl FnMut(Progress),
+    mut progress: impl FnMut(Progress) + Send,
 ) -> Result<Report, Defect<H::Error>> {
     let since_size = since.map_or(0, |since| since.checkpoint().size);
     if let Some(since) = since {
@@ -168,28 +168,32 @@ pub fn audit<H: History>(
         checkpoints_held: 0,
         signatures: 0,
     };
+    // While the signatures of one batch are verified, the blocks of the batch
+    // before it are followed and the next batch is read.
     let mut next = 1;
-    loop {
-        let mut blocks = Vec::new();
-        let (mut records, mut bytes) = (0, 0);
-        while records < BATCH_RECORDS && bytes < BATCH_BYTES_MAX {
-            let Some(block) = history.block(next).map_err(Defect::Source)? else { break };
-            // A source that sends such blocks without end is stopped here.
-            if block.records.is_empty() {
-                return Err(BlockError::Empty(next).into());
-            }
-            records += block.records.len();
-            bytes += block.records.iter().map(Vec::len).sum::<usize>();
-            next += 1;
-            blocks.push(block);
-        }
-        if blocks.is_empty() {
-            break;
-        }
-        for (header, records) in state.verify(blocks, since_size)? {
-            state.follow(history, Block { header, records })?;
-            progress(Progress { height: state.tip.height, records: state.tip.frontier.size() });
-        }
+    let mut index = 0;
+    let mut read = read_batch(history, &mut next)?;
+    let mut verified = VerifiedBlocks::new();
+    while !(read.is_empty() && verified.is_empty()) {
+        let batch = std::mem::take(&mut read);
+        let before = std::mem::take(&mut verified);
+        let first = index;
+        index += batch.iter().map(|block| block.records.len() as u64).sum::<u64>();
+        state.signatures += index.saturating_sub(first.max(since_size));
+        let (now, later) = rayon::join(
+            || verify(membership, batch, first, since_size),
+            || {
+                for (header, records) in before {
+                    state.follow(history, Block { header, records })?;
+                    let (height, records) = (state.tip.height, state.tip.frontier.size());
+                    progress(Progress { height, records });
+                }
+                read_batch(history, &mut next)
+            },
+        );
+        // What is wrong with earlier blocks comes first.
+        read = later?;
+        verified = now?;
     }
     let size = state.tip.frontier.size();
     if size < since_size {
@@ -227,46 +231,65 @@ struct Auditor<'a> {
 
 type VerifiedBlocks = Vec<(Header, Vec<Record>)>;
 
-impl Auditor<'_> {
-    /// Verifies the records of some blocks on all cores.
-    fn verify<E: std::fmt::Display + Send>(
-        &mut self,
-        blocks: Vec<RawBlock>,
-        since_size: u64,
-    ) -> Result<VerifiedBlocks, Defect<E>> {
-        let membership = self.membership;
-        let mut index = self.tip.frontier.size();
-        let mut flat = Vec::new();
-        let mut shape = Vec::new();
-        for RawBlock { header, records } in blocks {
-            shape.push((header, records.len()));
-            for jws in records {
-                flat.push((header.height, index, jws));
-                index += 1;
-            }
+/// Reads the blocks from height `next` on that make a batch.
+fn read_batch<H: History>(
+    history: &mut H,
+    next: &mut u64,
+) -> Result<Vec<RawBlock>, Defect<H::Error>> {
+    let mut blocks = Vec::new();
+    let (mut records, mut bytes) = (0, 0);
+    while records < BATCH_RECORDS && bytes < BATCH_BYTES_MAX {
+        let Some(block) = history.block(*next).map_err(Defect::Source)? else { break };
+        // A source that sends such blocks without end is stopped here.
+        if block.records.is_empty() {
+            return Err(BlockError::Empty(*next).into());
         }
-        self.signatures += flat.iter().filter(|(_, index, _)| *index >= since_size).count() as u64;
-        let verified = flat
-            .into_par_iter()
-            .map(|(height, index, jws)| {
-                let id = RecordId::of(&jws);
-                let record = if index < since_size {
-                    Record::trusted(jws)
-                } else {
-                    Record::open(jws, membership)
-                };
-                record.map_err(|refusal| Defect::Record { height, index, id, refusal })
-            })
-            .collect::<Vec<_>>();
-        let mut verified = verified.into_iter();
-        shape
-            .into_iter()
-            .map(|(header, count)| {
-                Ok((header, verified.by_ref().take(count).collect::<Result<_, _>>()?))
-            })
-            .collect()
+        records += block.records.len();
+        bytes += block.records.iter().map(Vec::len).sum::<usize>();
+        *next += 1;
+        blocks.push(block);
     }
+    Ok(blocks)
+}
 
+/// Verifies the records of some blocks on all cores. The first one stands at `index`.
+fn verify<E: std::fmt::Display + Send>(
+    membership: &Membership,
+    blocks: Vec<RawBlock>,
+    mut index: u64,
+    since_size: u64,
+) -> Result<VerifiedBlocks, Defect<E>> {
+    let mut flat = Vec::new();
+    let mut shape = Vec::new();
+    for RawBlock { header, records } in blocks {
+        shape.push((header, records.len()));
+        for jws in records {
+            flat.push((header.height, index, jws));
+            index += 1;
+        }
+    }
+    let verified = flat
+        .into_par_iter()
+        .map(|(height, index, jws)| {
+            let id = RecordId::of(&jws);
+            let record = if index < since_size {
+                Record::trusted(jws)
+            } else {
+                Record::open(jws, membership)
+            };
+            record.map_err(|refusal| Defect::Record { height, index, id, refusal })
+        })
+        .collect::<Vec<_>>();
+    let mut verified = verified.into_iter();
+    shape
+        .into_iter()
+        .map(|(header, count)| {
+            Ok((header, verified.by_ref().take(count).collect::<Result<_, _>>()?))
+        })
+        .collect()
+}
+
+impl Auditor<'_> {
     /// Checks that a block follows the ones before it, and its checkpoint.
     fn follow<H: History>(
         &mut self,

@@ -164,7 +164,7 @@ fn last_cosigned(folder: &DataFolder, membership: &Membership) -> LastCosigned {
 
 /// Audits with progress. `is_damage` tells a history that is damaged from one
 /// that cannot be read just now.
-fn examine<H: History>(
+fn examine<H: History + Send>(
     history: &mut H,
     membership: &Membership,
     policy: &Policy,
