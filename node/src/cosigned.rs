@@ -80,7 +80,8 @@ impl LastCosigned {
     /// # Errors
     /// The disk refuses; the checkpoint must not be shown then.
     pub fn keep(&self, signed: &SignedCheckpoint) -> Result<(), CosignedError> {
-        Ok(files::replace(&self.path, &signed.to_bytes())?)
+        files::replace(&self.path, &signed.to_bytes())?;
+        Ok(files::sync_folder(files::folder_of(&self.path))?)
     }
 
     /// What was cosigned last; none where this node never cosigned, or where

@@ -82,8 +82,9 @@ pub(crate) fn create(path: &Path, bytes: &[u8], secret: bool) -> Result<(), File
     written.map_err(FileError::io("create", path))
 }
 
-/// Replaces a file by renaming a complete one over it, so that nobody ever
-/// sees half of it.
+/// Replaces a file by renaming one over it whose bytes are on the disk, so that
+/// nobody ever sees half of it. The new name may be lost in a power cut unless
+/// [`sync_folder`] follows.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let folder = folder_of(path);
     let mut file =
@@ -95,6 +96,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         file.as_file().set_permissions(mode).map_err(FileError::io("write", path))?;
     }
     file.write_all(bytes).map_err(FileError::io("write", path))?;
+    file.as_file().sync_all().map_err(FileError::io("write", path))?;
     file.persist(path).map_err(|error| FileError::io("write", path)(error.error))?;
     Ok(())
 }

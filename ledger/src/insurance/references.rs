@@ -57,15 +57,17 @@ fn is_number(text: &str) -> bool {
     previous != ' ' && (1..=CODE_CHARS_MAX).contains(&length)
 }
 
-/// Control characters and the format characters that draw nothing or turn the
-/// direction of writing (Unicode general categories Cc and, in part, Cf).
+/// Control characters, what Unicode draws as nothing (Default_Ignorable_Code_Point
+/// in DerivedCoreProperties.txt), interlinear marks, and the blank Braille pattern.
 fn is_invisible(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}'
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
         )
 }
 
@@ -164,6 +166,12 @@ mod tests {
             "a/1\n",
             "a/\u{200b}1",
             "a/1\u{202e}2",
+            "a/1\u{fe0f}",
+            "a/1\u{3164}",
+            "a/1\u{34f}",
+            "a/1\u{2800}",
+            "a/\u{115f}1",
+            "a/1\u{e0100}",
             "a/\u{feff}1",
             "a/\u{7f}",
             "a b/1",

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use quittance_ledger::transparency::{KeyKind, VerifierKey};
 use serde::Serialize;
 
-use super::{CommandResult, Outcome, output};
+use super::{CommandResult, Failure, Outcome, output};
 use crate::keys;
 
 #[derive(Debug, Args)]
@@ -18,9 +18,7 @@ pub(super) struct KeyArgs {
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
     /// Make a key, and print its public part in base64
-    #[command(
-        after_help = "Examples:\n  quittance key new --out key.pem\n  quittance key new > key.pem"
-    )]
+    #[command(after_help = "Example:\n  quittance key new --out key.pem")]
     New {
         /// Write the secret key to this new file, readable by its owner only; without it, to standard output
         #[arg(long, value_name = "FILE")]
@@ -61,6 +59,12 @@ pub(super) fn key(args: &KeyArgs) -> CommandResult {
             output::line(keys::public_text(&key.verifying_key()))?;
         }
         KeyCommand::New { out: None } => {
+            if output::is_file_of_others() {
+                return Err(Failure::unusable(
+                    "others could read the secret key in that file; \
+                     --out FILE makes one that only you can read",
+                ));
+            }
             let key = keys::generate()?;
             output::bytes(keys::to_pem(&key)?.as_bytes())?;
             output::note(keys::public_text(&key.verifying_key()));

@@ -76,7 +76,8 @@ enum Command {
     /// Append records to the ledger, and keep a receipt of each beside its file
     #[command(after_help = "Examples:\n  quittance append record.jws\n  \
         quittance append policies.jsonl --api http://127.0.0.1:8080\n  \
-        quittance append policies.jsonl --key keys/record-petexpert-1.pem --kid petexpert#1\n\n\
+        quittance append policies.jsonl --key keys/record-petexpert-1.pem --kid petexpert#1 \
+        --ledger ledger.example/quittance\n\n\
         Running it again is harmless: what is on the ledger already is not recorded twice.")]
     Append(append::AppendArgs),
     /// Verify receipts offline, against a trust policy

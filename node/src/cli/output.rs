@@ -49,14 +49,50 @@ pub(super) fn error(message: &str) {
     note(format!("error: {}", printable(message)));
 }
 
-/// A text that came from elsewhere, without what would command the terminal.
+/// A text that came from elsewhere, without what would command the terminal or
+/// turn the order of what is read.
 pub(super) fn printable(text: &str) -> Cow<'_, str> {
-    let commands = |character: char| character.is_control() && character != '\n';
-    if text.contains(commands) {
-        Cow::Owned(text.replace(commands, "\u{fffd}"))
+    without(text, |character| commands(character) && character != '\n')
+}
+
+/// As [`printable`], and without what would begin another line.
+pub(super) fn printable_line(text: &str) -> Cow<'_, str> {
+    without(text, |character| commands(character) || matches!(character, '\u{2028}' | '\u{2029}'))
+}
+
+/// Control characters (C0, C1) and those that turn the direction of text.
+const fn commands(character: char) -> bool {
+    matches!(
+        character,
+        '\0'..='\u{1f}'
+            | '\u{7f}'..='\u{9f}'
+            | '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+    )
+}
+
+fn without(text: &str, unwanted: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if text.contains(&unwanted) {
+        Cow::Owned(text.replace(unwanted, "\u{fffd}"))
     } else {
         Cow::Borrowed(text)
     }
+}
+
+/// Whether standard output is a file that its group or others may read.
+pub(super) fn is_file_of_others() -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::{fd::AsFd as _, unix::fs::PermissionsExt as _};
+        let file = io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from);
+        file.and_then(|file| file.metadata())
+            .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o077 != 0)
+    }
+    #[cfg(not(unix))]
+    false
 }
 
 /// A table with a line below its header, where it has one.
@@ -145,5 +181,7 @@ mod tests {
     fn texts_of_others_cannot_command_the_terminal() {
         assert_eq!(printable("a\nb"), "a\nb");
         assert_eq!(printable("a\u{1b}[2Jb\u{7}"), "a\u{fffd}[2Jb\u{fffd}");
+        assert_eq!(printable("a\u{9b}2J\u{202e}b"), "a\u{fffd}2J\u{fffd}b");
+        assert_eq!(printable_line("a\nb\u{2028}ü"), "a\u{fffd}b\u{fffd}ü");
     }
 }

@@ -1,5 +1,7 @@
 //! `quittance policy`: whose signatures make a checkpoint valid.
 
+use std::io::{self, IsTerminal as _};
+
 use clap::Args;
 use quittance_ledger::membership::Membership;
 
@@ -25,6 +27,12 @@ pub(super) fn policy(args: &PolicyArgs) -> CommandResult {
         Source::Path(path) if path.is_dir() => DataFolder::new(path).membership()?.policy(),
         Source::Path(path) => Membership::from_genesis(&read_genesis(path)?).policy(),
     };
-    output::bytes(&policy.to_bytes())?;
+    let bytes = policy.to_bytes();
+    if io::stdout().is_terminal() {
+        // A node chooses the names in its policy; a file gets them as they are.
+        output::bytes(output::printable(&String::from_utf8_lossy(&bytes)).as_bytes())?;
+    } else {
+        output::bytes(&bytes)?;
+    }
     Ok(Outcome::Yes)
 }

@@ -21,7 +21,7 @@ pub(super) fn status(args: &StatusArgs) -> CommandResult {
     } else {
         let mut table = output::table(&[]);
         for (name, value) in rows(&client.status()?) {
-            table.add_row([name.to_owned(), output::printable(&value).into_owned()]);
+            table.add_row([name.to_owned(), output::printable_line(&value).into_owned()]);
         }
         output::line(table.to_string())?;
     }

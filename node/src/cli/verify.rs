@@ -156,11 +156,11 @@ fn show(verified: &Verified) -> Result<(), Failure> {
         output::line(format!("  id             {id}"))?;
     }
     if let Some(says) = says {
-        output::line(format!("  says           {}", output::printable(says)))?;
+        output::line(format!("  says           {}", output::printable_line(says)))?;
     }
     for Check { name, ok, detail } in &verification.checks {
         let mark = if *ok { "ok  " } else { "FAIL" };
-        output::line(format!("  {name:<14} {mark} {}", output::printable(detail)))?;
+        output::line(format!("  {name:<14} {mark} {}", output::printable_line(detail)))?;
     }
     Ok(())
 }

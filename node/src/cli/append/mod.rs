@@ -47,12 +47,12 @@ pub(super) struct AppendArgs {
     #[command(flatten)]
     api: ApiArgs,
     /// Sign here with this secret key, instead of leaving it to the node
-    #[arg(long, value_name = "PEM", requires = "kid")]
+    #[arg(long, value_name = "PEM", requires_all = ["kid", "ledger"])]
     key: Option<PathBuf>,
     /// Which key that is: the member's id, # and the key's id
     #[arg(long, value_name = "MEMBER#KEY", requires = "key")]
     kid: Option<Kid>,
-    /// The ledger to sign for [default: the node's]
+    /// The ledger to sign for. A node that is of another one gets nothing
     #[arg(long, value_name = "ORIGIN", requires = "key")]
     ledger: Option<Origin>,
     /// The trust policy that receipts must satisfy [default: the node's]
@@ -101,6 +101,8 @@ struct Refused {
 
 #[derive(Debug, Default, Serialize)]
 struct Report {
+    /// Whose policy receipts were checked against: `given` or `of the node`.
+    policy: &'static str,
     files: Vec<Tally>,
     refused: Vec<Refused>,
 }
@@ -128,10 +130,16 @@ pub(super) fn append(args: AppendArgs) -> CommandResult {
         Some(path) => source::read_policy(path)?,
         None => client.policy()?,
     };
-    let signer = match (key, &args.kid) {
-        (Some(key), Some(kid)) => {
-            let origin = args.ledger.clone().unwrap_or_else(|| origin.clone());
-            Some(Signer { kid: kid.clone(), key, origin })
+    let signer = match (key, &args.kid, &args.ledger) {
+        // What is signed for a ledger can be replayed on it, so the node's word
+        // for which one it is must not decide.
+        (Some(_), Some(_), Some(ledger)) if *ledger != origin => {
+            return Err(Failure::unusable(format_args!(
+                "the node is of ledger {origin}, not of {ledger}; nothing was signed"
+            )));
+        }
+        (Some(key), Some(kid), Some(ledger)) => {
+            Some(Signer { kid: kid.clone(), key, origin: ledger.clone() })
         }
         _ => None,
     };
@@ -141,14 +149,17 @@ pub(super) fn append(args: AppendArgs) -> CommandResult {
         origin,
         policy,
         signer,
-        report: Report::default(),
+        report: Report {
+            policy: if args.policy.is_some() { "given" } else { "of the node" },
+            ..Report::default()
+        },
         progress: output::Progress::new("lines", Some(lines)),
     };
     let result = args.files.iter().try_for_each(|path| importer.file(path));
     let Importer { report, progress, .. } = importer;
     progress.finish();
     // What was done before a failure stays done, so it is told too.
-    report.tell(args.json)?;
+    report.tell(args.json, args.policy.is_none() && !args.no_receipts)?;
     result?;
     let refused_or_waiting = |tally: &Tally| tally.refused > 0 || tally.waiting > 0;
     let incomplete = report.files.iter().any(refused_or_waiting);
@@ -339,7 +350,7 @@ struct FileWork<'a> {
 }
 
 impl Report {
-    fn tell(&self, json: bool) -> Result<(), Failure> {
+    fn tell(&self, json: bool, receipts_checked_by_the_node: bool) -> Result<(), Failure> {
         if json {
             return output::json(self);
         }
@@ -370,12 +381,19 @@ impl Report {
             let Refused { file, line, code, field, detail } = refused;
             let field = field.as_ref().map(|field| format!(" ({field})")).unwrap_or_default();
             let text = format!("{file}:{line}: refused: {code}{field}: {detail}");
-            output::line(output::printable(&text))?;
+            output::line(output::printable_line(&text))?;
         }
         match self.refused.len().saturating_sub(LISTED_MAX) {
-            0 => Ok(()),
-            more => output::line(format!("and {more} more; --json lists them all")),
+            0 => {}
+            more => output::line(format!("and {more} more; --json lists them all"))?,
         }
+        if receipts_checked_by_the_node {
+            output::note(
+                "The receipts were checked against the node's own policy; \
+                 give --policy to check them against the one you trust.",
+            );
+        }
+        Ok(())
     }
 }
 

@@ -84,12 +84,14 @@ impl Receipts {
         match &self.place {
             Place::Folder(folder) => Ok(files::create_folder(folder, false)?),
             // The one receipt that is there is of something else, and may be
-            // the only proof of it that somebody has.
-            Place::File(path) if path.exists() => Err(Failure::unusable(format_args!(
-                "{} is there already and is no valid receipt of this record on this ledger; \
+            // the only proof of it that somebody has. An empty file proves nothing.
+            Place::File(path) if path.metadata().is_ok_and(|found| found.len() > 0) => {
+                Err(Failure::unusable(format_args!(
+                    "{} is there already and is no valid receipt of this record on this ledger; \
                  move it away",
-                path.display()
-            ))),
+                    path.display()
+                )))
+            }
             Place::File(_) => Ok(()),
         }
     }
@@ -136,6 +138,9 @@ mod tests {
         fs::write(&proof, "another").unwrap();
         let failure = Receipts::of(&input, Kind::Jws).unwrap().prepare().unwrap_err();
         assert!(failure.message.contains("a.tlog-proof"), "{}", failure.message);
+        // Nor does an empty file, which a power cut may leave, stand in the way.
+        fs::write(&proof, "").unwrap();
+        Receipts::of(&input, Kind::Jws).unwrap().prepare().unwrap();
     }
 
     #[test]
