@@ -8,7 +8,7 @@ use std::{
 
 use ed25519_dalek::SigningKey;
 use quittance_ledger::{
-    chain,
+    chain::{self, Certificate},
     digest::Digest,
     membership::{
         Genesis, GenesisError, KeyId, Member, MemberId, Membership, NameError, Origin, RecordKey,
@@ -79,7 +79,7 @@ pub struct Ledger {
     pub signers: Vec<RecordSigner>,
     log: LogSigner,
     cosigner: Cosigner,
-    proposer: [u8; 32],
+    consensus: SigningKey,
 }
 
 /// How long each stage of committing took.
@@ -125,7 +125,7 @@ impl Ledger {
     pub fn new() -> Result<Self, FixtureError> {
         let origin: Origin = ORIGIN.parse()?;
         let key_id: KeyId = "1".parse()?;
-        let consensus = key("consensus").verifying_key();
+        let consensus = key("consensus");
         let log = LogSigner::new(&origin, key("log"))?;
         let first: MemberId = MEMBERS[0].0.parse()?;
         let cosigner = Cosigner::new(cosigner_name(&origin, &first), key("cosigner"))?;
@@ -135,7 +135,7 @@ impl Ledger {
             let member: MemberId = id.parse()?;
             let validator = (member == first).then(|| Validator {
                 member: first.clone(),
-                consensus,
+                consensus: consensus.verifying_key(),
                 log: log.verifier_key().clone(),
                 cosigner: cosigner.verifier_key().clone(),
                 peer: None,
@@ -158,7 +158,7 @@ impl Ledger {
             signers,
             log,
             cosigner,
-            proposer: consensus.to_bytes(),
+            consensus,
         })
     }
 
@@ -221,14 +221,16 @@ impl Ledger {
         // As a node does: whoever queues records looked for them in the store before.
         let is_known = |_: &_| Ok::<_, StoreError>(false);
         let waiting = records.iter().cloned();
-        let built = chain::build(&tip, &self.membership, self.proposer, now_ms, waiting, is_known)?;
+        let proposer = self.consensus.verifying_key().to_bytes();
+        let built = chain::build(&tip, &self.membership, proposer, now_ms, waiting, is_known)?;
         let Some(block) = built.block else {
             let first = built.refused.first().map(|(id, refusal)| format!("{id}: {refusal}"));
             return Err(FixtureError::NoBlock(first.unwrap_or_else(|| "no records".to_owned())));
         };
         let taken = block.records.len() + built.refused.len() + built.known.len();
         let build = clock.elapsed();
-        let appended = store.append(block)?;
+        let certificate = Certificate::of_one(&block.header, &self.consensus);
+        let appended = store.append(block, &certificate)?;
         let append = clock.elapsed();
         let checkpoint = self.sign(appended.checkpoint(), now_ms)?;
         let sign = clock.elapsed();

@@ -8,13 +8,13 @@ use ed25519_dalek::SigningKey;
 use serde_json::{Value, json};
 
 use crate::{
-    chain::{self, Block},
+    chain::{self, Block, Certificate},
     membership::{
         Genesis, KeyId, Member, MemberId, Membership, Origin, RecordKey, Role, Validator,
         cosigner_name,
     },
     record::{self, Record},
-    store::{Options, Store, StoreError},
+    store::{Appended, Options, Store, StoreError},
     transparency::{Checkpoint, Cosigner, LogSigner, SignedCheckpoint},
 };
 
@@ -143,9 +143,15 @@ impl Ledger {
         built.unwrap().block.expect("some record is new")
     }
 
+    /// Appends a block that the validator decided on.
+    pub fn append(&self, store: &Store, block: Block) -> Appended {
+        let certificate = Certificate::of_one(&block.header, &key(101));
+        store.append(block, &certificate).unwrap()
+    }
+
     /// Commits one block of these records.
     pub fn commit(&self, store: &Store, records: Vec<Record>) {
-        let appended = store.append(self.block(store, records)).unwrap();
+        let appended = self.append(store, self.block(store, records));
         let checkpoint = self.signed(appended.checkpoint());
         store.commit(appended, &checkpoint).unwrap();
     }

@@ -142,7 +142,7 @@ impl LastCosigned {
     /// It is not.
     fn check_goes_on_from(&self, last: &Checkpoint, store: &Store) -> Result<(), CosignedError> {
         // A block that was cosigned but not acknowledged when the process ended.
-        if let Some(block) = store.unfinished()
+        if let Some((block, _)) = store.unfinished()
             && (block.header.tree_size, block.header.tree_root) == (last.size, last.root)
         {
             return Ok(());

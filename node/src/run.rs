@@ -261,7 +261,7 @@ pub(crate) fn signers(folder: &DataFolder, membership: &Membership) -> Result<Si
     let origin = membership.origin();
     let cosigner = Cosigner::new(cosigner_name(origin, &member), validator.cosigner)?;
     Ok(Signers {
-        proposer: validator.consensus.verifying_key().to_bytes(),
+        consensus: validator.consensus,
         log: LogSigner::new(origin, validator.log)?,
         cosigned: LastCosigned::new(folder.cosigned_path(), vec![cosigner.verifier_key().clone()]),
         cosigner,

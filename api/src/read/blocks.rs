@@ -7,7 +7,7 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use quittance_ledger::{
-    chain::Header,
+    chain::{Certificate, CommitSignature, Header},
     digest::{Digest, LedgerId, RecordId},
     store::{Store, StoreError},
 };
@@ -36,9 +36,40 @@ pub(crate) struct BlockAnswer {
     ids: Vec<RecordId>,
     /// The index of its first record.
     first_index: u64,
-    /// The consensus engine's certificate, where one made the block.
-    #[schema(value_type = Option<String>)]
-    certificate: Option<String>,
+    /// The precommits by which the validators decided on it.
+    certificate: CertificateAnswer,
+}
+
+/// Why a block is decided: precommits of more than two thirds of the validators.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CertificateAnswer {
+    /// The round of all of them, from 0.
+    round: u32,
+    /// One for each validator that is in it, by consensus key.
+    signatures: Vec<CommitSignatureAnswer>,
+}
+
+/// One validator's precommit.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CommitSignatureAnswer {
+    /// The validator's consensus key, in hexadecimal digits.
+    validator: String,
+    /// Its signature, in base64.
+    signature: String,
+}
+
+impl From<Certificate> for CertificateAnswer {
+    fn from(certificate: Certificate) -> Self {
+        let signatures = certificate
+            .signatures
+            .into_iter()
+            .map(|CommitSignature { validator, signature }| CommitSignatureAnswer {
+                validator: hex::encode(validator),
+                signature: STANDARD.encode(signature),
+            })
+            .collect();
+        Self { round: certificate.round, signatures }
+    }
 }
 
 /// The fields of a header, and its bytes.
@@ -94,13 +125,14 @@ impl From<&Header> for HeaderAnswer {
 /// Reads a block's header and ids from the disk.
 fn read(store: &Store, height: u64) -> Result<Option<BlockAnswer>, StoreError> {
     let Some((header, first_index)) = store.header(height)? else { return Ok(None) };
+    let Some(block) = store.raw_block(height)? else { return Ok(None) };
     Ok(Some(BlockAnswer {
         height,
         hash: header.hash(),
         header: HeaderAnswer::from(&header),
-        ids: store.ids(first_index, header.tree_size)?,
+        ids: block.records.iter().map(|jws| RecordId::of(jws)).collect(),
         first_index,
-        certificate: None,
+        certificate: block.certificate.into(),
     }))
 }
 

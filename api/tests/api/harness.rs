@@ -195,7 +195,8 @@ impl FakeNode {
         )
         .unwrap();
         if let Some(block) = built.block {
-            let appended = self.store.append(block).unwrap();
+            let certificate = chain::Certificate::of_one(&block.header, &key(101));
+            let appended = self.store.append(block, &certificate).unwrap();
             let checkpoint = signed(appended.checkpoint());
             self.store.commit(appended, &checkpoint).unwrap();
         }

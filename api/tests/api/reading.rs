@@ -161,7 +161,9 @@ async fn blocks_hold_their_headers_and_ids() {
     assert_eq!(block["height"], 2);
     assert_eq!(block["first_index"], 2);
     assert_eq!(block["ids"], json!([quote(2).id().to_string(), quote(3).id().to_string()]));
-    assert!(block["certificate"].is_null());
+    let signatures = block["certificate"]["signatures"].as_array().unwrap();
+    assert_eq!((&block["certificate"]["round"], signatures.len()), (&json!(0), 1));
+    assert_eq!(signatures[0]["validator"], block["header"]["proposer"]);
     let bytes = STANDARD.decode(block["header"]["bytes"].as_str().unwrap()).unwrap();
     assert_eq!(bytes.len(), 236);
     assert_eq!(Digest::of(&bytes).to_string(), block["hash"]);

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::Header;
+use super::{Certificate, CertificateError, Header};
 use crate::{
     digest::{Digest, RecordId},
     insurance::rules,
@@ -41,6 +41,8 @@ pub struct RawBlock {
     pub header: Header,
     /// The JWS bytes of its records, in order.
     pub records: Vec<Vec<u8>>,
+    /// The precommits by which it was decided.
+    pub certificate: Certificate,
 }
 
 /// A header with the verified records it commits to.
@@ -96,6 +98,14 @@ pub enum BlockError {
         id: RecordId,
         /// Why it is refused.
         refusal: Refusal,
+    },
+    /// The validators did not decide on it.
+    #[error("block {height}: its certificate: {error}")]
+    Certificate {
+        /// The block's height.
+        height: u64,
+        /// What is wrong.
+        error: CertificateError,
     },
     /// The tree cannot hold more.
     #[error(transparent)]

@@ -3,12 +3,15 @@
 //! A [`Header`] commits to the block's records through the tree root, to what
 //! they changed through the effects digest, and to all history through the
 //! previous header's hash. [`build`] makes the next block from what waits;
-//! [`check`] decides whether a block somebody proposes may follow a [`Tip`].
+//! [`check`] decides whether a block somebody proposes may follow a [`Tip`]. A
+//! [`Certificate`] shows that the validators decided on it.
 
 mod block;
+mod certificate;
 mod header;
 #[cfg(test)]
 mod vectors;
 
 pub use block::{Block, BlockError, Built, RawBlock, Tip, build, check, next_time_ms};
+pub use certificate::{Certificate, CertificateError, CommitSignature, VOTE_BYTES, Vote, VoteKind};
 pub use header::{HEADER_BYTES, Header, HeaderError};

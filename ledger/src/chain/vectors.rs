@@ -46,7 +46,33 @@ fn vectors() -> Value {
             "bytes": hex::encode(header.encode()),
             "hash": header.hash(),
         },
+        "precommit": {
+            "round": 3,
+            "validator": hex::encode(header.proposer),
+            "bytes": hex::encode(precommit(&header).encode()),
+            "signature": hex::encode(precommit(&header).sign(&key(101))),
+        },
+        "prevote_for_no_block": {
+            "round": 3,
+            "validator": hex::encode(header.proposer),
+            "bytes": hex::encode(Vote {
+                kind: VoteKind::Prevote,
+                block: None,
+                ..precommit(&header)
+            }.encode()),
+        },
     })
+}
+
+fn precommit(header: &Header) -> Vote {
+    Vote {
+        ledger: header.ledger,
+        kind: VoteKind::Precommit,
+        height: header.height,
+        round: 3,
+        block: Some(header.hash()),
+        validator: header.proposer,
+    }
 }
 
 #[test]
@@ -59,5 +85,16 @@ fn genesis_and_header_are_the_documented_bytes() {
     let genesis = Genesis::from_toml(written["genesis"]["toml"].as_str().unwrap()).unwrap();
     assert_eq!(genesis.ledger_id().to_string(), written["genesis"]["ledger_id"]);
     let bytes = hex::decode(written["header"]["bytes"].as_str().unwrap()).unwrap();
-    assert_eq!(Header::decode(&bytes).unwrap().hash().to_string(), written["header"]["hash"]);
+    let header = Header::decode(&bytes).unwrap();
+    assert_eq!(header.hash().to_string(), written["header"]["hash"]);
+    let signature = hex::decode(written["precommit"]["signature"].as_str().unwrap()).unwrap();
+    let certificate = Certificate {
+        round: 3,
+        signatures: vec![CommitSignature {
+            validator: header.proposer,
+            signature: signature.try_into().unwrap(),
+        }],
+    };
+    let validators = Membership::from_genesis(&genesis).validators().clone();
+    assert_eq!(certificate.verify(&header, &validators), Ok(()));
 }

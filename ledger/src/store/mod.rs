@@ -49,7 +49,7 @@ use self::{
     terms::{Term, TermKind, Terms},
 };
 use crate::{
-    chain::{Block, HEADER_BYTES, Header, RawBlock, Tip},
+    chain::{Block, Certificate, CommitSignature, HEADER_BYTES, Header, RawBlock, Tip},
     digest::{Digest, RecordId},
     membership::Membership,
     record::Record,
@@ -79,6 +79,20 @@ impl Default for Options {
 struct StoredBlock {
     header: [u8; HEADER_BYTES],
     records: Vec<Vec<u8>>,
+    round: u32,
+    /// Consensus keys and signatures of the certificate.
+    signatures: Vec<([u8; 32], [u8; 64])>,
+}
+
+impl StoredBlock {
+    fn certificate(&self) -> Certificate {
+        let signatures = self
+            .signatures
+            .iter()
+            .map(|&(validator, signature)| CommitSignature { validator, signature })
+            .collect();
+        Certificate { round: self.round, signatures }
+    }
 }
 
 /// The acknowledged end of the ledger.
@@ -114,7 +128,7 @@ pub struct Store {
     tip: RwLock<Arc<Tip>>,
     /// Log position after the last committed block; only the committing thread writes it.
     end: RwLock<u64>,
-    unfinished: Option<Block>,
+    unfinished: Option<(Block, Certificate)>,
     inspect: bool,
     #[expect(dead_code, reason = "held for its lock, which goes with it")]
     lock: File,
@@ -262,7 +276,7 @@ impl Store {
     /// A block that was written but not acknowledged when the process ended.
     /// It is to be appended and committed before anything else.
     #[must_use]
-    pub const fn unfinished(&self) -> Option<&Block> {
+    pub const fn unfinished(&self) -> Option<&(Block, Certificate)> {
         self.unfinished.as_ref()
     }
 
@@ -272,15 +286,21 @@ impl Store {
         &self.folder
     }
 
-    /// Writes a block that [`crate::chain::check`] let pass after the tip, makes
-    /// it durable, reads it back and recomputes the root from those bytes.
+    /// Writes a block that [`crate::chain::check`] let pass after the tip, with
+    /// the certificate by which it was decided, makes it durable, reads it back and recomputes the root from those bytes.
     ///
     /// # Errors
     /// The disk refuses, or gives back other bytes than were written.
-    pub fn append(&self, block: Block) -> Result<Appended, StoreError> {
+    pub fn append(&self, block: Block, certificate: &Certificate) -> Result<Appended, StoreError> {
         let stored = StoredBlock {
             header: block.header.encode(),
             records: block.records.iter().map(|record| record.jws().to_vec()).collect(),
+            round: certificate.round,
+            signatures: certificate
+                .signatures
+                .iter()
+                .map(|CommitSignature { validator, signature }| (*validator, *signature))
+                .collect(),
         };
         let payload = codec::encode("block", &stored)?;
         let position = *self.end.read().map_err(|_| poisoned())?;
@@ -563,7 +583,8 @@ impl Store {
         let stored: StoredBlock = codec::decode("block", &payload)?;
         let header = Header::decode(&stored.header)
             .map_err(|error| StoreError::damaged("blocks", error.to_string()))?;
-        Ok(Some(RawBlock { header, records: stored.records }))
+        let certificate = stored.certificate();
+        Ok(Some(RawBlock { header, records: stored.records, certificate }))
     }
 
     /// The checkpoint of the tree over the first `size` records, unsigned, if a

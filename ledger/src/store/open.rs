@@ -15,7 +15,7 @@ use super::{
     segments::sync_folder, terms_of, tree_error,
 };
 use crate::{
-    chain::{Block, Header, Tip},
+    chain::{Block, BlockError, Certificate, Header, Tip},
     digest::Digest,
     membership::Membership,
     record::Record,
@@ -274,7 +274,7 @@ impl Store {
 
     /// A whole block after the head was written but not acknowledged; part of
     /// one is cut off. More than one means that the index lost blocks.
-    fn take_unfinished(&self, end: u64) -> Result<Option<Block>, StoreError> {
+    fn take_unfinished(&self, end: u64) -> Result<Option<(Block, Certificate)>, StoreError> {
         match self.blocks.frame(end)? {
             Frame::End => Ok(None),
             Frame::Torn => {
@@ -296,6 +296,10 @@ impl Store {
                 let stored: StoredBlock = codec::decode("block", &payload)?;
                 let header = Header::decode(&stored.header)
                     .map_err(|error| StoreError::damaged("blocks", error.to_string()))?;
+                let certificate = stored.certificate();
+                certificate
+                    .verify(&header, self.membership.validators())
+                    .map_err(|error| BlockError::Certificate { height: header.height, error })?;
                 let first = self.tip().frontier.size();
                 let records = (first..)
                     .zip(stored.records)
@@ -304,7 +308,7 @@ impl Store {
                             .map_err(|refusal| StoreError::Record { index, refusal })
                     })
                     .collect::<Result<Vec<_>, _>>()?;
-                Ok(Some(Block { header, records }))
+                Ok(Some((Block { header, records }, certificate)))
             }
         }
     }

@@ -8,6 +8,7 @@ use std::{fs, path::PathBuf};
 use super::*;
 use crate::{
     audit::{self, Defect},
+    chain,
     testing::Ledger,
 };
 
@@ -72,14 +73,14 @@ fn killed_after_the_block_was_written_it_is_brought_in_again() {
     ledger.fill(&store, 0, 2, 3);
     let block = ledger.block(&store, vec![ledger.quote(6)]);
     let hash = block.header.hash();
-    drop(store.append(block).unwrap());
+    drop(ledger.append(&store, block));
     drop(store);
 
     let store = ledger.open(folder.path()).unwrap();
     assert_eq!(store.tip().height, 2);
-    let unfinished = store.unfinished().unwrap().clone();
+    let (unfinished, certificate) = store.unfinished().unwrap().clone();
     assert_eq!(unfinished.header.hash(), hash);
-    let appended = store.append(unfinished).unwrap();
+    let appended = store.append(unfinished, &certificate).unwrap();
     let checkpoint = ledger.signed(appended.checkpoint());
     store.commit(appended, &checkpoint).unwrap();
     everything_is_there(&ledger, &store, 7);
@@ -94,7 +95,7 @@ fn killed_while_a_block_was_being_written_nothing_of_it_is_left() {
     let store = ledger.open(folder.path()).unwrap();
     ledger.fill(&store, 0, 1, 3);
     let end = store.blocks.end().unwrap();
-    store.append(ledger.block(&store, vec![ledger.quote(3)])).unwrap();
+    ledger.append(&store, ledger.block(&store, vec![ledger.quote(3)]));
     store.blocks.truncate(end + 100).unwrap();
     drop(store);
     let store = ledger.open(folder.path()).unwrap();
@@ -243,13 +244,16 @@ fn an_audit_names_a_record_nobody_signed_and_a_checkpoint_that_was_exchanged() {
     ledger.fill(&store, 0, 2, 3);
     let policy = ledger.membership.policy();
 
-    struct Forged<'a>(&'a Store, Option<Vec<u8>>, Option<SignedCheckpoint>);
+    struct Forged<'a>(&'a Store, Option<Vec<u8>>, Option<SignedCheckpoint>, bool);
     impl audit::History for Forged<'_> {
         type Error = StoreError;
         fn block(&mut self, height: u64) -> Result<Option<RawBlock>, StoreError> {
             let mut block = self.0.raw_block(height)?;
             if let (Some(block), Some(jws)) = (&mut block, &self.1) {
                 block.records[0] = jws.clone();
+            }
+            if let (Some(block), true) = (&mut block, self.3) {
+                block.certificate.signatures[0].signature[7] ^= 1;
             }
             Ok(block)
         }
@@ -262,10 +266,13 @@ fn an_audit_names_a_record_nobody_signed_and_a_checkpoint_that_was_exchanged() {
         }
     }
     let run = |jws, checkpoint| {
-        let mut history = Forged(&store, jws, checkpoint);
+        let mut history = Forged(&store, jws, checkpoint, false);
         audit::audit(&mut history, &ledger.membership, &policy, None, |_| {})
     };
     assert_eq!(run(None, None).unwrap().signatures, 6);
+    let mut undecided = Forged(&store, None, None, true);
+    let defect = audit::audit(&mut undecided, &ledger.membership, &policy, None, |_| {});
+    assert!(matches!(defect, Err(Defect::Block(chain::BlockError::Certificate { height: 1, .. }))));
     let foreign = stranger.quote(0).jws().to_vec();
     assert!(matches!(run(Some(foreign), None), Err(Defect::Record { index: 0, .. })));
     let other = ledger.quote(77).jws().to_vec();
@@ -281,11 +288,12 @@ fn an_audit_names_a_record_nobody_signed_and_a_checkpoint_that_was_exchanged() {
 
 #[test]
 fn an_audit_of_blocks_that_hold_nothing_ends_at_the_first() {
-    struct Endless(Header);
+    struct Endless(Header, chain::Certificate);
     impl audit::History for Endless {
         type Error = StoreError;
         fn block(&mut self, height: u64) -> Result<Option<RawBlock>, StoreError> {
-            Ok(Some(RawBlock { header: Header { height, ..self.0 }, records: Vec::new() }))
+            let (header, certificate) = (Header { height, ..self.0 }, self.1.clone());
+            Ok(Some(RawBlock { header, records: Vec::new(), certificate }))
         }
         fn checkpoints_after(&mut self, _: u64) -> Result<Vec<SignedCheckpoint>, StoreError> {
             Ok(Vec::new())
@@ -296,8 +304,9 @@ fn an_audit_of_blocks_that_hold_nothing_ends_at_the_first() {
     let store = ledger.open(folder.path()).unwrap();
     let header = ledger.block(&store, vec![ledger.quote(0)]).header;
     let policy = ledger.membership.policy();
-    let defect =
-        audit::audit(&mut Endless(header), &ledger.membership, &policy, None, |_| {}).unwrap_err();
+    let certificate = chain::Certificate::of_one(&header, &crate::testing::key(101));
+    let mut endless = Endless(header, certificate);
+    let defect = audit::audit(&mut endless, &ledger.membership, &policy, None, |_| {}).unwrap_err();
     assert!(matches!(defect, Defect::Block(crate::chain::BlockError::Empty(1))), "{defect}");
 }
 
@@ -523,7 +532,7 @@ fn inspecting_changes_nothing() {
     let store = ledger.open(folder.path()).unwrap();
     ledger.fill(&store, 0, 2, 3);
     let end = store.blocks.end().unwrap();
-    store.append(ledger.block(&store, vec![ledger.quote(6)])).unwrap();
+    ledger.append(&store, ledger.block(&store, vec![ledger.quote(6)]));
     store.blocks.truncate(end + 100).unwrap();
     drop(store);
     // sled keeps house in its own files, whatever is asked of it.

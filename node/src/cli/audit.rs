@@ -316,7 +316,10 @@ impl History for RemoteHistory {
             }
             records.push(jws);
         }
-        Ok(Some(RawBlock { header, records }))
+        let certificate = block.certificate.certificate();
+        let certificate = certificate
+            .ok_or_else(|| self.odd(format!("the certificate of block {height} cannot be read")))?;
+        Ok(Some(RawBlock { header, records, certificate }))
     }
 
     fn checkpoints_after(&mut self, size: u64) -> Result<Vec<SignedCheckpoint>, ClientError> {
@@ -372,7 +375,11 @@ mod tests {
                 (after + 1..=blocks.min(after + 2))
                     .map(|height| {
                         let header = json!({"bytes": header(height, sizes(height))});
-                        json!({"height": height, "first_index": (height - 1) * 2, "header": header})
+                        let certificate = json!({"round": 0, "signatures": []});
+                        json!({
+                            "height": height, "first_index": (height - 1) * 2, "header": header,
+                            "certificate": certificate,
+                        })
                     })
                     .collect()
             } else {

@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-use quittance_ledger::digest::RecordId;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use quittance_ledger::{
+    chain::{Certificate, CommitSignature},
+    digest::RecordId,
+};
 use serde::Deserialize;
 
 /// What a node says when it says no (RFC 9457).
@@ -135,6 +139,44 @@ pub struct BlockItem {
     pub header: HeaderItem,
     /// Place of its first record.
     pub first_index: u64,
+    /// The precommits by which it was decided.
+    pub certificate: CertificateItem,
+}
+
+/// Precommits of validators, not verified.
+#[derive(Debug, Clone, Deserialize)]
+pub struct CertificateItem {
+    /// Their round.
+    pub round: u32,
+    /// One for each validator.
+    pub signatures: Vec<CommitSignatureItem>,
+}
+
+/// One validator's precommit.
+#[derive(Debug, Clone, Deserialize)]
+pub struct CommitSignatureItem {
+    /// Its consensus key in hexadecimal digits.
+    pub validator: String,
+    /// Its signature in base64.
+    pub signature: String,
+}
+
+impl CertificateItem {
+    /// The certificate; none where a key or a signature is not spelt as one.
+    #[must_use]
+    pub fn certificate(&self) -> Option<Certificate> {
+        let signatures = self
+            .signatures
+            .iter()
+            .map(|item| {
+                let mut validator = [0; 32];
+                hex::decode_to_slice(&item.validator, &mut validator).ok()?;
+                let signature = STANDARD.decode(&item.signature).ok()?.try_into().ok()?;
+                Some(CommitSignature { validator, signature })
+            })
+            .collect::<Option<_>>()?;
+        Some(Certificate { round: self.round, signatures })
+    }
 }
 
 /// The part of a header's JSON that the rest follows from.

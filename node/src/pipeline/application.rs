@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use quittance_ledger::{
-    chain::{self, Block, Built},
+    chain::{self, Block, Built, Certificate},
     record::Record,
     store::StoreError,
     transparency::{Checkpoint, SignedCheckpoint},
@@ -36,11 +36,11 @@ impl Application {
             };
             store.put_first_checkpoint(&self.sign(&empty)?)?;
         }
-        if let Some(block) = store.unfinished() {
+        if let Some((block, certificate)) = store.unfinished() {
             tracing::info!(height = block.header.height, "committing the block that was under way");
             let tip = store.tip();
             chain::check(&tip, store.membership(), block, |id| store.contains(id))?;
-            self.commit(block.clone())?;
+            self.commit(block.clone(), certificate)?;
         }
         Ok(())
     }
@@ -51,7 +51,7 @@ impl Application {
         chain::build(
             &store.tip(),
             store.membership(),
-            self.shared.signers.proposer,
+            self.shared.signers.consensus.verifying_key().to_bytes(),
             now_ms(),
             waiting,
             // The queue holds no record that the store shows: ingress looked,
@@ -60,9 +60,14 @@ impl Application {
         )
     }
 
+    /// Decides on a block as the only validator there is.
+    pub fn decide(&self, block: &Block) -> Certificate {
+        Certificate::of_one(&block.header, &self.shared.signers.consensus)
+    }
+
     /// Makes a decided block durable, signs its checkpoint and acknowledges it.
-    pub fn commit(&self, block: Block) -> Result<Block, Fatal> {
-        let appended = self.shared.store.append(block)?;
+    pub fn commit(&self, block: Block, certificate: &Certificate) -> Result<Block, Fatal> {
+        let appended = self.shared.store.append(block, certificate)?;
         let checkpoint = self.sign(appended.checkpoint())?;
         let block = self.shared.store.commit(appended, &checkpoint)?;
         self.shared.heights.send_replace(block.header.height);

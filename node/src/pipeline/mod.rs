@@ -65,8 +65,8 @@ impl Default for QueueLimits {
 pub struct Signers {
     /// The member this node belongs to.
     pub member: MemberId,
-    /// Its consensus public key: the proposer in headers.
-    pub proposer: [u8; 32],
+    /// Signs votes; its public key is the proposer in headers.
+    pub consensus: SigningKey,
     /// Signs the checkpoints this node serves.
     pub log: LogSigner,
     /// Cosigns checkpoints.

@@ -33,7 +33,8 @@ impl Sequencer {
                 .map(|(id, refusal)| (id, Outcome::Refused(refusal)))
                 .collect();
             if let Some(block) = built.block {
-                let block = self.application.commit(block)?;
+                let certificate = self.application.decide(&block);
+                let block = self.application.commit(block, &certificate)?;
                 let height = block.header.height;
                 let first = block.header.tree_size - block.records.len() as u64;
                 outcomes.extend((first..).zip(&block.records).map(|(index, record)| {
