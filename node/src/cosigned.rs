@@ -1,11 +1,11 @@
 //! What this node cosigned last, kept beside the ledger instead of in it.
 //!
 //! A validator must never sign two histories. Its ledger alone cannot tell that
-//! it was emptied, rolled back to an older copy or rewritten by somebody who
-//! can write to the disk; this file can, because it bears the node's own
-//! cosignature and has to be a beginning of the ledger that is there.
+//! it was emptied or rolled back to an older copy; this file can, because it
+//! bears the node's own cosignature and has to be a beginning of the ledger that
+//! is there. An older copy of both, or the removal of both, it cannot tell.
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
 use quittance_ledger::{
     limits::CHECKPOINT_BYTES_MAX,
@@ -54,9 +54,9 @@ pub enum CosignedError {
     },
     /// There is a ledger, but nothing that vouches for it.
     #[error(
-        "nothing vouches for the {0} records that are there: no checkpoint of them bears a valid \
-         cosignature of this node. If they come from a backup that you trust, \
-         `quittance reindex --adopt` signs for them"
+        "nothing vouches for the {0} records that are there being all: the file `cosigned` is gone, \
+         or their last checkpoint bears no valid cosignature of this node. If they come from a \
+         backup and you answer for it, `quittance reindex --adopt` signs for them"
     )]
     NoVoucher(u64),
 }
@@ -75,7 +75,8 @@ impl LastCosigned {
         Self { path, keys }
     }
 
-    /// Keeps a checkpoint on disk. To be called before it is shown to anybody.
+    /// Keeps a checkpoint on disk. To be called before it is shown to anybody,
+    /// and only for one that continues what is kept.
     ///
     /// # Errors
     /// The disk refuses; the checkpoint must not be shown then.
@@ -90,11 +91,13 @@ impl LastCosigned {
     /// # Errors
     /// It cannot be read, or this node did not sign it.
     pub fn read(&self) -> Result<Option<Checkpoint>, CosignedError> {
-        if !self.path.exists() {
-            return Ok(None);
-        }
         let damaged = |problem: String| CosignedError::Damaged { path: self.path.clone(), problem };
-        let bytes = files::read(&self.path, CHECKPOINT_BYTES_MAX)?;
+        let bytes = match files::read(&self.path, CHECKPOINT_BYTES_MAX) {
+            Err(FileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            read => read?,
+        };
         let signed = SignedCheckpoint::parse(&bytes).map_err(|error| damaged(error.to_string()))?;
         if !self.vouches_for(&signed) {
             return Err(damaged("it does not bear this node's cosignature".to_owned()));
@@ -116,24 +119,43 @@ impl LastCosigned {
     /// # Errors
     /// It does not, or nothing vouches for it.
     pub fn check(&self, store: &Store) -> Result<(), CosignedError> {
-        let tip = store.tip();
-        let found = tip.frontier.size();
-        if found > 0 {
-            // The ledger's own last checkpoint, which a rewriter could not sign.
-            let latest = store.latest_checkpoint()?;
-            let vouched = latest.is_some_and(|signed| {
-                signed.checkpoint().size == found
-                    && signed.checkpoint().root == tip.frontier.root()
-                    && self.vouches_for(&signed)
-            });
-            if !vouched {
-                return Err(CosignedError::NoVoucher(found));
-            }
+        let last = self.read()?;
+        if let Some(last) = &last {
+            self.check_goes_on_from(last, store)?;
         }
-        match self.read()? {
-            Some(last) => self.check_goes_on_from(&last, store),
+        let found = store.tip().frontier.size();
+        if found == 0 {
+            return Ok(());
+        }
+        // The ledger's own last checkpoint, which a rewriter could not sign.
+        let vouched = self.latest_vouched(store)?.is_some();
+        if last.is_none() || !vouched {
+            return Err(CosignedError::NoVoucher(found));
+        }
+        Ok(())
+    }
+
+    /// Keeps the newest checkpoint of a ledger that passed the check, or that
+    /// somebody answers for.
+    ///
+    /// # Errors
+    /// The store or the disk fails.
+    pub fn keep_newest(&self, store: &Store) -> Result<(), CosignedError> {
+        match self.latest_vouched(store)? {
+            Some(latest) => self.keep(&latest),
             None => Ok(()),
         }
+    }
+
+    /// The newest checkpoint, where it covers the whole ledger and this node
+    /// cosigned it.
+    fn latest_vouched(&self, store: &Store) -> Result<Option<SignedCheckpoint>, CosignedError> {
+        let tip = store.tip();
+        Ok(store.latest_checkpoint()?.filter(|signed| {
+            signed.checkpoint().size == tip.frontier.size()
+                && signed.checkpoint().root == tip.frontier.root()
+                && self.vouches_for(signed)
+        }))
     }
 
     /// Checks that the tree over the first `last.size` records is `last`.

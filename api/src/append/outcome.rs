@@ -161,10 +161,23 @@ impl LineAnswer {
             height: None,
             receipt: None,
             code: Some(problem.code),
-            field: problem.field,
-            detail: Some(problem.detail),
+            field: problem.field.map(|field| shortened(field, FIELD_BYTES_MAX)),
+            detail: Some(shortened(problem.detail, DETAIL_BYTES_MAX)),
         }
     }
+}
+
+/// Bytes of the field and of the sentence in the answer to one line of a batch.
+/// A line can make both long with names of its own, and a batch has many lines.
+const FIELD_BYTES_MAX: usize = 128;
+const DETAIL_BYTES_MAX: usize = 512;
+
+fn shortened(text: Cow<'static, str>, bytes_max: usize) -> Cow<'static, str> {
+    if text.len() <= bytes_max {
+        return text;
+    }
+    let end = (0..=bytes_max).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default()))
 }
 
 /// `/v1/records/<id>/receipt`
@@ -174,5 +187,21 @@ struct ReceiptPath(RecordId);
 impl Serialize for ReceiptPath {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("/v1/records/{}/receipt", self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_a_line_do_not_swell_its_answer() {
+        let long = || Cow::Owned("ä".repeat(1000));
+        let problem = Problem::new(crate::problem::Kind::Overloaded, long()).about(long());
+        let answer = LineAnswer::refused(1, None, problem);
+        let (field, detail) = (answer.field.unwrap_or_default(), answer.detail.unwrap_or_default());
+        assert!(field.len() <= FIELD_BYTES_MAX + 3 && field.ends_with("ä…"), "{field}");
+        assert!(detail.len() <= DETAIL_BYTES_MAX + 3 && detail.ends_with("ä…"), "{detail}");
+        assert_eq!(shortened("short".into(), 5), "short");
     }
 }

@@ -61,6 +61,9 @@ pub enum StoreError {
         /// Its length.
         bytes: usize,
     },
+    /// The store was opened to be looked at.
+    #[error("the store is open for reading only")]
+    ReadOnly,
     /// Tree arithmetic was asked for something the tree does not hold.
     #[error("the tree: {0}")]
     Tree(String),

@@ -63,8 +63,9 @@ pub struct Options {
     pub cache_bytes: u64,
     /// The size after which a new block file is started, in bytes.
     pub segment_bytes_max: u64,
-    /// To look at a store as it is: nothing is cut off, and the mark of an
-    /// orderly stop stays. Nothing may be appended then.
+    /// To look at a store as it is: nothing is cut off, the mark of an orderly
+    /// stop stays, and nothing can be appended. Only pages of derived files that
+    /// never reached the disk are written again, and sled keeps its own house.
     pub inspect: bool,
 }
 
@@ -302,6 +303,9 @@ impl Store {
                 .map(|CommitSignature { validator, signature }| (*validator, *signature))
                 .collect(),
         };
+        if self.inspect {
+            return Err(StoreError::ReadOnly);
+        }
         let payload = codec::encode("block", &stored)?;
         let position = *self.end.read().map_err(|_| poisoned())?;
         let present = match self.blocks.frame(position)? {

@@ -46,6 +46,15 @@ impl Store {
         if !options.inspect {
             fs::create_dir_all(folder).map_err(StoreError::io("creating", folder))?;
         }
+        Self::open_locked(take_lock(folder)?, folder, membership, options)
+    }
+
+    fn open_locked(
+        lock: File,
+        folder: &Path,
+        membership: Membership,
+        options: Options,
+    ) -> Result<Self, StoreError> {
         for name in [INDEX_NEW, INDEX_REPLACED] {
             if folder.join(name).exists() {
                 return Err(StoreError::damaged(
@@ -54,7 +63,7 @@ impl Store {
                 ));
             }
         }
-        let store = Self::open_files(folder, INDEX, membership, options)?;
+        let store = Self::open_files(lock, folder, INDEX, membership, options)?;
         if !options.inspect {
             // The names of new files and folders, up to the data folder's own.
             sync_folder(&folder.join(INDEX))?;
@@ -64,22 +73,15 @@ impl Store {
         store.restore()
     }
 
-    /// Takes the lock and opens every file, without a look at what they hold.
+    /// Opens every file, without a look at what they hold.
     fn open_files(
+        lock: File,
         folder: &Path,
         index: &str,
         membership: Membership,
         options: Options,
     ) -> Result<Self, StoreError> {
-        let lock = take_lock(folder)?;
-        let ledger = membership.ledger_id();
-        let blocks = Segments::open(
-            folder.join("blocks"),
-            "blocks",
-            ledger,
-            codec::VALUE_BYTES_MAX as u32,
-            options.segment_bytes_max,
-        )?;
+        let blocks = open_blocks(folder, &membership, options)?;
         let database = open_sled(&folder.join(index), options.cache_bytes)?;
         // The default tree, so that a block and the run it fills are one batch.
         let postings = sled::Tree::clone(&database);
@@ -326,8 +328,9 @@ impl Store {
     /// head and postings. Published checkpoints are kept where the old index
     /// still holds them and the membership's policy accepts them; for a block
     /// without one, `sign` is asked. What it gives is not verified here.
-    /// Where `through` is given, the blocks must lead through that checkpoint;
-    /// this is looked at before anything is signed.
+    /// Before anything is changed or signed, every block's certificate is
+    /// verified, and the blocks must lead through `through` and through every
+    /// checkpoint that was kept: none may be missing at their end.
     /// `progress` is told the height and records done so far.
     ///
     /// The new index is made beside the old one and takes its place at the end.
@@ -351,6 +354,11 @@ impl Store {
         // Both hold checkpoints when an earlier run ended between its renamings.
         let mut kept = checkpoints_of(&aside, options.cache_bytes);
         kept.extend(checkpoints_of(&index, options.cache_bytes));
+        let policy = membership.policy();
+        kept.retain(|_, signed| policy.check(signed).holds());
+        let blocks = open_blocks(folder, &membership, options)?;
+        check_blocks(&blocks, &membership, through, &kept)?;
+        drop(blocks);
         remove_folder(&making)?;
         for name in DERIVED.iter().chain(&[CLEAN]) {
             let path = folder.join(name);
@@ -358,15 +366,16 @@ impl Store {
                 fs::remove_file(&path).map_err(StoreError::io("removing", &path))?;
             }
         }
-        drop(lock);
-        let store = Self::open_files(folder, INDEX_NEW, membership.clone(), options)?;
-        if let Some(through) = through {
-            store.check_leads_through(through)?;
-        }
-        store.rebuild(&kept, sign, progress)?;
-        sync_folder(&making)?;
+        let same_lock = lock.try_clone().map_err(StoreError::io("locking", folder))?;
+        let store = Self::open_files(same_lock, folder, INDEX_NEW, membership.clone(), options)?;
+        let rebuilt = store.rebuild(&kept, sign, progress);
         // Closes the database, which must not be open under a name that goes.
         drop(store);
+        if let Err(error) = rebuilt {
+            remove_folder(&making)?;
+            return Err(error);
+        }
+        sync_folder(&making)?;
         let rename = |from: &Path, to: &Path| {
             fs::rename(from, to).map_err(StoreError::io("renaming", from))?;
             sync_folder(folder)
@@ -377,27 +386,7 @@ impl Store {
         }
         rename(&making, &index)?;
         remove_folder(&aside)?;
-        Self::open(folder, membership, options)
-    }
-
-    /// Follows the blocks from the first one until the tree is that of `through`.
-    fn check_leads_through(&self, through: &Checkpoint) -> Result<(), StoreError> {
-        let mut tip = Tip::empty();
-        let mut position = 0;
-        while tip.frontier.size() < through.size
-            && let Frame::Whole(payload, next) = self.blocks.frame(position)?
-        {
-            let stored: StoredBlock = codec::decode("block", &payload)?;
-            tip = Derived::of(&tip, position, &stored)?.tip;
-            position = next;
-        }
-        if (tip.frontier.size(), tip.frontier.root()) == (through.size, through.root) {
-            return Ok(());
-        }
-        Err(StoreError::damaged(
-            "blocks",
-            format!("they do not lead to the {} records that were cosigned", through.size),
-        ))
+        Self::open_locked(lock, folder, membership, options)
     }
 
     /// Fills an empty index and empty flat files from the blocks.
@@ -407,7 +396,6 @@ impl Store {
         sign: impl Fn(&Checkpoint) -> Option<SignedCheckpoint>,
         mut progress: impl FnMut(u64, u64),
     ) -> Result<(), StoreError> {
-        let policy = self.membership.policy();
         let mut tip = Tip::empty();
         let mut position = 0;
         let keep = |tip: &Tip, batch: &mut sled::Batch| {
@@ -417,12 +405,7 @@ impl Store {
                 root: tip.frontier.root(),
             };
             let key = checkpoint_key(checkpoint.size);
-            let found = kept
-                .get(&key[..])
-                .and_then(|bytes| SignedCheckpoint::parse(bytes).ok())
-                .filter(|signed| *signed.checkpoint() == checkpoint)
-                .filter(|signed| policy.check(signed).holds())
-                .or_else(|| sign(&checkpoint));
+            let found = kept.get(&checkpoint.size).cloned().or_else(|| sign(&checkpoint));
             if let Some(signed) = found {
                 batch.insert(&key[..], signed.to_bytes());
                 return Ok(());
@@ -521,8 +504,22 @@ fn open_sled(path: &Path, cache_bytes: u64) -> Result<sled::Db, StoreError> {
     }
 }
 
-/// Checkpoints as an index holds them.
-type Checkpoints = BTreeMap<sled::IVec, sled::IVec>;
+fn open_blocks(
+    folder: &Path,
+    membership: &Membership,
+    options: Options,
+) -> Result<Segments, StoreError> {
+    Segments::open(
+        folder.join("blocks"),
+        "blocks",
+        membership.ledger_id(),
+        codec::VALUE_BYTES_MAX as u32,
+        options.segment_bytes_max,
+    )
+}
+
+/// Published checkpoints by their size.
+type Checkpoints = BTreeMap<u64, SignedCheckpoint>;
 
 /// The checkpoints an index still holds, as far as they can be read.
 fn checkpoints_of(index: &Path, cache_bytes: u64) -> Checkpoints {
@@ -530,11 +527,66 @@ fn checkpoints_of(index: &Path, cache_bytes: u64) -> Checkpoints {
         return Checkpoints::new();
     }
     let read = || {
-        open_sled(index, cache_bytes)
-            .map(|database| database.scan_prefix(b"c").flatten().collect())
-            .unwrap_or_default()
+        let Ok(database) = open_sled(index, cache_bytes) else { return Checkpoints::new() };
+        database
+            .scan_prefix(b"c")
+            // A page that cannot be read would be asked for again and again.
+            .map_while(Result::ok)
+            .filter_map(|(_, bytes)| SignedCheckpoint::parse(&bytes).ok())
+            .map(|signed| (signed.checkpoint().size, signed))
+            .collect()
     };
     panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_default()
+}
+
+/// Checks that every block was decided by the validators, follows the one
+/// before it, and that together they lead through these checkpoints.
+fn check_blocks(
+    blocks: &Segments,
+    membership: &Membership,
+    through: Option<&Checkpoint>,
+    kept: &Checkpoints,
+) -> Result<(), StoreError> {
+    let damaged = |problem: String| StoreError::damaged("blocks", problem);
+    let mut awaited: BTreeMap<u64, Digest> =
+        kept.values().map(|signed| (signed.checkpoint().size, signed.checkpoint().root)).collect();
+    if let Some(through) = through {
+        awaited.insert(through.size, through.root);
+    }
+    let mut tip = Tip::empty();
+    let mut position = 0;
+    loop {
+        let size = tip.frontier.size();
+        if awaited.remove(&size).is_some_and(|root| root != tip.frontier.root()) {
+            return Err(damaged(format!(
+                "their first {size} records are not those that were cosigned"
+            )));
+        }
+        let Frame::Whole(payload, next) = blocks.frame(position)? else { break };
+        let stored: StoredBlock = codec::decode("block", &payload)?;
+        let header = Header::decode(&stored.header).map_err(|error| damaged(error.to_string()))?;
+        let height = header.height;
+        stored
+            .certificate()
+            .verify(&header, membership.validators())
+            .map_err(|error| BlockError::Certificate { height, error })?;
+        let derived = Derived::of(&tip, position, &stored)?;
+        if header.ledger != membership.ledger_id() || !derived.follows(&tip, &header) {
+            return Err(damaged(format!(
+                "the block at {position} does not follow height {}",
+                tip.height
+            )));
+        }
+        tip = derived.tip;
+        position = next;
+    }
+    match awaited.last_key_value() {
+        Some((size, _)) => Err(damaged(format!(
+            "they end at {} records; a tree of {size} was cosigned",
+            tip.frontier.size()
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn remove_folder(folder: &Path) -> Result<(), StoreError> {

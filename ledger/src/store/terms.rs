@@ -347,7 +347,7 @@ impl Terms {
         let mut batch = sled::Batch::default();
         write_head(&run, &mut batch)?;
         for old in &group {
-            self.remove_head(old, &mut batch);
+            self.remove_head(old, &mut batch)?;
         }
         self.tree.apply_batch(batch)?;
         let mut view = self.view_mut()?;
@@ -373,12 +373,12 @@ impl Terms {
 
     /// Takes a run's head out and notes that its pages are to go. The pages go
     /// afterwards; if the process dies in between, the next start sees the note.
-    fn remove_head(&self, run: &Run, batch: &mut sled::Batch) {
-        let parts = self.tree.scan_prefix(run_prefix(b'r', run.level, run.start)).keys();
-        for key in parts.flatten() {
-            batch.remove(key);
+    fn remove_head(&self, run: &Run, batch: &mut sled::Batch) -> Result<(), StoreError> {
+        for key in self.tree.scan_prefix(run_prefix(b'r', run.level, run.start)).keys() {
+            batch.remove(key?);
         }
         batch.insert(run_prefix(b'd', run.level, run.start), &[]);
+        Ok(())
     }
 
     fn finish_removals(&self) -> Result<(), StoreError> {

@@ -522,7 +522,44 @@ fn checkpoints_that_are_lost_or_forged_are_signed_again_or_named() {
     ] {
         assert!(through(&other).unwrap_err().is_damage());
     }
+    // Neither a refusal nor what it was about hinders the next start.
+    drop(ledger.open(folder.path()).unwrap());
     through(&cosigned).unwrap();
+}
+
+#[test]
+fn reindex_signs_nothing_for_blocks_that_nobody_decided_on_or_that_end_too_early() {
+    let ledger = Ledger::new("test.example/store");
+    let folder = tempfile::tempdir().unwrap();
+    let store = ledger.open(folder.path()).unwrap();
+    ledger.fill(&store, 0, 2, 3);
+    let end = store.blocks.end().unwrap();
+    let reindex = || {
+        Store::reindex(
+            folder.path(),
+            ledger.membership.clone(),
+            crate::testing::OPTIONS,
+            None,
+            |_| panic!("it was asked to sign"),
+            |_, _| {},
+        )
+    };
+    // Whoever can write to the disk makes a sound frame; a precommit takes a key.
+    let block = ledger.block(&store, vec![ledger.quote(6)]);
+    let forged = chain::Certificate::of_one(&block.header, &crate::testing::key(112));
+    drop(store.append(block.clone(), &forged).unwrap());
+    drop(store);
+    let error = reindex().unwrap_err();
+    assert!(error.is_damage() && error.to_string().contains("certificate"), "{error}");
+    let error = ledger.open(folder.path()).unwrap_err();
+    assert!(error.is_damage() && error.to_string().contains("certificate"), "{error}");
+
+    // A checkpoint that was published tells that blocks are gone.
+    let blocks = folder.path().join("blocks").join(format!("{:020}.frames", 0));
+    let file = fs::OpenOptions::new().write(true).open(&blocks).unwrap();
+    file.set_len(end + 60 - 500).unwrap();
+    let error = reindex().unwrap_err();
+    assert!(error.is_damage() && error.to_string().contains("a tree of 6 was cosigned"), "{error}");
 }
 
 #[test]
@@ -547,6 +584,12 @@ fn inspecting_changes_nothing() {
     let options = Options { inspect: true, ..crate::testing::OPTIONS };
     let store = Store::open(folder.path(), ledger.membership.clone(), options).unwrap();
     everything_is_there(&ledger, &store, 6);
+    drop(store);
+    assert!(ours() == before);
+    let store = Store::open(folder.path(), ledger.membership.clone(), options).unwrap();
+    let block = ledger.block(&store, vec![ledger.quote(6)]);
+    let certificate = chain::Certificate::of_one(&block.header, &crate::testing::key(101));
+    assert!(matches!(store.append(block, &certificate), Err(StoreError::ReadOnly)));
     drop(store);
     assert!(ours() == before);
     ledger.open(folder.path()).unwrap().close().unwrap();

@@ -28,13 +28,11 @@ impl Application {
     pub fn recover(&self) -> Result<(), Fatal> {
         let store = &self.shared.store;
         self.shared.signers.cosigned.check(store)?;
-        if store.latest_checkpoint()?.is_none() && store.tip().height == 0 {
-            let empty = Checkpoint {
-                origin: store.membership().origin().clone(),
-                size: 0,
-                root: store.tip().frontier.root(),
-            };
-            store.put_first_checkpoint(&self.sign(&empty)?)?;
+        if store.latest_checkpoint()?.is_none()
+            && let Some(empty) = store.checkpoint_at(0)?
+        {
+            // Not kept as the last one: a first block may be under way.
+            store.put_first_checkpoint(&self.shared.signers.sign(&empty)?)?;
         }
         if let Some((block, certificate)) = store.unfinished() {
             tracing::info!(height = block.header.height, "committing the block that was under way");
