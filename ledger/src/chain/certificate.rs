@@ -6,7 +6,7 @@
 
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 
-use super::Header;
+use super::{Header, fixed::joined};
 use crate::{
     digest::{Digest, LedgerId},
     membership::ValidatorSet,
@@ -50,23 +50,17 @@ impl Vote {
     /// The bytes that are signed.
     #[must_use]
     pub fn encode(&self) -> [u8; VOTE_BYTES] {
-        let mut bytes = [0; VOTE_BYTES];
-        let mut rest = &mut bytes[..];
-        let mut put = |field: &[u8]| {
-            let (head, tail) = std::mem::take(&mut rest).split_at_mut(field.len());
-            head.copy_from_slice(field);
-            rest = tail;
-        };
-        put(DOMAIN);
-        put(&[VERSION]);
-        put(self.ledger.as_bytes());
-        put(&[self.kind as u8]);
-        put(&self.height.to_be_bytes());
-        put(&self.round.to_be_bytes());
-        put(&[u8::from(self.block.is_some())]);
-        put(self.block.unwrap_or(Digest::ZERO).as_bytes());
-        put(&self.validator);
-        bytes
+        joined(&[
+            DOMAIN,
+            &[VERSION],
+            self.ledger.as_bytes(),
+            &[self.kind as u8],
+            &self.height.to_be_bytes(),
+            &self.round.to_be_bytes(),
+            &[u8::from(self.block.is_some())],
+            self.block.unwrap_or(Digest::ZERO).as_bytes(),
+            &self.validator,
+        ])
     }
 
     /// Signs the vote; `key` should be that of [`Vote::validator`].

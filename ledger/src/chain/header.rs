@@ -1,6 +1,7 @@
 //! The header: a fixed layout of 236 bytes whose SHA-256 is the block's hash
 //! (docs/FORMATS.md, "Header").
 
+use super::fixed::joined;
 use crate::digest::{Digest, LedgerId};
 
 /// The length of an encoded header, in bytes.
@@ -52,25 +53,19 @@ impl Header {
     /// The header's bytes: integers big-endian, one field after the other.
     #[must_use]
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
-        let mut bytes = [0; HEADER_BYTES];
-        let mut rest = &mut bytes[..];
-        let mut put = |field: &[u8]| {
-            let (head, tail) = std::mem::take(&mut rest).split_at_mut(field.len());
-            head.copy_from_slice(field);
-            rest = tail;
-        };
-        put(DOMAIN);
-        put(&VERSION.to_be_bytes());
-        put(self.ledger.as_bytes());
-        put(&self.height.to_be_bytes());
-        put(self.previous.as_bytes());
-        put(&self.time_ms.to_be_bytes());
-        put(&self.proposer);
-        put(&self.tree_size.to_be_bytes());
-        put(self.tree_root.as_bytes());
-        put(self.effects.as_bytes());
-        put(self.validators.as_bytes());
-        bytes
+        joined(&[
+            DOMAIN,
+            &VERSION.to_be_bytes(),
+            self.ledger.as_bytes(),
+            &self.height.to_be_bytes(),
+            self.previous.as_bytes(),
+            &self.time_ms.to_be_bytes(),
+            &self.proposer,
+            &self.tree_size.to_be_bytes(),
+            self.tree_root.as_bytes(),
+            self.effects.as_bytes(),
+            self.validators.as_bytes(),
+        ])
     }
 
     /// Reads what [`Header::encode`] wrote.

@@ -8,6 +8,7 @@
 
 mod block;
 mod certificate;
+mod fixed;
 mod header;
 #[cfg(test)]
 mod vectors;

@@ -10,8 +10,8 @@ use std::{
 };
 
 use super::{
-    CLEAN, Derived, Flat, Frame, HEAD, Head, INDEXED, Indexed, NodeReader, Options, Segments,
-    Store, StoreError, StoredBlock, Terms, checkpoint_key, clean_mark, codec, poisoned,
+    CLEAN, Derived, Flat, Frame, HEAD, Head, INDEXED, Indexed, Options, Segments, Store,
+    StoreError, StoredBlock, Terms, checkpoint_key, clean_mark, codec, poisoned, read::NodeReader,
     segments::sync_folder, terms_of, tree_error,
 };
 use crate::{

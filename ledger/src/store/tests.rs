@@ -8,7 +8,7 @@ use std::{fs, path::PathBuf};
 use super::*;
 use crate::{
     audit::{self, Defect},
-    chain,
+    chain::{self, RawBlock},
     testing::Ledger,
 };
 
