@@ -77,6 +77,7 @@ fn original() -> &'static Original {
         node.stop();
         let mut files = Vec::new();
         list(&consortium.data().join("ledger"), &mut files);
+        files.push(consortium.data().join("cosigned"));
         let files: Vec<_> = files
             .into_iter()
             .map(|file| file.strip_prefix(consortium.data()).unwrap().to_owned())
@@ -108,6 +109,8 @@ fn names_of(file: &Path) -> Vec<&'static str> {
         vec!["nodes.flat"]
     } else if text.contains("positions") {
         vec!["positions.flat"]
+    } else if text == "cosigned" {
+        vec!["cosigned"]
     } else if text.contains("heights") {
         vec!["heights.flat"]
     } else {
@@ -259,6 +262,11 @@ fn a_flipped_byte_in_what_waits_is_named() {
 #[test]
 fn a_flipped_byte_in_the_note_of_an_orderly_stop_is_named() {
     every_flip_is_named("ledger/clean", 4);
+}
+
+#[test]
+fn a_flipped_byte_in_what_was_cosigned_last_is_named() {
+    every_flip_is_named("cosigned", 40);
 }
 
 #[test]

@@ -91,9 +91,10 @@ fn a_first_policy_is_appended_and_its_receipt_verifies_offline() {
     fs::write(at("first.tlog-proof"), &receipt.body).unwrap();
 
     // With the command line: signed by the node, then signed offline.
-    let second = format!(r#"{{"signer":"insurer","record":{}}}"#, POLICY.replace("P-7", "P-8"));
-    fs::write(at("second.json"), second).unwrap();
-    let _ = quittance(["append", &at("second.json"), "--api", &api, "--json"]).success();
+    fs::write(at("second.json"), POLICY.replace("P-7", "P-8")).unwrap();
+    let second = at("second.json");
+    let append = ["append", &second, "--api", &api, "--signer", "insurer", "--json"];
+    let _ = quittance(append).success();
     fs::write(at("third.json"), POLICY.replace("P-7", "P-9")).unwrap();
     let origin = node.json("/v1/status")["ledger"]["origin"].as_str().unwrap().to_owned();
     let key = at("data/keys/record-insurer-1.pem");

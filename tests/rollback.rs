@@ -41,6 +41,17 @@ fn a_ledger_that_was_removed_is_not_begun_again() {
     let ended = Node::try_start(&consortium.data(), &Settings::default()).unwrap_err();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     assert!(ended.stderr.contains("rolled back"), "{}", ended.stderr);
+    fs::remove_dir_all(consortium.data().join("ledger")).unwrap();
+    is_refused(&consortium.data(), "rolled back");
+}
+
+#[test]
+fn a_ledger_without_what_was_cosigned_last_is_taken_up_by_nobody() {
+    let (consortium, _) = stopped(3);
+    fs::remove_file(consortium.data().join("cosigned")).unwrap();
+    is_refused(&consortium.data(), "--adopt");
+    let _ = reindex(&consortium.data(), &["--adopt"]).success();
+    let _ = consortium.start();
 }
 
 #[test]

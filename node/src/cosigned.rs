@@ -10,7 +10,9 @@ use std::{io, path::PathBuf};
 use quittance_ledger::{
     limits::CHECKPOINT_BYTES_MAX,
     store::{Store, StoreError},
-    transparency::{Checkpoint, SignedCheckpoint, VerifierKey, verify_cosignature},
+    transparency::{
+        Checkpoint, SignedCheckpoint, VerifierKey, verify_cosignature, verify_log_signature,
+    },
 };
 
 use crate::files::{self, FileError};
@@ -65,14 +67,15 @@ pub enum CosignedError {
 #[derive(Debug, Clone)]
 pub struct LastCosigned {
     path: PathBuf,
-    keys: Vec<VerifierKey>,
+    logs: Vec<VerifierKey>,
+    cosigners: Vec<VerifierKey>,
 }
 
 impl LastCosigned {
-    /// The file at `path`, of the node whose cosigner key is one of `keys`.
+    /// The file at `path`, of a node that signs as one of `logs` and `cosigners`.
     #[must_use]
-    pub const fn new(path: PathBuf, keys: Vec<VerifierKey>) -> Self {
-        Self { path, keys }
+    pub const fn new(path: PathBuf, logs: Vec<VerifierKey>, cosigners: Vec<VerifierKey>) -> Self {
+        Self { path, logs, cosigners }
     }
 
     /// Keeps a checkpoint on disk. To be called before it is shown to anybody,
@@ -102,16 +105,18 @@ impl LastCosigned {
         if !self.vouches_for(&signed) {
             return Err(damaged("it does not bear this node's cosignature".to_owned()));
         }
+        // Nothing in this file may change unnoticed, so no line is passed over.
+        let logs = self.logs.iter().filter(|key| is_signed_by_log(&signed, key)).count();
+        let cosigners = self.cosigners.iter().filter(|key| is_cosigned_by(&signed, key)).count();
+        if logs + cosigners != signed.signatures().len() {
+            return Err(damaged("one of its signatures does not verify".to_owned()));
+        }
         Ok(Some(signed.checkpoint().clone()))
     }
 
     /// Whether this node cosigned it.
     fn vouches_for(&self, signed: &SignedCheckpoint) -> bool {
-        self.keys.iter().any(|key| {
-            signed.cosignature(key).is_some_and(|(time_s, signature)| {
-                verify_cosignature(key, signed.checkpoint(), time_s, &signature)
-            })
-        })
+        self.cosigners.iter().any(|key| is_cosigned_by(signed, key))
     }
 
     /// Checks that the ledger in `store` goes on from what was cosigned last.
@@ -178,4 +183,16 @@ impl LastCosigned {
             _ => Err(CosignedError::Rewritten { size: last.size }),
         }
     }
+}
+
+fn is_cosigned_by(signed: &SignedCheckpoint, key: &VerifierKey) -> bool {
+    signed.cosignature(key).is_some_and(|(time_s, signature)| {
+        verify_cosignature(key, signed.checkpoint(), time_s, &signature)
+    })
+}
+
+fn is_signed_by_log(signed: &SignedCheckpoint, key: &VerifierKey) -> bool {
+    signed
+        .log_signature(key)
+        .is_some_and(|signature| verify_log_signature(key, signed.checkpoint(), &signature))
 }

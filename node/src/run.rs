@@ -60,7 +60,9 @@ pub enum RunError {
     Stopped(Arc<Fatal>),
     /// This node's consensus key is no validator's.
     #[error(
-        "this node's consensus key is not among the genesis's validators; a ledger with one validator runs on that validator's node"
+        "the keys in this folder are not those of the ledger's validator, whose node is the one that \
+         runs in this release; append through its API, signing with your key: \
+         quittance append FILE --api URL --key PEM --kid MEMBER#KEY --ledger ORIGIN"
     )]
     NotAValidator,
     /// The ledger needs agreement between nodes.
@@ -260,10 +262,15 @@ pub(crate) fn signers(folder: &DataFolder, membership: &Membership) -> Result<Si
     let validator = keys.validator.ok_or(RunError::NotAValidator)?;
     let origin = membership.origin();
     let cosigner = Cosigner::new(cosigner_name(origin, &member), validator.cosigner)?;
+    let log = LogSigner::new(origin, validator.log)?;
     Ok(Signers {
         consensus: validator.consensus,
-        log: LogSigner::new(origin, validator.log)?,
-        cosigned: LastCosigned::new(folder.cosigned_path(), vec![cosigner.verifier_key().clone()]),
+        cosigned: LastCosigned::new(
+            folder.cosigned_path(),
+            vec![log.verifier_key().clone()],
+            vec![cosigner.verifier_key().clone()],
+        ),
+        log,
         cosigner,
         records: keys.record,
         member,

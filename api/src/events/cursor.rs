@@ -4,7 +4,7 @@ use crate::problem::Problem;
 
 /// The next event: `position` counts the records of the block of `height`, and
 /// one more for the block itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Cursor {
     pub(super) height: u64,
     pub(super) position: u64,

@@ -125,6 +125,12 @@ pub(crate) async fn events(
         (None, Some(text)) => Cursor::parse("after", text)?,
         (None, None) => Cursor::after_block(app.store.tip().height),
     };
+    // Such a cursor is of another ledger; waiting for it would be for ever.
+    let head = app.store.tip().height;
+    if cursor > Cursor::after_block(head) {
+        let detail = format!("the ledger ends at block {head}; no event there has this id");
+        return Err(Problem::query("after", detail));
+    }
     let limits = &app.config.limits;
     let place = Arc::clone(&app.event_clients)
         .try_acquire_owned()

@@ -221,8 +221,21 @@ pub(super) async fn search(
     if let Ok(id) = text.to_ascii_lowercase().parse::<RecordId>() {
         return Ok(Redirect::to(&format!("/records/{id}")).into_response());
     }
+    if let Some(prefix) = id_prefix(&text) {
+        let read = app.read(move |app, _| {
+            let found = app.store.find_by_prefix(prefix)?;
+            Ok(match found {
+                Some(index) => app.store.entry(index)?.map(|entry| entry.record.id()),
+                None => None,
+            })
+        });
+        return match read.await? {
+            Some(id) => Ok(Redirect::to(&format!("/records/{id}")).into_response()),
+            None => Err(Problem::not_found("no record's id begins like that").into()),
+        };
+    }
     let (Ok(contract), Ok(claim)) = (text.parse::<ContractRef>(), text.parse::<ClaimRef>()) else {
-        let detail = "look for the id of a record, 64 hexadecimal digits, \
+        let detail = "look for the id of a record, 64 hexadecimal digits or its first 16, \
                       or for a contract or claim, <insurer>/<number>";
         return Err(Problem::query("q", detail).into());
     };
@@ -234,6 +247,13 @@ pub(super) async fn search(
     });
     let name = if read.await? { "claim" } else { "contract" };
     Ok(Redirect::to(&format!("/records?{name}={}", encoded(&text))).into_response())
+}
+
+/// The first 16 digits of an id, as lists show them.
+fn id_prefix(text: &str) -> Option<[u8; 8]> {
+    let mut prefix = [0; 8];
+    hex::decode_to_slice(text.trim_end_matches('…'), &mut prefix).ok()?;
+    Some(prefix)
 }
 
 #[cfg(test)]

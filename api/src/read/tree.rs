@@ -56,16 +56,20 @@ pub(crate) async fn get_checkpoint(State(app): State<Shared>) -> Result<Response
     get,
     path = "/tile/{path}",
     tag = "tiles",
-    params(("path" = String, Path, description = "Level and index as tlog-tiles spells them, such as `0/x001/234.p/56`; the slashes stand as they are")),
+    params(("path" = String, Path, description = "Level and index as tlog-tiles spells them, such as `0/x001/234.p/56`")),
     responses(
         (status = 200, description = "The tile; it never changes", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 404, description = "The tree has no such tile", body = ProblemBody, content_type = "application/problem+json")
     )
 )]
 pub(crate) async fn get_tile(State(app): State<Shared>, uri: Uri) -> Result<Response, Problem> {
-    let path = uri.path().strip_prefix('/').unwrap_or_default();
-    let tile: TilePath =
-        path.parse().map_err(|error| Problem::not_found(format!("no such tile: {error}")))?;
+    // Programs that fill in the path of an OpenAPI document escape its slashes.
+    let path = uri.path().replace("%2F", "/").replace("%2f", "/");
+    let tile: TilePath = path
+        .strip_prefix('/')
+        .unwrap_or_default()
+        .parse()
+        .map_err(|error| Problem::not_found(format!("no such tile: {error}")))?;
     let read = app.read(move |app, _| {
         // Only what a published checkpoint covers.
         let size = app.store.tip().frontier.size();

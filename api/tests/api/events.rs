@@ -145,3 +145,15 @@ async fn a_client_that_takes_nothing_is_cut_and_its_place_is_free_again() {
     let parts = stalled.into_body().into_data_stream().collect::<Vec<_>>().await;
     assert!(parts.len() < 20);
 }
+
+#[tokio::test]
+async fn a_cursor_of_another_ledger_is_refused_instead_of_waited_for() {
+    let api = Api::filled(2, 3);
+    for after in ["3", "3.0", "999"] {
+        let answer = api.get(&format!("/v1/events?after={after}")).await;
+        assert_eq!(answer.status, 400, "{after}");
+    }
+    let request = Request::get("/v1/events?after=2").header("host", "localhost");
+    let response = api.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+}

@@ -68,6 +68,9 @@ async fn search_finds_ids_contracts_and_claims() {
     let id = quote(1).id();
     for (text, target) in [
         (id.to_string(), format!("/records/{id}")),
+        // What a list shows of an id, with its ellipsis.
+        (id.to_string().chars().take(16).collect(), format!("/records/{id}")),
+        (format!("{:.16}%E2%80%A6", id.to_string()), format!("/records/{id}")),
         (id.to_string().to_uppercase(), format!("/records/{id}")),
         ("insurer/C-1".to_owned(), "/records?contract=insurer%2FC-1".to_owned()),
         ("insurer%2FS+1%262".to_owned(), "/records?claim=insurer%2FS%201%262".to_owned()),
@@ -75,6 +78,7 @@ async fn search_finds_ids_contracts_and_claims() {
         let answer = api.get(&format!("/search?q={text}")).await;
         assert_eq!(answer.header("location"), target);
     }
+    assert_eq!(api.get("/search?q=0000000000000000").await.status, 404);
     let answer = api.get("/search?q=hello").await;
     assert_eq!(answer.status, 400);
     assert!(answer.header("content-type").starts_with("text/html"));

@@ -44,14 +44,23 @@ impl FromStr for Family {
     type Err = UnknownName;
 
     fn from_str(text: &str) -> Result<Self, UnknownName> {
-        Self::ALL.into_iter().find(|family| family.as_str() == text).ok_or(UnknownName("family"))
+        Self::ALL.into_iter().find(|family| family.as_str() == text).ok_or(UnknownName::Family)
     }
 }
 
 /// No record type or family has this name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no {0} of records has this name")]
-pub struct UnknownName(&'static str);
+pub enum UnknownName {
+    /// Of a family.
+    #[error(
+        "no family of records has this name; there are contract (with document, party and \
+         consent), signature, and settlement (with claim, payment and the others)"
+    )]
+    Family,
+    /// Of a record type.
+    #[error("no type of records has this name")]
+    Type,
+}
 
 /// Which of `contract` and `claim` a record of a type must name beside its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -157,7 +166,7 @@ macro_rules! record_types {
             fn from_str(text: &str) -> Result<Self, UnknownName> {
                 match text {
                     $($text => Ok(Self::$name),)*
-                    _ => Err(UnknownName("type")),
+                    _ => Err(UnknownName::Type),
                 }
             }
         }

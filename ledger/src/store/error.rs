@@ -40,7 +40,7 @@ pub enum StoreError {
         expected: String,
     },
     /// sled failed.
-    #[error("the index (sled): {0}")]
+    #[error("the index (sled): {0}; `quittance reindex` makes it again from the blocks")]
     Index(#[from] sled::Error),
     /// A block that does not follow the tip.
     #[error(transparent)]

@@ -37,6 +37,24 @@ impl Store {
         Ok(None)
     }
 
+    /// The index of the first record whose id begins with these bytes.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn find_by_prefix(&self, prefix: [u8; 8]) -> Result<Option<u64>, StoreError> {
+        let size = self.tip().frontier.size();
+        let term = Term::of_id_prefix(prefix);
+        let mut from = 0;
+        while let Some(index) = self.terms.next(term, from)?.filter(|index| *index < size) {
+            // Terms of other kinds may look alike.
+            if self.jws_at(index)?.1.as_bytes().starts_with(&prefix) {
+                return Ok(Some(index));
+            }
+            from = index + 1;
+        }
+        Ok(None)
+    }
+
     /// Whether a record is on the ledger.
     ///
     /// # Errors

@@ -57,6 +57,11 @@ impl Term {
         Self::of_digest(id.as_bytes())
     }
 
+    /// The term of a record's id, of which only the first eight bytes are known.
+    pub const fn of_id_prefix(prefix: [u8; 8]) -> Self {
+        Self(u64::from_be_bytes(prefix))
+    }
+
     fn of_digest(digest: &[u8; 32]) -> Self {
         let mut prefix = [0; 8];
         prefix.copy_from_slice(&digest[..8]);

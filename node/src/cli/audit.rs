@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     client::{BlockItem, Client, ClientError, Patience, RecordItem},
-    cosigned::LastCosigned,
+    cosigned::{CosignedError, LastCosigned},
     layout::{DataFolder, read_genesis},
 };
 
@@ -114,6 +114,15 @@ fn examine_folder(
 ) -> Result<Verdict, Failure> {
     let ledger = folder.ledger_path();
     if !ledger.is_dir() {
+        match last_cosigned(folder, membership).read() {
+            Ok(Some(last)) if last.size > 0 => {
+                let (cosigned, found) = (last.size, 0);
+                let error = CosignedError::RolledBack { cosigned, found };
+                return Ok(Verdict::Defect(error.to_string()));
+            }
+            Ok(_) => {}
+            Err(error) => return Ok(Verdict::Defect(error.to_string())),
+        }
         return Err(Failure::unusable(format_args!(
             "{} holds no ledger yet; name a data folder or the URL of a node",
             folder.root().display()
@@ -158,8 +167,12 @@ fn examine_folder(
 
 /// What the node of this folder cosigned last, whichever validator it is.
 fn last_cosigned(folder: &DataFolder, membership: &Membership) -> LastCosigned {
-    let keys = membership.validators().iter().map(|validator| validator.cosigner.clone());
-    LastCosigned::new(folder.cosigned_path(), keys.collect())
+    let (logs, cosigners) = membership
+        .validators()
+        .iter()
+        .map(|validator| (validator.log.clone(), validator.cosigner.clone()))
+        .unzip();
+    LastCosigned::new(folder.cosigned_path(), logs, cosigners)
 }
 
 /// Audits with progress. `is_damage` tells a history that is damaged from one

@@ -85,11 +85,20 @@ pub(super) fn init(args: InitArgs) -> CommandResult {
     files::sync_folder(&args.data)?;
     output::note(format!(
         "The secret keys of {} are in {}; keep a copy in a safe place.\n\
-         Hand {} to whoever makes the genesis, and put the genesis.toml you get back into {}.",
+         Hand {} to whoever makes the genesis.",
         args.member,
         folder.keys_path().display(),
         member_path.display(),
-        args.data.display(),
     ));
+    output::note(if validates {
+        format!("Put the genesis.toml you get back into {}.", args.data.display())
+    } else {
+        format!(
+            "Once the ledger runs, sign and append through its API: quittance append FILE --api URL \
+             --key {} --kid {}#1 --ledger ORIGIN",
+            folder.keys_path().join(format!("record-{}-1.pem", args.member)).display(),
+            args.member,
+        )
+    });
     Ok(Outcome::Yes)
 }

@@ -76,8 +76,11 @@ enum Command {
     /// Append records to the ledger, and keep a receipt of each beside its file
     #[command(after_help = "Examples:\n  quittance append record.jws\n  \
         quittance append policies.jsonl --api http://127.0.0.1:8080\n  \
+        quittance append record.json --signer broker\n  \
         quittance append policies.jsonl --key keys/record-petexpert-1.pem --kid petexpert#1 \
         --ledger ledger.example/quittance\n\n\
+        A record is a JWS, or JSON for the node or --key to sign: the record itself, or\n\
+        {\"signer\": MEMBER, \"record\": {...}}.\n\n\
         Running it again is harmless: what is on the ledger already is not recorded twice.")]
     Append(append::AppendArgs),
     /// Verify receipts offline, against a trust policy

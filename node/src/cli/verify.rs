@@ -65,16 +65,12 @@ pub(super) fn verify(args: &VerifyArgs) -> CommandResult {
             // A file that is too large is there, and is no receipt.
             Err(files::FileError::TooLarge { .. }) => {
                 let detail = format!("larger than {RECEIPT_BYTES_MAX} bytes");
-                let checks = vec![Check::fail("format", detail)];
-                found.push(Verified {
-                    receipt: path.display().to_string(),
-                    id: None,
-                    index: None,
-                    verification: Verification { checks },
-                    says: None,
-                });
+                found.push(not_a_receipt(path, detail));
             }
             Err(error) => {
+                if args.json {
+                    found.push(not_a_receipt(path, error.to_string()));
+                }
                 unreadable.insert(path, error);
             }
         }
@@ -97,6 +93,16 @@ pub(super) fn verify(args: &VerifyArgs) -> CommandResult {
     Ok(if valid { Outcome::Yes } else { Outcome::No })
 }
 
+fn not_a_receipt(path: &Path, detail: String) -> Verified {
+    Verified {
+        receipt: path.display().to_string(),
+        id: None,
+        index: None,
+        verification: Verification { checks: vec![Check::fail("format", detail)] },
+        says: None,
+    }
+}
+
 fn verified(
     path: &Path,
     bytes: &[u8],
@@ -108,7 +114,7 @@ fn verified(
     if let Some(membership) = membership {
         verification.checks.push(match &receipt {
             Some(receipt) => check_signer(receipt, membership),
-            None => Check::fail("signer", "not checked"),
+            None => Check::fail("record_signature", "not checked"),
         });
     }
     Verified {
@@ -127,9 +133,9 @@ fn check_signer(receipt: &Receipt, membership: &Membership) -> Check {
         Ok(record) => {
             let (signer, key_id) = (record.signer(), record.key_id());
             let role = membership.member(signer).map_or("", |member| member.role.as_str());
-            Check::pass("signer", format!("signed by {signer}#{key_id}, {role}"))
+            Check::pass("record_signature", format!("signed by {signer}#{key_id}, {role}"))
         }
-        Err(refusal) => Check::fail("signer", refusal.to_string()),
+        Err(refusal) => Check::fail("record_signature", refusal.to_string()),
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 use clap::Args;
 use quittance_ledger::{
     digest::RecordId,
-    membership::Origin,
+    membership::{MemberId, Origin},
     refusal::Refusal,
     transparency::{Policy, Receipt},
 };
@@ -55,6 +55,9 @@ pub(super) struct AppendArgs {
     /// The ledger to sign for. A node that is of another one gets nothing
     #[arg(long, value_name = "ORIGIN", requires = "key")]
     ledger: Option<Origin>,
+    /// Let the node sign as this member, where a line names no signer of its own
+    #[arg(long, value_name = "MEMBER", conflicts_with = "key")]
+    signer: Option<MemberId>,
     /// The trust policy that receipts must satisfy [default: the node's]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
@@ -244,6 +247,9 @@ impl Importer<'_> {
             };
             let salt = salts.of_line(input::digest(text))?;
             unsigned.record.insert("salt".to_owned(), salt.into());
+        }
+        if unsigned.signer.is_none() {
+            unsigned.signer = self.args.signer.as_ref().map(MemberId::to_string);
         }
         Ok(Item::unsigned(line, unsigned, self.signer.as_ref()).map(Some))
     }
