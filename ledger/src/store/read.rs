@@ -6,13 +6,17 @@ use tlog_tiles::{Hash, HashReader, stored_hash_index};
 
 use super::{
     Entry, Flat, Frame, HeightItem, Location, Segments, Store, StoreError, StoredBlock, Term,
-    TermKind, checkpoint_key, codec, parse_checkpoint, tree_error,
+    TermKind, checkpoint_key, codec, parse_checkpoint,
 };
 use crate::{
     chain::{HEADER_BYTES, Header, RawBlock, Tip},
     digest::{Digest, RecordId},
     record::Record,
-    transparency::{Checkpoint, Receipt, SignedCheckpoint, tree},
+    transparency::{
+        Checkpoint, Receipt, SignedCheckpoint,
+        layout::{self, TilePath},
+        tree,
+    },
 };
 
 impl Store {
@@ -268,7 +272,10 @@ impl Store {
     /// They are not on the ledger, or the store cannot be read.
     pub fn inclusion(&self, index: u64, size: u64) -> Result<Vec<Digest>, StoreError> {
         self.check_size(size)?;
-        tree::inclusion(index, size, &NodeReader(&self.nodes)).map_err(tree_error)
+        if index >= size {
+            return Err(StoreError::Tree(format!("a tree of {size} has no record {index}")));
+        }
+        tree::inclusion(index, size, &NodeReader(&self.nodes)).map_err(unreadable_nodes)
     }
 
     /// The consistency proof between two sizes.
@@ -277,7 +284,14 @@ impl Store {
     /// They are not on the ledger or in the wrong order, or the store cannot be read.
     pub fn consistency(&self, from: u64, to: u64) -> Result<Vec<Digest>, StoreError> {
         self.check_size(to)?;
-        tree::consistency(from, to, &NodeReader(&self.nodes)).map_err(tree_error)
+        if from > to {
+            return Err(StoreError::Tree(format!("{from} records are more than {to}")));
+        }
+        // Every tree holds the empty one, and itself: there is nothing to prove.
+        if from == 0 || from == to {
+            return Ok(Vec::new());
+        }
+        tree::consistency(from, to, &NodeReader(&self.nodes)).map_err(unreadable_nodes)
     }
 
     fn check_size(&self, size: u64) -> Result<(), StoreError> {
@@ -288,10 +302,12 @@ impl Store {
         Ok(())
     }
 
-    /// Reads the tree's nodes, for tiles.
-    #[must_use]
-    pub fn nodes(&self) -> impl HashReader + '_ {
-        NodeReader(&self.nodes)
+    /// A tile of tree nodes that the tree is large enough for.
+    ///
+    /// # Errors
+    /// The stored nodes cannot be read.
+    pub fn tile(&self, tile: &TilePath) -> Result<Vec<u8>, StoreError> {
+        layout::tile_bytes(tile, &NodeReader(&self.nodes)).map_err(unreadable_nodes)
     }
 
     /// The newest record that corrects `id`.
@@ -321,6 +337,11 @@ impl Store {
         let flat = self.nodes.len()? * 32 + self.positions.len()? * 8 + self.heights.len()? * 24;
         Ok(self.blocks.disk_bytes()? + flat + self.database.size_on_disk()?)
     }
+}
+
+/// What was asked for is on the ledger, so it is the stored nodes that fail.
+fn unreadable_nodes(error: impl std::fmt::Display) -> StoreError {
+    StoreError::damaged("nodes.flat", error.to_string())
 }
 
 /// Gives tree arithmetic the nodes on disk.
