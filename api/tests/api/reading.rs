@@ -319,7 +319,17 @@ async fn damage_that_a_request_meets_is_told_to_the_node() {
         let damage = api.node.damage.lock().unwrap().join(" ");
         assert!(damage.contains("blocks"), "{path}: {damage}");
     }
+    for path in ["/tile/0/000.p/20", "/v1/consistency?from=20&to=40"] {
+        let api = Api::filled(2, 20);
+        assert_eq!(api.get(path).await.status, 200, "{path}");
+        let nodes = api.folder().join("nodes.flat");
+        std::fs::OpenOptions::new().write(true).open(&nodes).unwrap().set_len(100).unwrap();
+        assert_eq!(api.get(path).await.status, 500, "{path}");
+        let damage = api.node.damage.lock().unwrap().join(" ");
+        assert!(damage.contains("nodes.flat"), "{path}: {damage}");
+    }
     let api = Api::filled(1, 20);
     assert_eq!(api.get("/v1/records/0").await.status, 400);
+    assert_eq!(api.get("/v1/consistency?from=3&to=2").await.status, 400);
     assert!(api.node.damage.lock().unwrap().is_empty());
 }
