@@ -1,7 +1,7 @@
 //! Where a node keeps its ledger. No other module names sled.
 //!
 //! ```text
-//! blocks/          the truth: every block, in order, in checksummed frames
+//! blocks/          the truth: every block with its certificate, in order, in checksummed frames
 //! nodes.flat       the Merkle tree's nodes, 32 bytes each         ┐ derived from the blocks,
 //! positions.flat   where each record stands in blocks/, 8 bytes   │ rebuilt by reindex
 //! heights.flat     where each block stands, 24 bytes              ┘
@@ -12,10 +12,11 @@
 //! ```
 //!
 //! Order of writes for a block: frame, flush, flat files, (root recomputed from
-//! the stored bytes, checkpoint signed), then head and checkpoint in one sled
-//! batch, flush. Only then is anything acknowledged. A process that is killed
-//! in between leaves at most one whole frame after the head, which the next
-//! start brings in again, or part of one, which it cuts off.
+//! the stored bytes, checkpoint signed and kept by the node as the last one it
+//! cosigned), then head and checkpoint in one sled batch, flush. Only then is
+//! anything acknowledged. A process that is killed in between leaves at most one
+//! whole frame after the head, which the next start brings in again, or part of
+//! one, which it cuts off.
 
 mod codec;
 mod error;
