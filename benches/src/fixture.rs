@@ -234,7 +234,7 @@ impl Ledger {
         let append = clock.elapsed();
         let checkpoint = self.sign(appended.checkpoint(), now_ms)?;
         let sign = clock.elapsed();
-        store.commit(appended, &checkpoint)?;
+        store.commit(appended, Some(&checkpoint))?;
         let commit = clock.elapsed();
         let stages = Stages {
             build,

@@ -21,3 +21,4 @@ pub mod store;
 #[cfg(test)]
 mod testing;
 pub mod transparency;
+pub mod wire;

@@ -153,7 +153,7 @@ impl Ledger {
     pub fn commit(&self, store: &Store, records: Vec<Record>) {
         let appended = self.append(store, self.block(store, records));
         let checkpoint = self.signed(appended.checkpoint());
-        store.commit(appended, &checkpoint).unwrap();
+        store.commit(appended, Some(&checkpoint)).unwrap();
     }
 
     /// Commits `blocks` blocks of `size` quotes each, numbered from `first` on.

@@ -198,7 +198,7 @@ impl FakeNode {
             let certificate = chain::Certificate::of_one(&block.header, &key(101));
             let appended = self.store.append(block, &certificate).unwrap();
             let checkpoint = signed(appended.checkpoint());
-            self.store.commit(appended, &checkpoint).unwrap();
+            self.store.commit(appended, Some(&checkpoint)).unwrap();
         }
         let refused: HashMap<RecordId, _> = built.refused.into_iter().collect();
         for (record, sender) in waiting {

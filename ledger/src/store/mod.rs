@@ -128,7 +128,10 @@ pub struct Store {
     heights: Flat<24>,
     database: sled::Db,
     terms: Terms,
+    /// The end of what is final: what readers see.
     tip: RwLock<Arc<Tip>>,
+    /// The end of what is decided and durable.
+    decided: RwLock<Arc<Tip>>,
     /// Log position after the last committed block; only the committing thread writes it.
     end: RwLock<u64>,
     unfinished: Option<(Block, Certificate)>,
@@ -269,11 +272,20 @@ impl Store {
         &self.membership
     }
 
-    /// The end of the ledger as far as it is acknowledged.
+    /// The end of the ledger as far as it is final: a checkpoint that covers it
+    /// is published. Readers see nothing beyond.
     #[must_use]
     pub fn tip(&self) -> Arc<Tip> {
         // A poisoned lock still holds a whole tip: it is replaced, never changed.
         self.tip.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// The end of the ledger as far as it is decided and durable here: what the
+    /// next block follows. It is the tip, or some blocks after it whose
+    /// checkpoint lacks cosignatures.
+    #[must_use]
+    pub fn decided(&self) -> Arc<Tip> {
+        self.decided.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// A block that was written but not acknowledged when the process ended.
@@ -326,7 +338,7 @@ impl Store {
             return Err(StoreError::damaged("blocks", format!("no frame at {position}")));
         };
         let stored: StoredBlock = codec::decode("block", &payload)?;
-        let before = self.tip();
+        let before = self.decided();
         let derived = Derived::of(&before, position, &stored)?;
         let after = self.write_derived(&before, derived)?;
         if stored.header != block.header.encode() || after.frontier.root() != block.header.tree_root
@@ -352,18 +364,19 @@ impl Store {
         Ok(derived.tip)
     }
 
-    /// Acknowledges an appended block with its published checkpoint: one atomic
-    /// sled batch, flushed. From here on readers see it.
+    /// Takes an appended block as decided: one atomic sled batch, flushed. With
+    /// its `checkpoint`, if that is final already, readers see the block from here
+    /// on; without, once [`Store::publish`] has a checkpoint that covers it.
     ///
     /// # Errors
     /// sled or the disk refuses.
     pub fn commit(
         &self,
         appended: Appended,
-        checkpoint: &SignedCheckpoint,
+        checkpoint: Option<&SignedCheckpoint>,
     ) -> Result<Block, StoreError> {
         let Appended { block, tip, end, checkpoint: expected } = appended;
-        if *checkpoint.checkpoint() != expected {
+        if checkpoint.is_some_and(|signed| *signed.checkpoint() != expected) {
             return Err(StoreError::Tree("the signed checkpoint is not this block's".to_owned()));
         }
         let first = tip.frontier.size() - block.records.len() as u64;
@@ -380,7 +393,9 @@ impl Store {
             end,
         };
         batch.insert(HEAD, codec::encode("head", &head)?);
-        batch.insert(&checkpoint_key(head.tree_size)[..], checkpoint.to_bytes());
+        if let Some(checkpoint) = checkpoint {
+            batch.insert(&checkpoint_key(head.tree_size)[..], checkpoint.to_bytes());
+        }
         let run = self.terms.prepare_run(head.tree_size, &mut batch)?;
         if run.is_some() {
             self.nodes.sync()?;
@@ -395,8 +410,37 @@ impl Store {
             self.terms.run_written(run)?;
         }
         *self.end.write().map_err(|_| poisoned())? = end;
-        *self.tip.write().map_err(|_| poisoned())? = Arc::new(tip);
+        let tip = Arc::new(tip);
+        *self.decided.write().map_err(|_| poisoned())? = tip.clone();
+        if checkpoint.is_some() {
+            *self.tip.write().map_err(|_| poisoned())? = tip;
+        }
         Ok(block)
+    }
+
+    /// Keeps a checkpoint that is final and covers decided blocks; readers see
+    /// them from here on. Whether it is final is for the caller to know; that it
+    /// is the one of the stored blocks is checked here. Gives whether the tip
+    /// moved: not by a checkpoint that covers nothing new.
+    ///
+    /// # Errors
+    /// It is not the checkpoint of a decided block, or the disk refuses.
+    pub fn publish(&self, signed: &SignedCheckpoint) -> Result<bool, StoreError> {
+        let checkpoint = signed.checkpoint();
+        if checkpoint.size <= self.tip().frontier.size() {
+            return Ok(false);
+        }
+        if self.decided_checkpoint(checkpoint.size)?.as_ref() != Some(checkpoint) {
+            return Err(StoreError::Tree(format!(
+                "the checkpoint of {} records is not this ledger's",
+                checkpoint.size
+            )));
+        }
+        let tip = self.tip_of_size(checkpoint.size)?;
+        self.database.insert(checkpoint_key(checkpoint.size), signed.to_bytes())?;
+        self.database.flush()?;
+        *self.tip.write().map_err(|_| poisoned())? = Arc::new(tip);
+        Ok(true)
     }
 
     /// Keeps the checkpoint of the ledger before its first record.
@@ -439,7 +483,7 @@ impl Store {
     /// Whole or not at all: a process that is killed here must open again.
     fn write_clean_mark(&self) -> Result<(), StoreError> {
         let unfinished = self.folder.join("clean.new");
-        std::fs::write(&unfinished, clean_mark(&self.tip().hash))
+        std::fs::write(&unfinished, clean_mark(&self.decided().hash))
             .and_then(|()| File::open(&unfinished)?.sync_all())
             .map_err(StoreError::io("writing", &unfinished))?;
         let path = self.folder.join(CLEAN);

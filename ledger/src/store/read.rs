@@ -25,7 +25,18 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub fn find(&self, id: &RecordId) -> Result<Option<Location>, StoreError> {
-        let size = self.tip().frontier.size();
+        self.find_before(id, self.tip().frontier.size())
+    }
+
+    /// Whether a record stands in a decided block, final or not.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn is_decided(&self, id: &RecordId) -> Result<bool, StoreError> {
+        Ok(self.find_before(id, self.decided().frontier.size())?.is_some())
+    }
+
+    fn find_before(&self, id: &RecordId, size: u64) -> Result<Option<Location>, StoreError> {
         let leaf = tree::leaf_hash(id);
         let term = Term::of_id(id);
         let mut from = 0;
@@ -115,7 +126,7 @@ impl Store {
 
     /// The block that holds record `index`, which must be on the ledger.
     pub(super) fn height_of(&self, index: u64) -> Result<u64, StoreError> {
-        let (mut low, mut high) = (0, self.tip().height);
+        let (mut low, mut high) = (0, self.decided().height);
         // The last block whose first record is not after `index`.
         while high - low > 1 {
             let middle = low + (high - low) / 2;
@@ -170,7 +181,19 @@ impl Store {
     /// # Errors
     /// The store cannot be read, or is damaged.
     pub fn raw_block(&self, height: u64) -> Result<Option<RawBlock>, StoreError> {
-        if height == 0 || height > self.tip().height {
+        if height > self.tip().height {
+            return Ok(None);
+        }
+        self.decided_block(height)
+    }
+
+    /// Block `height` with its records as bytes, final or not: for nodes that
+    /// have yet to decide on it.
+    ///
+    /// # Errors
+    /// The store cannot be read, or is damaged.
+    pub fn decided_block(&self, height: u64) -> Result<Option<RawBlock>, StoreError> {
+        if height == 0 || height > self.decided().height {
             return Ok(None);
         }
         let position = self.height_item(height)?.position;
@@ -190,11 +213,22 @@ impl Store {
     /// # Errors
     /// The store cannot be read, or is damaged.
     pub fn checkpoint_at(&self, size: u64) -> Result<Option<Checkpoint>, StoreError> {
+        if size > self.tip().frontier.size() {
+            return Ok(None);
+        }
+        self.decided_checkpoint(size)
+    }
+
+    /// As [`Store::checkpoint_at`], also where nothing final covers it yet.
+    ///
+    /// # Errors
+    /// The store cannot be read, or is damaged.
+    pub fn decided_checkpoint(&self, size: u64) -> Result<Option<Checkpoint>, StoreError> {
         let of = |root| Checkpoint { origin: self.membership.origin().clone(), size, root };
         let Some(last) = size.checked_sub(1) else {
             return Ok(Some(of(Tip::empty().frontier.root())));
         };
-        if size > self.tip().frontier.size() {
+        if size > self.decided().frontier.size() {
             return Ok(None);
         }
         let header = self.header_at(self.height_of(last)?)?;
@@ -215,6 +249,11 @@ impl Store {
             Some((key, value)) if key.first() == Some(&b'c') => Ok(Some(parse_checkpoint(&value)?)),
             _ => Ok(None),
         }
+    }
+
+    /// The size of the newest checkpoint of at most `size` records; 0 without one.
+    pub(super) fn published_before(&self, size: u64) -> Result<u64, StoreError> {
+        Ok(self.checkpoint_before(size)?.map_or(0, |signed| signed.checkpoint().size))
     }
 
     /// The first published checkpoint that covers `size` records.

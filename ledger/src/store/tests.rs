@@ -82,7 +82,7 @@ fn killed_after_the_block_was_written_it_is_brought_in_again() {
     assert_eq!(unfinished.header.hash(), hash);
     let appended = store.append(unfinished, &certificate).unwrap();
     let checkpoint = ledger.signed(appended.checkpoint());
-    store.commit(appended, &checkpoint).unwrap();
+    store.commit(appended, Some(&checkpoint)).unwrap();
     everything_is_there(&ledger, &store, 7);
     drop(store);
     assert!(ledger.open(folder.path()).unwrap().unfinished().is_none());

@@ -67,7 +67,7 @@ impl Application {
     pub fn commit(&self, block: Block, certificate: &Certificate) -> Result<Block, Fatal> {
         let appended = self.shared.store.append(block, certificate)?;
         let checkpoint = self.sign(appended.checkpoint())?;
-        let block = self.shared.store.commit(appended, &checkpoint)?;
+        let block = self.shared.store.commit(appended, Some(&checkpoint))?;
         self.shared.heights.send_replace(block.header.height);
         Ok(block)
     }
