@@ -153,7 +153,7 @@ impl App {
 
     /// The answer where the store failed. Damage is the end of the node, which
     /// must not go on serving from files that are not what was written.
-    fn store_failed(&self, error: StoreError) -> Problem {
+    pub(crate) fn store_failed(&self, error: StoreError) -> Problem {
         let problem = Problem::internal(&error);
         if error.is_damage() {
             self.node.damaged(error);

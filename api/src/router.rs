@@ -27,7 +27,7 @@ use crate::{
     metrics::Metrics,
     openapi, pages,
     problem::{Kind, Problem},
-    read::{blocks, members, receipts, records, status, tree},
+    read::{blocks, evidence, members, receipts, records, status, tree},
     reading::Reads,
     state::{App, Shared},
     submit::Submit,
@@ -83,6 +83,7 @@ pub fn router_with_figures(
         .routes(routes!(members::list_members))
         .routes(routes!(members::get_genesis))
         .routes(routes!(members::get_policy))
+        .routes(routes!(evidence::list_evidence))
         .routes(routes!(tree::get_consistency))
         .routes(routes!(tree::list_checkpoints))
         .routes(routes!(tree::get_checkpoint))

@@ -34,7 +34,8 @@ pub(crate) struct App {
 pub(crate) type Shared = Arc<App>;
 
 impl App {
-    pub(crate) fn membership(&self) -> &Membership {
+    /// Who is on the ledger for the next block.
+    pub(crate) fn membership(&self) -> Membership {
         self.store.membership()
     }
 }

@@ -77,6 +77,25 @@ pub struct NodeStatus {
     pub pending_bytes: u64,
     /// Why it is not ready, in a sentence; none when it is.
     pub not_ready: Option<String>,
+    /// Blocks that are decided and durable here, final or not.
+    pub decided_height: u64,
+    /// The other members' nodes; none where a node runs alone.
+    pub peers: Vec<PeerStatus>,
+    /// What people should look at, besides.
+    pub alerts: Vec<String>,
+}
+
+/// How another member's node is, as far as this one knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// The member it belongs to.
+    pub member: Option<MemberId>,
+    /// Whether it validates.
+    pub validator: bool,
+    /// Whether it is connected.
+    pub connected: bool,
+    /// The blocks it has decided, as it says; none where it has not said.
+    pub height: Option<u64>,
 }
 
 /// What the API asks of its node.
@@ -107,6 +126,11 @@ pub trait Submit: Send + Sync + 'static {
     /// Takes note that a file of the store is not what was written: `error` was
     /// met while serving. The node should end.
     fn damaged(&self, _error: StoreError) {}
+
+    /// What people should look at now, whenever that changes.
+    fn alerts(&self) -> watch::Receiver<Vec<String>> {
+        watch::channel(Vec::new()).1
+    }
 
     /// How the node is.
     fn status(&self) -> NodeStatus;

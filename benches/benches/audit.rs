@@ -33,7 +33,8 @@ fn main() {
                 let name = format!("audit, blocks of {block:>4}");
                 figures.timed(&name, RECORDS, iterations, |_| {
                     let membership = &ledger.membership;
-                    audit::audit(&mut &store, membership, &policy, None, |_| ()).expect("sound")
+                    audit::audit(&mut &store, membership, Some(&policy), None, |_| ())
+                        .expect("sound")
                 })
             });
         });

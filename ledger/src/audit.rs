@@ -10,12 +10,12 @@ use std::collections::HashSet;
 use rayon::prelude::*;
 
 use crate::{
-    chain::{self, Block, BlockError, Header, RawBlock, Tip},
+    chain::{self, Block, BlockError, Certificate, Header, RawBlock, Tip},
     digest::{Digest, LedgerId, RecordId},
     limits::BLOCK_BYTES_MAX,
-    membership::Membership,
-    record::Record,
-    refusal::Refusal,
+    membership::{Membership, MembershipState},
+    record::{Envelope, Record},
+    refusal::{Code, Refusal},
     store::{Store, StoreError},
     transparency::{Policy, PolicyFault, SignedCheckpoint, tree},
 };
@@ -93,7 +93,8 @@ pub enum Defect<E: std::fmt::Display + Send> {
         /// What the policy lacks.
         fault: PolicyFault,
     },
-    /// A block without a published checkpoint.
+    /// A block that no published checkpoint covers; of a lone validator, one
+    /// without a checkpoint of its own.
     #[error("block {height} was made final without a checkpoint of size {size}")]
     CheckpointMissing {
         /// The block's height.
@@ -140,34 +141,42 @@ pub struct Report {
     pub root: Digest,
 }
 
-/// Audits a history. `policy` is what checkpoints must satisfy; `since` is a
-/// checkpoint that was kept from an earlier audit: what it covers is hashed and
-/// must lead to the same root, but its signatures are not verified once more.
+/// Audits a history. `membership` is what the genesis says; who decides later
+/// follows from the records. Each checkpoint must satisfy the policy of those
+/// who decided on its block.
+///
+/// A `policy` that somebody trusts holds beside that: for as long as the same
+/// validators decide, it accepts either all checkpoints or, being the policy of
+/// another time, none; and it accepts those of one such time at least.
+///
+/// `since` is a checkpoint that was kept from an earlier audit: what it covers
+/// is hashed and must lead to the same root, but its signatures are not
+/// verified once more.
 ///
 /// # Errors
 /// The first [`Defect`].
 pub fn audit<H: History + Send>(
     history: &mut H,
     membership: &Membership,
-    policy: &Policy,
+    policy: Option<&Policy>,
     since: Option<&SignedCheckpoint>,
     mut progress: impl FnMut(Progress) + Send,
 ) -> Result<Report, Defect<H::Error>> {
     let since_size = since.map_or(0, |since| since.checkpoint().size);
-    if let Some(since) = since {
-        check_policy(policy, since)?;
-    }
     let mut state = Auditor {
-        membership,
-        policy,
+        given: policy.map(Given::new),
         since,
-        tip: Tip::empty(),
+        tip: Tip::empty(MembershipState::from_genesis(membership.genesis())),
         known: HashSet::new(),
         checkpoints: Vec::new(),
         checkpoints_read: 0,
         checkpoints_held: 0,
+        uncovered: None,
         signatures: 0,
     };
+    if let Some(since) = since.filter(|_| since_size == 0) {
+        check_policy(&membership.policy(), since)?;
+    }
     // While the signatures of one batch are verified, the blocks of the batch
     // before it are followed and the next batch is read.
     let mut next = 1;
@@ -180,11 +189,12 @@ pub fn audit<H: History + Send>(
         let first = index;
         index += batch.iter().map(|block| block.records.len() as u64).sum::<u64>();
         state.signatures += index.saturating_sub(first.max(since_size));
+        let membership = state.tip.membership().clone();
         let (now, later) = rayon::join(
-            || verify(membership, batch, first, since_size),
+            || verify(&membership, batch, first, since_size),
             || {
-                for (header, records) in before {
-                    state.follow(history, Block { header, records })?;
+                for block in before {
+                    state.follow(history, block)?;
                     let (height, records) = (state.tip.height, state.tip.frontier.size());
                     progress(Progress { height, records });
                 }
@@ -203,6 +213,12 @@ pub fn audit<H: History + Send>(
     if let Some(left) = state.checkpoints.pop() {
         return Err(Defect::CheckpointSize { size: left.checkpoint().size });
     }
+    if let Some(given) = state.given {
+        given.finish()?;
+    }
+    if let Some((height, size)) = state.uncovered {
+        return Err(Defect::CheckpointMissing { height, size });
+    }
     Ok(Report {
         ledger: membership.ledger_id(),
         height: state.tip.height,
@@ -214,9 +230,77 @@ pub fn audit<H: History + Send>(
     })
 }
 
-struct Auditor<'a> {
-    membership: &'a Membership,
+/// A policy that somebody trusts, and what it said so far.
+struct Given<'a> {
     policy: &'a Policy,
+    /// The validators whose checkpoints are being looked at.
+    validators: Digest,
+    /// Whether it is word for word the policy of these validators, which every
+    /// checkpoint has to satisfy anyway.
+    same: bool,
+    /// Whether it accepted one of theirs.
+    accepts: bool,
+    /// The first of theirs that it did not accept.
+    refused: Option<(u64, PolicyFault)>,
+    /// Whether it accepted one of anybody's.
+    accepted: bool,
+    /// The first of all that it did not accept.
+    first_refused: Option<(u64, PolicyFault)>,
+}
+
+impl<'a> Given<'a> {
+    const fn new(policy: &'a Policy) -> Self {
+        Self {
+            policy,
+            validators: Digest::ZERO,
+            same: false,
+            accepts: false,
+            refused: None,
+            accepted: false,
+            first_refused: None,
+        }
+    }
+
+    /// Looks at the checkpoint of a block that the validators of `deciding`
+    /// decided on, which has satisfied their policy.
+    fn look<E: std::fmt::Display + Send>(
+        &mut self,
+        deciding: &Membership,
+        signed: &SignedCheckpoint,
+    ) -> Result<(), Defect<E>> {
+        let validators = deciding.validators().hash();
+        if self.validators != validators {
+            (self.validators, self.accepts, self.refused) = (validators, false, None);
+            self.same = self.policy.to_bytes() == deciding.policy().to_bytes();
+        }
+        if self.same {
+            self.accepted = true;
+            return Ok(());
+        }
+        let size = signed.checkpoint().size;
+        match self.policy.check(signed).accept() {
+            Ok(_) => (self.accepts, self.accepted) = (true, true),
+            Err(fault) => {
+                self.first_refused.get_or_insert((size, fault.clone()));
+                self.refused.get_or_insert((size, fault));
+            }
+        }
+        match self.refused.take_if(|_| self.accepts) {
+            Some((size, fault)) => Err(Defect::CheckpointPolicy { size, fault }),
+            None => Ok(()),
+        }
+    }
+
+    fn finish<E: std::fmt::Display + Send>(self) -> Result<(), Defect<E>> {
+        match self.first_refused {
+            Some((size, fault)) if !self.accepted => Err(Defect::CheckpointPolicy { size, fault }),
+            _ => Ok(()),
+        }
+    }
+}
+
+struct Auditor<'a> {
+    given: Option<Given<'a>>,
     since: Option<&'a SignedCheckpoint>,
     tip: Tip,
     /// The first 16 bytes of every id: two records of one ledger never share
@@ -226,10 +310,27 @@ struct Auditor<'a> {
     checkpoints: Vec<SignedCheckpoint>,
     checkpoints_read: u64,
     checkpoints_held: u64,
+    /// Height and size of the last block that no checkpoint has covered so far.
+    uncovered: Option<(u64, u64)>,
     signatures: u64,
 }
 
-type VerifiedBlocks = Vec<(Header, Vec<Record>)>;
+/// A block as far as it could be verified before the blocks in front of it
+/// were followed.
+struct VerifiedBlock {
+    header: Header,
+    /// Where its validators are other ones than were known.
+    certificate: Option<Certificate>,
+    records: Vec<VerifiedRecord>,
+}
+
+enum VerifiedRecord {
+    Verified(Record),
+    /// Its signer or key was not known yet.
+    Unknown(Envelope),
+}
+
+type VerifiedBlocks = Vec<VerifiedBlock>;
 
 /// Reads the blocks from height `next` on that make a batch.
 fn read_batch<H: History>(
@@ -252,7 +353,10 @@ fn read_batch<H: History>(
     Ok(blocks)
 }
 
-/// Verifies the records of some blocks on all cores. The first one stands at `index`.
+/// Verifies the records of some blocks on all cores, the first of which stands
+/// at `index`, with the keys of a `membership` that some of them may be ahead of.
+/// Whether a key is in force, and whether the validators are those of a block's
+/// height, is checked when it is followed.
 fn verify<E: std::fmt::Display + Send>(
     membership: &Membership,
     blocks: Vec<RawBlock>,
@@ -261,38 +365,57 @@ fn verify<E: std::fmt::Display + Send>(
 ) -> Result<VerifiedBlocks, Defect<E>> {
     let mut flat = Vec::new();
     let mut shape = Vec::new();
+    let validators = membership.validators().hash();
     // Few among the records, so they come first and by themselves.
-    blocks.par_iter().try_for_each(|RawBlock { header, certificate, .. }| {
-        certificate.verify(header, membership.validators()).map_err(|error| {
-            Defect::Block(BlockError::Certificate { height: header.height, error })
-        })
-    })?;
-    for RawBlock { header, records, .. } in blocks {
-        shape.push((header, records.len()));
+    blocks.par_iter().filter(|block| block.header.validators == validators).try_for_each(
+        |RawBlock { header, certificate, .. }| check_certificate(certificate, header, membership),
+    )?;
+    for RawBlock { header, records, certificate } in blocks {
+        let certificate = (header.validators != validators).then_some(certificate);
+        shape.push((header, certificate, records.len()));
         for jws in records {
             flat.push((header.height, index, jws));
             index += 1;
         }
     }
+    let open = |jws: Vec<u8>, index: u64| {
+        let envelope = Envelope::parse(jws)?;
+        if index < since_size {
+            return Ok(VerifiedRecord::Verified(envelope.trusted()));
+        }
+        match envelope.clone().verify_at_any_time(membership) {
+            Ok(record) => Ok(VerifiedRecord::Verified(record)),
+            Err(refusal) if matches!(refusal.code, Code::UnknownMember | Code::UnknownKey) => {
+                Ok(VerifiedRecord::Unknown(envelope))
+            }
+            Err(refusal) => Err(refusal),
+        }
+    };
     let verified = flat
         .into_par_iter()
         .map(|(height, index, jws)| {
             let id = RecordId::of(&jws);
-            let record = if index < since_size {
-                Record::trusted(jws)
-            } else {
-                Record::open(jws, membership)
-            };
-            record.map_err(|refusal| Defect::Record { height, index, id, refusal })
+            open(jws, index).map_err(|refusal| Defect::Record { height, index, id, refusal })
         })
         .collect::<Vec<_>>();
     let mut verified = verified.into_iter();
     shape
         .into_iter()
-        .map(|(header, count)| {
-            Ok((header, verified.by_ref().take(count).collect::<Result<_, _>>()?))
+        .map(|(header, certificate, count)| {
+            let records = verified.by_ref().take(count).collect::<Result<_, _>>()?;
+            Ok(VerifiedBlock { header, certificate, records })
         })
         .collect()
+}
+
+fn check_certificate<E: std::fmt::Display + Send>(
+    certificate: &Certificate,
+    header: &Header,
+    membership: &Membership,
+) -> Result<(), Defect<E>> {
+    certificate
+        .verify(header, membership.validators())
+        .map_err(|error| Defect::Block(BlockError::Certificate { height: header.height, error }))
 }
 
 impl Auditor<'_> {
@@ -300,21 +423,42 @@ impl Auditor<'_> {
     fn follow<H: History>(
         &mut self,
         history: &mut H,
-        block: Block,
+        VerifiedBlock { header, certificate, records }: VerifiedBlock,
     ) -> Result<(), Defect<H::Error>> {
+        let deciding = self.tip.membership().clone();
+        if let Some(certificate) = certificate {
+            check_certificate(&certificate, &header, &deciding)?;
+        }
+        let before = self.tip.frontier.size();
+        let records = (before..)
+            .zip(records)
+            .map(|(index, record)| match record {
+                VerifiedRecord::Verified(record) => Ok(record),
+                VerifiedRecord::Unknown(envelope) => {
+                    let (height, id) = (header.height, envelope.id());
+                    envelope.verify_at_any_time(&deciding).map_err(|refusal| Defect::Record {
+                        height,
+                        index,
+                        id,
+                        refusal,
+                    })
+                }
+            })
+            .collect::<Result<_, _>>()?;
+        let block = Block { header, records };
         let known = &mut self.known;
         let short = |id: &RecordId| {
             let mut prefix = [0; 16];
             prefix.copy_from_slice(&id.as_bytes()[..16]);
             prefix
         };
-        let before = self.tip.frontier.size();
-        let tip = chain::check(&self.tip, self.membership, &block, |id| {
-            Ok::<_, BlockError>(known.contains(&short(id)))
-        })?;
-        if let Some(since) = self.since.map(SignedCheckpoint::checkpoint)
+        let tip =
+            chain::check(&self.tip, &block, |id| Ok::<_, BlockError>(known.contains(&short(id))))?;
+        if let Some(signed) = self.since
+            && let since = signed.checkpoint()
             && (before + 1..=tip.frontier.size()).contains(&since.size)
         {
+            check_policy(&deciding.policy(), signed)?;
             // The kept checkpoint may stand inside this block's records only if
             // it was never one of this history's.
             let mut frontier = self.tip.frontier.clone();
@@ -329,21 +473,30 @@ impl Auditor<'_> {
         }
         known.extend(block.records.iter().map(|record| short(&record.id())));
         self.tip = tip;
-        self.check_checkpoint(history)
+        self.check_checkpoint(history, &deciding)
     }
 
-    fn check_checkpoint<H: History>(&mut self, history: &mut H) -> Result<(), Defect<H::Error>> {
+    /// Checks the checkpoint of the last block, on which `deciding` decided.
+    fn check_checkpoint<H: History>(
+        &mut self,
+        history: &mut H,
+        deciding: &Membership,
+    ) -> Result<(), Defect<H::Error>> {
         if self.checkpoints.is_empty() {
             self.read_checkpoints(history)?;
         }
         let size = self.tip.frontier.size();
-        let Some(signed) = self.checkpoints.pop() else {
-            return Err(Defect::CheckpointMissing { height: self.tip.height, size });
+        let next = self.checkpoints.pop_if(|signed| signed.checkpoint().size <= size);
+        let Some(signed) = next else {
+            // Where several validators cosign, a node may learn of one checkpoint
+            // for several blocks; the last one must be covered.
+            if deciding.validators().len() == 1 {
+                return Err(Defect::CheckpointMissing { height: self.tip.height, size });
+            }
+            self.uncovered = Some((self.tip.height, size));
+            return Ok(());
         };
         let checkpoint = signed.checkpoint();
-        if checkpoint.size > size {
-            return Err(Defect::CheckpointMissing { height: self.tip.height, size });
-        }
         if checkpoint.size < size {
             return Err(Defect::CheckpointSize { size: checkpoint.size });
         }
@@ -351,8 +504,12 @@ impl Auditor<'_> {
         if checkpoint.root != computed {
             return Err(Defect::CheckpointRoot { size, published: checkpoint.root, computed });
         }
-        check_policy(self.policy, &signed)?;
+        check_policy(&deciding.policy(), &signed)?;
+        if let Some(given) = &mut self.given {
+            given.look(deciding, &signed)?;
+        }
         self.checkpoints_held += 1;
+        self.uncovered = None;
         Ok(())
     }
 

@@ -28,6 +28,23 @@ pub const MEMBERS_MAX: usize = 10_000;
 /// within what C2SP tools accept.
 pub const VALIDATORS_MAX: usize = 64;
 
+/// Record keys of one member that are in force at once, where records add them.
+pub const MEMBER_KEYS_MAX: usize = 64;
+
+/// Open proposals to change the membership that one member made.
+pub const OPEN_PROPOSALS_OF_MEMBER_MAX: usize = 16;
+
+/// Open proposals of one ledger. As many as all validators may have are kept
+/// for them.
+pub const OPEN_PROPOSALS_MAX: usize = 4096;
+
+/// Proposals that came in force or are void and are still told apart from ones
+/// that never were.
+pub const CLOSED_PROPOSALS_MAX: usize = 4096;
+
+/// How long a proposal can be approved, in milliseconds of block time (90 days).
+pub const PROPOSAL_AGE_MS_MAX: u64 = 90 * 24 * 60 * 60 * 1000;
+
 /// Elements of any list inside a record.
 pub const LIST_ITEMS_MAX: usize = 256;
 

@@ -57,6 +57,18 @@ codes! {
     Backdated = "backdated",
     /// No block may include it any more: its `expires_at` has passed.
     Expired = "expired",
+    /// Refers to something that the ledger does not hold.
+    UnknownReference = "unknown_reference",
+    /// The member approved that proposal before.
+    AlreadyApproved = "already_approved",
+    /// The proposal came in force before.
+    ProposalSettled = "proposal_settled",
+    /// The proposal lapsed, or another change came first.
+    ProposalVoid = "proposal_void",
+    /// The change does not fit the membership there is.
+    ChangeImpossible = "change_impossible",
+    /// Too many proposals are open.
+    TooManyProposals = "too_many_proposals",
 }
 
 impl fmt::Display for Code {

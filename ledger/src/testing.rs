@@ -13,7 +13,7 @@ use crate::{
         Genesis, KeyId, Member, MemberId, Membership, Origin, RecordKey, Role, Validator,
         cosigner_name,
     },
-    record::{self, Record},
+    record::{self, Envelope, Record},
     store::{Appended, Options, Store, StoreError},
     transparency::{Checkpoint, Cosigner, LogSigner, SignedCheckpoint},
 };
@@ -27,7 +27,10 @@ pub const OPTIONS: Options =
 
 /// A ledger's members and every key of theirs.
 pub struct Ledger {
+    /// What its genesis says.
     pub membership: Membership,
+    /// The validator's keys come from this seed on.
+    pub seed: u8,
     pub log: LogSigner,
     pub cosigner: Cosigner,
 }
@@ -64,6 +67,7 @@ impl Ledger {
                 public: key(record_seed).verifying_key(),
             }],
             validator,
+            observer: None,
         };
         let validator = Validator {
             member: insurer,
@@ -80,7 +84,20 @@ impl Ledger {
             member("provider", Role::Provider, 3, None),
         ];
         let genesis = Genesis::from_members(origin, members).unwrap();
-        Self { membership: Membership::from_genesis(&genesis), log, cosigner }
+        Self { membership: Membership::from_genesis(&genesis), seed, log, cosigner }
+    }
+
+    /// The same ledger, whose validator works with keys from `seed` on.
+    pub fn with_keys_from(&self, seed: u8) -> Self {
+        let other = Self::with_validator_seed(self.membership.origin().as_str(), seed);
+        Self { membership: self.membership.clone(), ..other }
+    }
+
+    /// A record of `signer` under any of its keys, verified by nobody.
+    pub fn sign_as(&self, signer: &str, key_id: &str, seed: u8, payload: Value) -> Envelope {
+        let Value::Object(payload) = payload else { panic!("a payload is an object") };
+        let origin = self.membership.origin();
+        record::sign(payload, origin, &name(signer), &name(key_id), &key(seed)).unwrap()
     }
 
     /// A record of `signer` (insurer, broker or provider).
@@ -133,9 +150,8 @@ impl Ledger {
 
     pub fn block(&self, store: &Store, records: Vec<Record>) -> Block {
         let built = chain::build(
-            &store.tip(),
-            &self.membership,
-            key(101).verifying_key().to_bytes(),
+            &store.decided(),
+            key(self.seed).verifying_key().to_bytes(),
             START_MS,
             records,
             |id| store.contains(id),
@@ -145,7 +161,7 @@ impl Ledger {
 
     /// Appends a block that the validator decided on.
     pub fn append(&self, store: &Store, block: Block) -> Appended {
-        let certificate = Certificate::of_one(&block.header, &key(101));
+        let certificate = Certificate::of_one(&block.header, &key(self.seed));
         store.append(block, &certificate).unwrap()
     }
 

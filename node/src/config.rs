@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use libp2p::Multiaddr;
 use quittance_api::{LimitError, Limits};
 use quittance_ledger::store;
 use serde::Deserialize;
@@ -72,8 +73,14 @@ pub struct Config {
     pub log: Log,
     /// How the store is opened.
     pub store: Store,
+    /// Where the node listens for other nodes.
+    pub network: Network,
     /// The bounds of the API.
     pub limits: Limits,
+    /// Whether the ledger is to be fetched again from the other nodes: an
+    /// option of the command line, no setting.
+    #[serde(skip)]
+    pub resync: bool,
 }
 
 /// Certificate and key of the API.
@@ -115,6 +122,17 @@ pub struct Store {
     pub cache_bytes: u64,
 }
 
+/// Where the node listens for other nodes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Network {
+    /// Where the consensus engine listens; where it is left out, at the address
+    /// that the ledger's members know.
+    pub engine_listen: Option<Multiaddr>,
+    /// Where the record gossip listens; as above.
+    pub gossip_listen: Option<Multiaddr>,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -125,7 +143,9 @@ impl Default for Config {
             tls: None,
             log: Log::default(),
             store: Store::default(),
+            network: Network::default(),
             limits: Limits::default(),
+            resync: false,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::{io, path::PathBuf};
 
 use quittance_ledger::{
     limits::CHECKPOINT_BYTES_MAX,
+    membership::{MemberId, Membership},
     store::{Store, StoreError},
     transparency::{
         Checkpoint, SignedCheckpoint, VerifierKey, verify_cosignature, verify_log_signature,
@@ -38,7 +39,8 @@ pub enum CosignedError {
     /// The ledger is older than what was cosigned.
     #[error(
         "the ledger was rolled back: this node cosigned {cosigned} records, {found} are there. \
-         Bring back a copy that is not older; to go on from here would be a second history"
+         To go on from here would be a second history: bring back a copy that is not older, or \
+         fetch the ledger from the other nodes with `quittance run --resync`"
     )]
     RolledBack {
         /// Records of the tree that was cosigned.
@@ -78,6 +80,28 @@ impl LastCosigned {
         Self { path, logs, cosigners }
     }
 
+    /// The file at `path`, of that member's node, which signed with every key
+    /// that the member ever validated with.
+    #[must_use]
+    pub fn of_member(path: PathBuf, membership: &Membership, member: &MemberId) -> Self {
+        let validators = membership.past(member).map_or(&[][..], |member| &member.validators);
+        let keys = validators.iter().map(|keys| (keys.of.log.clone(), keys.of.cosigner.clone()));
+        let (logs, cosigners) = keys.unzip();
+        Self::new(path, logs, cosigners)
+    }
+
+    /// Also of these keys, with which the node signs now, whether the ledger
+    /// knows them yet or not.
+    #[must_use]
+    pub fn signing_as(mut self, log: &VerifierKey, cosigner: &VerifierKey) -> Self {
+        for (keys, key) in [(&mut self.logs, log), (&mut self.cosigners, cosigner)] {
+            if !keys.contains(key) {
+                keys.push(key.clone());
+            }
+        }
+        self
+    }
+
     /// Keeps a checkpoint on disk. To be called before it is shown to anybody,
     /// and only for one that continues what is kept.
     ///
@@ -114,6 +138,27 @@ impl LastCosigned {
         Ok(Some(signed.checkpoint().clone()))
     }
 
+    /// Whether `next`, the checkpoint of the last decided block or of the one
+    /// that is committed next, may be cosigned: it goes on from what was cosigned
+    /// last. It may not yet where the store is being filled again and has not
+    /// reached that.
+    ///
+    /// # Errors
+    /// The store holds another history than the one that was cosigned.
+    pub fn may_sign(&self, next: &Checkpoint, store: &Store) -> Result<bool, CosignedError> {
+        let Some(last) = self.read()? else { return Ok(true) };
+        if next.size < last.size {
+            return Ok(false);
+        }
+        // A checkpoint inside the next block is of another history, too.
+        let same = if next.size == last.size {
+            *next == last
+        } else {
+            store.decided_checkpoint(last.size)?.as_ref() == Some(&last)
+        };
+        if same { Ok(true) } else { Err(CosignedError::Rewritten { size: last.size }) }
+    }
+
     /// Whether this node cosigned it.
     fn vouches_for(&self, signed: &SignedCheckpoint) -> bool {
         self.cosigners.iter().any(|key| is_cosigned_by(signed, key))
@@ -132,12 +177,34 @@ impl LastCosigned {
         if found == 0 {
             return Ok(());
         }
-        // The ledger's own last checkpoint, which a rewriter could not sign.
-        let vouched = self.latest_vouched(store)?.is_some();
+        // The ledger's own last checkpoint, which a rewriter could not sign: this
+        // node cosigned it, or more than two thirds of several validators did.
+        let vouched = self.latest_vouched(store)?.is_some() || Self::is_cosigned_by_others(store)?;
         if last.is_none() || !vouched {
             return Err(CosignedError::NoVoucher(found));
         }
         Ok(())
+    }
+
+    /// As [`LastCosigned::check`], for the ledger of a node that never cosigned:
+    /// the validators vouch for it.
+    ///
+    /// # Errors
+    /// They do not.
+    pub fn check_observed(store: &Store) -> Result<(), CosignedError> {
+        let found = store.tip().frontier.size();
+        if found == 0 || Self::is_cosigned_by_others(store)? {
+            return Ok(());
+        }
+        Err(CosignedError::NoVoucher(found))
+    }
+
+    /// Whether more than two thirds of several validators cosigned the newest
+    /// checkpoint.
+    fn is_cosigned_by_others(store: &Store) -> Result<bool, CosignedError> {
+        let Some(signed) = store.latest_checkpoint()? else { return Ok(false) };
+        let membership = store.membership_of_size(signed.checkpoint().size)?;
+        Ok(membership.validators().len() > 1 && membership.policy().check(&signed).holds())
     }
 
     /// Keeps the newest checkpoint of a ledger that passed the check, or that
@@ -174,11 +241,11 @@ impl LastCosigned {
         {
             return Ok(());
         }
-        let found = store.tip().frontier.size();
+        let found = store.decided().frontier.size();
         if last.size > found {
             return Err(CosignedError::RolledBack { cosigned: last.size, found });
         }
-        match store.checkpoint_at(last.size)? {
+        match store.decided_checkpoint(last.size)? {
             Some(there) if there == *last => Ok(()),
             _ => Err(CosignedError::Rewritten { size: last.size }),
         }

@@ -73,6 +73,25 @@ impl DataFolder {
         self.root.join("ledger")
     }
 
+    /// Stands while the ledger is fetched again from other nodes.
+    #[must_use]
+    pub fn resync_path(&self) -> PathBuf {
+        self.root.join("consensus").join("resync")
+    }
+
+    /// The engine's log while this node only follows.
+    #[must_use]
+    pub fn following_path(&self) -> PathBuf {
+        self.root.join("consensus").join("following.wal")
+    }
+
+    /// The engine's log of votes, which keeps a validator from contradicting
+    /// itself after a restart.
+    #[must_use]
+    pub fn votes_path(&self) -> PathBuf {
+        self.root.join("consensus").join("votes.wal")
+    }
+
     /// What this node cosigned last.
     #[must_use]
     pub fn cosigned_path(&self) -> PathBuf {

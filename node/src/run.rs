@@ -11,7 +11,8 @@ use std::{
 
 use quittance_api::{ApiConfig, LimitError, ServeError, Tls, TlsError};
 use quittance_ledger::{
-    membership::{MemberId, Membership, cosigner_name},
+    limits::GENESIS_BYTES_MAX,
+    membership::{GenesisError, Member, MemberFile, MemberId, Membership, cosigner_name},
     store::{self, Pending, Store, StoreError},
     transparency::{Cosigner, LogSigner, VerifierKeyError},
 };
@@ -20,9 +21,14 @@ use tokio::sync::oneshot;
 use crate::{
     config::Config,
     cosigned::LastCosigned,
+    engine::{Engine, EngineError},
+    files::{self, FileError},
+    gossip::GossipError,
     keys::KeyError,
     layout::{DataFolder, FolderError},
-    pipeline::{Fatal, Pipeline, QueueLimits, Signers},
+    network::{Network, NetworkError},
+    pipeline::{Fatal, Pipeline, QueueLimits, Signers, ValidatorSigners},
+    resync::{self, ResyncError},
     setup::{self, SetupError},
 };
 
@@ -58,16 +64,33 @@ pub enum RunError {
     /// The node had to stop, and somebody else holds the reason too.
     #[error("{0}")]
     Stopped(Arc<Fatal>),
-    /// This node's consensus key is no validator's.
-    #[error(
-        "the keys in this folder are not those of the ledger's validator, whose node is the one that \
-         runs in this release; append through its API, signing with your key: \
-         quittance append FILE --api URL --key PEM --kid MEMBER#KEY --ledger ORIGIN"
-    )]
-    NotAValidator,
-    /// The ledger needs agreement between nodes.
-    #[error("the genesis lists {0} validators; this release runs ledgers with one")]
-    SeveralValidators(usize),
+    /// No key in the data folder belongs to a member.
+    #[error("none of the keys in {} belongs to a member of this ledger", .0.display())]
+    NotAMember(PathBuf),
+    /// This node's `member.toml` cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// This node's `member.toml` says nothing that can be used.
+    #[error("member.toml: {0}")]
+    OwnMember(#[from] GenesisError),
+    /// Nobody could ever decide on a block.
+    #[error("no member of this ledger validates; its genesis needs at least one validator")]
+    NoValidators,
+    /// The other nodes cannot be reached as the ledger says.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The record gossip could not be started.
+    #[error(transparent)]
+    Gossip(#[from] GossipError),
+    /// The ledger cannot be fetched again.
+    #[error(transparent)]
+    Resync(#[from] ResyncError),
+    /// The ledger has been fetched; the node is to be started again to vote.
+    #[error("the ledger is fetched; start the node again, without --resync")]
+    Resynced,
+    /// The consensus engine could not be started.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// A bound of the API is absurd.
     #[error(transparent)]
     Limit(#[from] LimitError),
@@ -96,6 +119,16 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// Whether what is on the disk is damaged.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Store(error) | Self::Fatal(Fatal::Store(error)) => error.is_damage(),
+            Self::Stopped(fatal) => matches!(&**fatal, Fatal::Store(error) if error.is_damage()),
+            _ => false,
+        }
+    }
+
     /// Whether the ledger or the node failed, as opposed to a wrong setting, key
     /// or folder.
     #[must_use]
@@ -139,6 +172,12 @@ impl RunningNode {
         &self.held
     }
 
+    /// What stops the node in order, for whoever cannot hold the node itself;
+    /// none where it was taken already.
+    pub fn take_stop(&mut self) -> Option<oneshot::Sender<()>> {
+        self.stop.take()
+    }
+
     /// Stops the node in order and waits until it has ended.
     ///
     /// # Errors
@@ -166,9 +205,9 @@ impl RunningNode {
 ///
 /// # Errors
 /// It cannot start, or something made it stop.
-pub fn run(config: &Config, greet: impl FnOnce(&RunningNode)) -> Result<(), RunError> {
-    let node = start(config)?;
-    greet(&node);
+pub fn run(config: &Config, greet: impl FnOnce(&mut RunningNode)) -> Result<(), RunError> {
+    let mut node = start(config)?;
+    greet(&mut node);
     node.wait()
 }
 
@@ -188,15 +227,41 @@ pub fn start(config: &Config) -> Result<RunningNode, RunError> {
     let listener = TcpListener::bind(config.http).map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let folder = setup::ensure(&config.data)?;
-    let membership = folder.membership()?;
-    let signers = signers(&folder, &membership)?;
+    let genesis = folder.membership()?;
+    if config.resync {
+        resync::begin(&folder, &genesis)?;
+    }
+    let resume = resync::pending(&folder)?;
+    let store = open_store(&folder, &genesis, config.store.cache_bytes)?;
+    // Who is on the ledger now, which may no longer be who the genesis lists.
+    let membership = store.decided().membership().clone();
+    let mut signers = signers(&folder, &membership)?;
+    if resume.is_some() {
+        tracing::warn!("the ledger is fetched from the other nodes; this node only follows");
+        signers.validator = None;
+    }
     let held = signers.records.keys().cloned().collect();
-
-    let store = open_store(&folder, &membership, config.store.cache_bytes)?;
     let (pending, waiting) = Pending::open(store.folder(), &membership, false)?;
     let store = Arc::new(store);
+    let own = own_member(&folder, &membership)?;
+    let network = Network::new(&membership, &signers.member, own.as_ref(), &config.network)?;
+    // Apart from the API's, so that no load there delays a vote.
+    let engine_runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("engine")
+        .enable_all()
+        .build()
+        .map_err(RunError::Start)?;
+    let engine = engine_runtime.block_on(Engine::start(network.engine(
+        &signers,
+        if resume.is_some() { folder.following_path() } else { folder.votes_path() },
+        membership.ledger_id(),
+    )?))?;
+    let gossip = network.gossip(&signers, membership.ledger_id())?;
+    let limits = QueueLimits::default();
     let pipeline =
-        Pipeline::start(store.clone(), pending, waiting, signers, QueueLimits::default())?;
+        Pipeline::start(store.clone(), pending, waiting, signers, limits, engine, resume)?;
+    engine_runtime.block_on(pipeline.join(gossip, network.neighbours().to_vec()))?;
     let api = ApiConfig {
         limits: config.limits.clone(),
         unsigned_allowed: config.unsigned,
@@ -212,6 +277,13 @@ pub fn start(config: &Config) -> Result<RunningNode, RunError> {
         .spawn(move || {
             let served = runtime.block_on(serve(&pipeline, store, listener, api, tls, stopped));
             let drained = pipeline.stop(DRAIN);
+            engine_runtime.shutdown_timeout(Duration::from_secs(5));
+            if let Err(error) = &drained
+                && matches!(**error, Fatal::Resynced)
+            {
+                resync::end(&folder)?;
+                return Err(RunError::Resynced);
+            }
             runtime.shutdown_timeout(Duration::from_secs(5));
             // What made it stop serving comes first.
             drained.map_err(RunError::Stopped).and(served)
@@ -236,7 +308,8 @@ async fn serve(
         tokio::select! {
             _ = interrupt.recv() => tracing::info!("interrupted; finishing what was accepted"),
             _ = terminate.recv() => tracing::info!("terminated; finishing what was accepted"),
-            _ = stopped => {}
+            // Dropped unused by whoever started the node, it stops nothing.
+            () = async { if stopped.await.is_err() { std::future::pending::<()>().await } } => {}
             _ = fatal.wait_for(Option::is_some) => {}
         }
     };
@@ -254,27 +327,45 @@ fn signal(kind: tokio::signal::unix::SignalKind) -> Result<tokio::signal::unix::
 pub(crate) fn signers(folder: &DataFolder, membership: &Membership) -> Result<Signers, RunError> {
     let keys = folder.keys()?;
     keys.check(membership)?;
-    let validators = membership.validators().len();
-    if validators != 1 {
-        return Err(RunError::SeveralValidators(validators));
+    if membership.validators().is_empty() {
+        return Err(RunError::NoValidators);
     }
-    let member = keys.member(membership).ok_or(RunError::NotAValidator)?;
-    let validator = keys.validator.ok_or(RunError::NotAValidator)?;
+    let member = match keys.member(membership) {
+        Some(member) => member,
+        // A node that the ledger does not know yet follows it until it does.
+        None => own_member(folder, membership)?
+            .map(|own| own.id)
+            .filter(|own| membership.past(own).is_none() || keys.record.contains_key(own))
+            .ok_or_else(|| RunError::NotAMember(folder.keys_path()))?,
+    };
     let origin = membership.origin();
-    let cosigner = Cosigner::new(cosigner_name(origin, &member), validator.cosigner)?;
-    let log = LogSigner::new(origin, validator.log)?;
-    Ok(Signers {
-        consensus: validator.consensus,
-        cosigned: LastCosigned::new(
-            folder.cosigned_path(),
-            vec![log.verifier_key().clone()],
-            vec![cosigner.verifier_key().clone()],
-        ),
-        log,
-        cosigner,
-        records: keys.record,
-        member,
-    })
+    let validator = match keys.validator {
+        Some(validator) => {
+            let cosigner = Cosigner::new(cosigner_name(origin, &member), validator.cosigner)?;
+            let log = LogSigner::new(origin, validator.log)?;
+            Some(ValidatorSigners {
+                consensus: validator.consensus,
+                cosigned: LastCosigned::of_member(folder.cosigned_path(), membership, &member)
+                    .signing_as(log.verifier_key(), cosigner.verifier_key()),
+                log,
+                cosigner,
+            })
+        }
+        None => None,
+    };
+    Ok(Signers { network: keys.network, validator, records: keys.record, member })
+}
+
+/// What this node's `member.toml` says of it, where `init` left one.
+fn own_member(folder: &DataFolder, membership: &Membership) -> Result<Option<Member>, RunError> {
+    let path = folder.member_path();
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = files::read_text(&path, GENESIS_BYTES_MAX)?;
+    let file = MemberFile::from_toml(&text)?;
+    let Some(entry) = file.member.into_iter().next() else { return Ok(None) };
+    Ok(Some(entry.named_for(membership.origin())?.into_member()?))
 }
 
 fn open_store(
@@ -310,7 +401,16 @@ mod tests {
         let store = open_store(&folder, &membership, 8 << 20).unwrap();
         let (pending, waiting) = Pending::open(store.folder(), &membership, false).unwrap();
         let limits = QueueLimits::default();
-        let pipeline = Pipeline::start(Arc::new(store), pending, waiting, signers, limits).unwrap();
+        let network =
+            Network::new(&membership, &signers.member, None, &crate::config::Network::default())
+                .unwrap();
+        let settings =
+            network.engine(&signers, folder.votes_path(), membership.ledger_id()).unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let engine = runtime.block_on(Engine::start(settings)).unwrap();
+        let pipeline =
+            Pipeline::start(Arc::new(store), pending, waiting, signers, limits, engine, None)
+                .unwrap();
         pipeline.handle().damaged(damage());
         let fatal = pipeline.stop(Duration::from_secs(10)).unwrap_err();
         assert!(matches!(&*fatal, Fatal::Store(error) if error.is_damage()), "{fatal}");
@@ -339,7 +439,7 @@ mod tests {
             RunError::Store(StoreError::InUse("ledger".into())),
             RunError::Listen { address, source },
             RunError::Exposed(address),
-            RunError::NotAValidator,
+            RunError::NoValidators,
         ] {
             assert!(!setting.is_failure(), "{setting}");
         }

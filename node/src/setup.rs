@@ -7,8 +7,8 @@ use std::{
 
 use quittance_ledger::{
     membership::{
-        Genesis, GenesisError, KeyEntry, MemberEntry, MemberId, NameError, Origin, Role,
-        ValidatorEntry,
+        Genesis, GenesisError, KeyEntry, MemberEntry, MemberFile, MemberId, NameError,
+        ObserverEntry, Origin, Role, ValidatorEntry,
     },
     transparency::{KeyKind, VerifierKey, VerifierKeyError},
 };
@@ -136,6 +136,77 @@ pub fn create(
     Ok(folder)
 }
 
+/// Makes a consortium on this machine, below the empty or absent folder `root`:
+/// a node for each of the first `validators` members, which validate, and one
+/// more for all the others, with which the first of them observes. Gives their
+/// data folders, `root/<member>`.
+///
+/// # Errors
+/// A folder is not empty, the members do not make a genesis, or the system refuses.
+pub fn create_consortium(
+    root: &Path,
+    origin: &Origin,
+    members: &[NewMember<'_>],
+    validators: usize,
+) -> Result<Vec<DataFolder>, SetupError> {
+    let (validating, others) = members.split_at(validators.min(members.len()));
+    let mut folders = Vec::new();
+    let mut entries = Vec::new();
+    let observing = others.first();
+    for member in validating.iter().chain(observing) {
+        let folder = DataFolder::new(root.join(member.id));
+        clear(&folder)?;
+        files::create_folder(root, true)?;
+        files::create_folder(folder.root(), true)?;
+        let validates = folders.len() < validating.len();
+        let mut keys = Keys::create(&folder.keys_path(), &member.id.parse()?, validates)?;
+        let [engine, gossip] = free_addresses()?;
+        let addresses = Some(Addresses { engine, gossip });
+        let mut entry = member_entry(member.id.parse()?, member.role, &keys, validates, addresses)?;
+        entry.name = Some(member.name.to_owned());
+        entry.time_zone = member.time_zone.map(str::to_owned);
+        let text = MemberFile { member: vec![entry.clone()] }.to_toml()?;
+        files::create(&folder.member_path(), text.as_bytes(), false)?;
+        entries.push(entry);
+        if !validates {
+            for other in others.iter().skip(1) {
+                let id: MemberId = other.id.parse()?;
+                keys.add_record_key(&folder.keys_path(), &id)?;
+                let mut entry = member_entry(id, other.role, &keys, false, None)?;
+                entry.name = Some(other.name.to_owned());
+                entry.time_zone = other.time_zone.map(str::to_owned);
+                // It has no node of its own.
+                entry.observer = None;
+                entries.push(entry);
+            }
+        }
+        folders.push(folder);
+    }
+    let members = entries
+        .into_iter()
+        .map(|entry| Ok(entry.named_for(origin)?.into_member()?))
+        .collect::<Result<_, SetupError>>()?;
+    let genesis = Genesis::from_members(origin.clone(), members)?.to_toml()?;
+    for folder in &folders {
+        files::create(&folder.genesis_path(), genesis.as_bytes(), false)?;
+    }
+    Ok(folders)
+}
+
+/// Two addresses on loopback that nobody listens on at the moment.
+fn free_addresses() -> Result<[String; 2], SetupError> {
+    let free = || std::net::TcpListener::bind(("127.0.0.1", 0));
+    let failed = |error| SetupError::File(FileError::io("listen on", "127.0.0.1")(error));
+    // Both at once, so that they differ.
+    let listeners = [free().map_err(failed)?, free().map_err(failed)?];
+    let mut addresses = [const { String::new() }; 2];
+    for (address, listener) in addresses.iter_mut().zip(&listeners) {
+        let port = listener.local_addr().map_err(failed)?.port();
+        *address = format!("/ip4/127.0.0.1/tcp/{port}");
+    }
+    Ok(addresses)
+}
+
 fn entry(member: NewMember<'_>, keys: &Keys, validates: bool) -> Result<MemberEntry, SetupError> {
     let mut entry = member_entry(member.id.parse()?, member.role, keys, validates, None)?;
     entry.name = Some(member.name.to_owned());
@@ -143,7 +214,7 @@ fn entry(member: NewMember<'_>, keys: &Keys, validates: bool) -> Result<MemberEn
     Ok(entry)
 }
 
-/// Where other nodes reach a validator: multiaddresses of engine and record gossip.
+/// Where other nodes reach this one: multiaddresses of engine and record gossip.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addresses {
     /// Of the consensus engine.
@@ -153,7 +224,8 @@ pub struct Addresses {
 }
 
 /// The public part of `member` on the node with these keys: its record key,
-/// and the validator's keys where it is the one that `validates` with them.
+/// and the validator's keys where it is the one that `validates` with them, or
+/// the node's peer id where nobody does.
 ///
 /// A node makes its keys before it knows the ledger's name, so the vkeys are
 /// named after the member; [`MemberEntry::named_for`] names them for a ledger.
@@ -173,8 +245,19 @@ pub fn member_entry(
         public: public_text(&key.verifying_key()),
     });
     let validator = match &keys.validator {
-        Some(validator) if validates => Some(validator_entry(&member, validator, keys, addresses)?),
+        Some(validator) if validates => {
+            Some(validator_entry(&member, validator, keys, addresses.clone())?)
+        }
         _ => None,
+    };
+    // A node that also validates, for this member or another, is no observer's.
+    let observer = match &keys.validator {
+        Some(_) => None,
+        None => Some(ObserverEntry {
+            peer: keys.peer_id()?,
+            engine_address: addresses.as_ref().map(|addresses| addresses.engine.clone()),
+            gossip_address: addresses.map(|addresses| addresses.gossip),
+        }),
     };
     Ok(MemberEntry {
         id: member,
@@ -183,6 +266,7 @@ pub fn member_entry(
         role,
         keys: record.into_iter().collect(),
         validator,
+        observer,
     })
 }
 

@@ -1,20 +1,14 @@
 //! A ledger of the eleven organisations of the sample dossiers.
 
 use std::{
-    collections::BTreeMap,
     fs,
+    ops::Deref,
     path::{Path, PathBuf},
 };
 
-use ed25519_dalek::{SigningKey, pkcs8::DecodePrivateKey as _};
-use quittance_ledger::{
-    membership::{Genesis, Membership},
-    record,
-};
-use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Node, Settings, Signed, quittance};
+use crate::{Members, Node, Settings, quittance};
 
 /// The ledger's name.
 const ORIGIN: &str = "tests.quittance.example/ledger";
@@ -39,8 +33,15 @@ const ORGANISATIONS: [(&str, &str); 11] = [
 #[derive(Debug)]
 pub struct Consortium {
     folder: TempDir,
-    membership: Membership,
-    keys: BTreeMap<String, SigningKey>,
+    members: Members,
+}
+
+impl Deref for Consortium {
+    type Target = Members;
+
+    fn deref(&self) -> &Members {
+        &self.members
+    }
 }
 
 impl Default for Consortium {
@@ -59,7 +60,7 @@ impl Consortium {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let mut parts = Vec::new();
-        let mut keys = BTreeMap::new();
+        let mut keys = Vec::new();
         for (number, (member, role)) in ORGANISATIONS.into_iter().enumerate() {
             let key = data.join(format!("keys/record-{member}-1.pem"));
             if number == 0 {
@@ -78,14 +79,11 @@ impl Consortium {
                 fs::write(&part, text).unwrap();
                 parts.push(part);
             }
-            let pem = fs::read_to_string(&key).unwrap();
-            keys.insert(member.to_owned(), SigningKey::from_pkcs8_pem(&pem).unwrap());
+            keys.push((member, key));
         }
-        let arguments = ["genesis", "--origin", ORIGIN].map(PathBuf::from);
-        let genesis = quittance(arguments.into_iter().chain(parts)).success();
-        fs::write(data.join("genesis.toml"), &genesis.stdout).unwrap();
-        let membership = Membership::from_genesis(&Genesis::from_toml(genesis.text()).unwrap());
-        Self { folder, membership, keys }
+        let (members, genesis) = Members::of_genesis(ORIGIN, parts, keys);
+        fs::write(data.join("genesis.toml"), genesis).unwrap();
+        Self { folder, members }
     }
 
     /// A temporary folder for what a test writes beside the data folder.
@@ -98,31 +96,13 @@ impl Consortium {
         self.folder.path().join("data")
     }
 
-    /// Who is on the ledger.
-    pub const fn membership(&self) -> &Membership {
-        &self.membership
-    }
-
-    /// The ledger's name.
-    pub fn origin(&self) -> &str {
-        self.membership.origin().as_str()
-    }
-
-    /// The record key of a member.
-    ///
-    /// # Panics
-    /// There is no such member.
-    pub fn key(&self, member: &str) -> &SigningKey {
-        &self.keys[member]
-    }
-
     /// The trust policy in a file.
     ///
     /// # Panics
     /// It cannot be written.
     pub fn policy_file(&self) -> PathBuf {
         let path = self.folder.path().join("policy");
-        fs::write(&path, self.membership.policy().to_bytes()).unwrap();
+        fs::write(&path, self.membership().policy().to_bytes()).unwrap();
         path
     }
 
@@ -142,23 +122,5 @@ impl Consortium {
     #[must_use]
     pub fn start_with(&self, settings: &Settings) -> Node {
         Node::start_with(&self.data(), settings)
-    }
-
-    /// Signs a record as a member.
-    ///
-    /// # Panics
-    /// There is no such member, or what is to be signed is no record.
-    #[must_use]
-    pub fn sign(&self, member: &str, payload: &Value) -> Signed {
-        let Value::Object(payload) = payload.clone() else { panic!("a payload is an object") };
-        let envelope = record::sign(
-            payload,
-            self.membership.origin(),
-            &member.parse().unwrap(),
-            &"1".parse().unwrap(),
-            self.key(member),
-        )
-        .unwrap_or_else(|refusal| panic!("{refusal}"));
-        Signed::of(String::from_utf8(envelope.jws().to_vec()).unwrap())
     }
 }

@@ -219,6 +219,11 @@ impl Api {
         answer.text().to_owned()
     }
 
+    /// Whether the node says that it can do its work.
+    pub fn is_ready(&self) -> bool {
+        self.try_get("/readyz").is_ok_and(|answer| answer.status == 200)
+    }
+
     /// How many records are final.
     ///
     /// # Panics

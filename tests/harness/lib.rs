@@ -27,25 +27,37 @@
 
 mod binary;
 pub mod browser;
+mod cluster;
 mod command;
 mod consortium;
 pub mod events;
 mod folder;
+pub mod history;
 mod http;
+pub mod intruder;
+pub mod load;
+mod members;
+pub mod namespaces;
 mod node;
 pub mod raw;
 mod records;
+pub mod relay;
 mod samples;
+mod seed;
 pub mod tools;
 
 pub use binary::binary;
+pub use cluster::Cluster;
 pub use command::{Ended, quittance, quittance_in};
 pub use consortium::Consortium;
 pub use folder::copy_folder;
 pub use http::{Answer, Api};
+pub use load::Load;
+pub use members::Members;
 pub use node::{Node, Settings};
 pub use records::{Signed, forge, load_records};
 pub use samples::{DOSSIERS, Sample, file as sample_file, samples};
+pub use seed::seeded;
 
 use std::time::{Duration, Instant};
 

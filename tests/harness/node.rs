@@ -13,7 +13,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{Api, Ended, binary, wait_for};
+use crate::{Api, Ended, binary, namespaces::Namespace, relay::Relay, wait_for};
 
 /// How a node is started.
 #[derive(Debug, Clone, Default)]
@@ -22,13 +22,17 @@ pub struct Settings {
     pub config: String,
     /// More arguments of `quittance run`.
     pub arguments: Vec<String>,
+    /// Variables of its environment.
+    pub environment: Vec<(String, String)>,
+    /// The network namespace it runs in, where it is not the test's own.
+    pub namespace: Option<Namespace>,
 }
 
 impl Settings {
     /// Bounds of the API: the lines of the configuration's `[limits]`.
     #[must_use]
     pub fn limits(lines: &str) -> Self {
-        Self { config: format!("[limits]\n{lines}\n"), arguments: Vec::new() }
+        Self { config: format!("[limits]\n{lines}\n"), ..Self::default() }
     }
 }
 
@@ -40,6 +44,8 @@ pub struct Node {
     settings: Settings,
     process: Option<Process>,
     api: Api,
+    #[expect(dead_code, reason = "the API of a node in another namespace is reached through it")]
+    door: Option<Relay>,
 }
 
 #[derive(Debug)]
@@ -86,6 +92,18 @@ impl Node {
     /// # Panics
     /// It does neither.
     pub fn try_start(data: &Path, settings: &Settings) -> Result<Self, Ended> {
+        Self::try_launch(data, settings)?.ready()
+    }
+
+    /// Starts a node and waits until its API answers, or it has ended. One of
+    /// several validators is ready only with others.
+    ///
+    /// # Errors
+    /// It ended instead.
+    ///
+    /// # Panics
+    /// It does neither.
+    pub fn try_launch(data: &Path, settings: &Settings) -> Result<Self, Ended> {
         let mut process = spawn(data, settings);
         let address = wait_for("the node's greeting", || {
             if let Some(status) = process.child.try_wait().unwrap() {
@@ -94,25 +112,27 @@ impl Node {
             let stdout = process.stdout.lock().unwrap();
             address_in(&stdout).map(Ok)
         });
-        let api = match address {
-            Ok(address) => Api::new(address),
+        let address = match address {
+            Ok(address) => address,
             Err(status) => return Err(process.ended(status)),
         };
+        let door = settings.namespace.clone().map(|inside| Relay::into_namespace(inside, address));
+        let api = Api::new(door.as_ref().map_or(address, Relay::address));
+        let (data, settings) = (data.to_owned(), settings.clone());
+        Ok(Self { data, settings, process: Some(process), api, door })
+    }
+
+    fn ready(mut self) -> Result<Self, Ended> {
         let ready = wait_for("the node to become ready", || {
+            let process = self.process.as_mut()?;
             if let Some(status) = process.child.try_wait().unwrap() {
                 return Some(Err(status));
             }
-            let answer = api.try_get("/readyz").ok()?;
-            (answer.status == 200).then_some(Ok(()))
+            self.api.is_ready().then_some(Ok(()))
         });
-        match ready {
-            Ok(()) => Ok(Self {
-                data: data.to_owned(),
-                settings: settings.clone(),
-                process: Some(process),
-                api,
-            }),
-            Err(status) => Err(process.ended(status)),
+        match (ready, self.process.take()) {
+            (Err(status), Some(process)) => Err(process.ended(status)),
+            (_, process) => Ok(Self { process, ..self }),
         }
     }
 
@@ -124,6 +144,30 @@ impl Node {
     /// Its API, to be used by other threads.
     pub const fn api(&self) -> &Api {
         &self.api
+    }
+
+    /// Whether it was started and neither killed nor waited for since.
+    pub const fn is_started(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// Its process.
+    ///
+    /// # Panics
+    /// It does not run.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.process.as_ref().expect("the node runs").child)
+    }
+
+    /// Its memory that is in use (`VmRSS`), in bytes.
+    ///
+    /// # Panics
+    /// It does not run.
+    pub fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid().as_raw_nonzero());
+        let text = fs::read_to_string(path).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     /// What it greeted with.
@@ -148,8 +192,7 @@ impl Node {
     /// # Panics
     /// It does not run.
     pub fn kill_now(&self) {
-        let process = self.process.as_ref().expect("the node runs");
-        kill_process(Pid::from_child(&process.child), Signal::KILL).unwrap();
+        kill_process(self.pid(), Signal::KILL).unwrap();
     }
 
     /// Kills it at once (SIGKILL), and waits until it is gone.
@@ -168,8 +211,7 @@ impl Node {
     /// # Panics
     /// It does not run.
     pub fn terminate(&self) {
-        let process = self.process.as_ref().expect("the node runs");
-        kill_process(Pid::from_child(&process.child), Signal::TERM).unwrap();
+        kill_process(self.pid(), Signal::TERM).unwrap();
     }
 
     /// Waits until it has ended.
@@ -232,7 +274,16 @@ impl Drop for Process {
 }
 
 fn spawn(data: &Path, settings: &Settings) -> Process {
-    let mut command = Command::new(binary());
+    let mut words = settings.namespace.iter().flat_map(Namespace::launcher);
+    let mut command = match words.next() {
+        // It becomes the program: its process is the node's.
+        Some(launcher) => Command::new(launcher),
+        None => Command::new(binary()),
+    };
+    command.args(words);
+    if settings.namespace.is_some() {
+        command.arg(binary());
+    }
     command.args(["run", "--http", "127.0.0.1:0", "--data"]).arg(data);
     if !settings.config.is_empty() {
         let mut path = data.as_os_str().to_owned();
@@ -243,6 +294,7 @@ fn spawn(data: &Path, settings: &Settings) -> Process {
     let mut child = command
         .args(&settings.arguments)
         .env_remove("RUST_LOG")
+        .envs(settings.environment.iter().cloned())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

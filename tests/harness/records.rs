@@ -5,7 +5,7 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::Consortium;
+use crate::Members;
 
 /// A record as its signer keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,10 +34,10 @@ pub fn forge(header: &str, payload: &[u8], key: &SigningKey) -> Signed {
 /// `count` different records, as a load generator makes them: small, and by the
 /// same broker, each about one of a hundred contracts.
 #[must_use]
-pub fn load_records(consortium: &Consortium, count: usize) -> Vec<Signed> {
+pub fn load_records(members: &Members, count: usize) -> Vec<Signed> {
     (0..count)
         .map(|number| {
-            consortium.sign(
+            members.sign(
                 "heca",
                 &json!({
                     "type": "contract.quoted",

@@ -5,6 +5,7 @@
 //! | `QUITTANCE_TEST_PYTHON` | a Python that has the package aics-tlog 0.2.1 |
 //! | `QUITTANCE_TEST_NODE_MODULES` | the `node_modules` folder made from `tests/outside/package.json` |
 //! | `QUITTANCE_TEST_CHROMEDRIVER`, `QUITTANCE_TEST_CHROMIUM` | Chromium's driver, and Chromium, where they are not in `PATH` |
+//! | `QUITTANCE_TEST_FAKETIME` | `libfaketime.so.1` of the package libfaketime, where it is not found |
 //! | `QUITTANCE_TEST_REQUIRE_ALL` | set to `1`: a missing tool fails the test instead of skipping it |
 
 use std::{
@@ -36,6 +37,26 @@ pub fn chromium() -> Option<(PathBuf, PathBuf)> {
     let driver = variable("QUITTANCE_TEST_CHROMEDRIVER").or_else(|| in_path("chromedriver"));
     let browser = variable("QUITTANCE_TEST_CHROMIUM").or_else(|| in_path("chromium"));
     found("chromedriver and chromium (QUITTANCE_TEST_CHROMEDRIVER)", driver.zip(browser))
+}
+
+/// A library that shows another time to the program it is loaded into.
+#[must_use]
+pub fn faketime() -> Option<PathBuf> {
+    let installed = || {
+        let folders = std::fs::read_dir("/usr/lib").ok()?.flatten();
+        folders
+            .map(|folder| folder.path().join("faketime/libfaketime.so.1"))
+            .find(|library| library.is_file())
+    };
+    let library = variable("QUITTANCE_TEST_FAKETIME").or_else(installed);
+    found("libfaketime of the package faketime (QUITTANCE_TEST_FAKETIME)", library)
+}
+
+/// Whether network namespaces can be made: that takes root and iproute2.
+#[must_use]
+pub fn network_namespaces() -> Option<()> {
+    let may = rustix::process::geteuid().is_root() && in_path("ip").is_some();
+    found("root and ip of the package iproute2, for network namespaces", may.then_some(()))
 }
 
 /// A program in `PATH` that a test can do without.

@@ -227,16 +227,16 @@ fn open(
             unsigned::sign(text, signer.as_deref(), &*app.node)
         }
         Some(b'"') => match inside_quotes(text) {
-            Some(jws) => Ok(Record::open(jws, app.membership())?),
+            Some(jws) => Ok(Record::open(jws, &app.membership())?),
             None => {
                 let jws: String = serde_json::from_slice(text).map_err(|error| {
                     let detail = format!("the line is not a JSON string: {error}");
                     Problem::from(Refusal::of_field(Code::Malformed, "record", detail))
                 })?;
-                Ok(Record::open(jws.into_bytes(), app.membership())?)
+                Ok(Record::open(jws.into_bytes(), &app.membership())?)
             }
         },
-        _ => Ok(Record::open(text, app.membership())?),
+        _ => Ok(Record::open(text, &app.membership())?),
     }
 }
 

@@ -158,7 +158,7 @@ pub(crate) async fn append_record(
 /// Verifies a JWS. A line break behind it, as files and pipes add, is no part of it.
 fn open(body: &Bytes, app: &Shared) -> Result<Record, Problem> {
     let jws = without_line_break(body);
-    Ok(Record::open(jws, app.membership())?)
+    Ok(Record::open(jws, &app.membership())?)
 }
 
 pub(super) fn without_line_break(bytes: &[u8]) -> &[u8] {

@@ -88,12 +88,20 @@ pub(crate) struct BlockEvent {
     count: u64,
 }
 
+/// The data of an event `alert`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AlertEvent<'a> {
+    /// What people should look at, in a sentence.
+    detail: &'a str,
+}
+
 /// Events
 ///
-/// Server-sent events. There are two kinds so far: `record` for each record, and
-/// `block` behind those of one block; pass over kinds that you do not know. The
-/// id of each, `<height>.<n>`, is a cursor: with it in `after` or
-/// `Last-Event-ID` the stream goes on without a gap. A client that takes
+/// Server-sent events: `record` for each record, `block` behind those of one
+/// block, and `alert` for what people should look at; pass over kinds that you
+/// do not know. The id of a record or block, `<height>.<n>`, is a cursor: with
+/// it in `after` or `Last-Event-ID` the stream goes on without a gap. Alerts
+/// have no id: they tell how the node is now, and come at once. A client that takes
 /// little or nothing for a while is cut.
 #[utoipa::path(
     get,
@@ -105,7 +113,8 @@ pub(crate) struct BlockEvent {
     ),
     responses(
         (status = 200, description = "The stream", content(
-            (RecordEvent<'_> = "text/event-stream"), (BlockEvent = "text/event-stream")
+            (RecordEvent<'_> = "text/event-stream"), (BlockEvent = "text/event-stream"),
+            (AlertEvent<'_> = "text/event-stream")
         )),
         (status = 400, description = "Not a cursor", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Too many streams are open", body = ProblemBody, content_type = "application/problem+json")
@@ -140,6 +149,8 @@ pub(crate) async fn events(
     let client = Client {
         app: Shared::clone(&app),
         heights: app.node.heights(),
+        alerts: Some(app.node.alerts()),
+        alerted: Vec::new(),
         sender,
         stall: limits.write_stall(),
     };
@@ -158,6 +169,10 @@ pub(crate) async fn events(
 struct Client {
     app: Shared,
     heights: watch::Receiver<u64>,
+    /// None once the node has no more to say.
+    alerts: Option<watch::Receiver<Vec<String>>>,
+    /// The alerts that stood when this client was last told.
+    alerted: Vec<String>,
     sender: mpsc::Sender<Result<Event, Infallible>>,
     stall: Duration,
 }
@@ -173,20 +188,59 @@ impl Client {
                     self.app.read_in_turn(move |app, _| Ok(events_from(&app.store, cursor)?));
                 // What failed has been logged, and ended the node where it must.
                 let Ok((events, next)) = read.await else { return };
-                for event in events {
-                    match tokio::time::timeout(self.stall, self.sender.send(Ok(event))).await {
-                        Ok(Ok(())) => {}
-                        Ok(Err(_)) => return,
-                        Err(_) => return tracing::info!("cutting an event client that stalls"),
-                    }
+                if !self.send(events).await {
+                    return;
                 }
                 cursor = next;
             }
+            let alerts = self.new_alerts();
+            if !self.send(alerts).await {
+                return;
+            }
             tokio::select! {
                 changed = self.heights.changed() => if changed.is_err() { return },
+                changed = next_alerts(&mut self.alerts) => if !changed { self.alerts = None },
                 () = self.sender.closed() => return,
             }
         }
+    }
+
+    /// Sends events; false once the client is gone or stalls.
+    async fn send(&self, events: Vec<Event>) -> bool {
+        for event in events {
+            match tokio::time::timeout(self.stall, self.sender.send(Ok(event))).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return false,
+                Err(_) => {
+                    tracing::info!("cutting an event client that stalls");
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Alerts that did not stand when this client was last told.
+    fn new_alerts(&mut self) -> Vec<Event> {
+        let Some(alerts) = &mut self.alerts else { return Vec::new() };
+        let now = alerts.borrow_and_update().clone();
+        let new = now.iter().filter(|alert| !self.alerted.contains(alert));
+        let events = new
+            .map(|detail| {
+                let data = serde_json::to_string(&AlertEvent { detail }).unwrap_or_default();
+                Event::default().event("alert").data(data)
+            })
+            .collect();
+        self.alerted = now;
+        events
+    }
+}
+
+/// Resolves when the alerts change; false when they never will again.
+async fn next_alerts(alerts: &mut Option<watch::Receiver<Vec<String>>>) -> bool {
+    match alerts {
+        Some(alerts) => alerts.changed().await.is_ok(),
+        None => std::future::pending().await,
     }
 }
 

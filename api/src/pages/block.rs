@@ -55,7 +55,8 @@ pub(super) async fn block(
             patience.check()?;
             rows.extend(app.store.entry(index)?.as_ref().map(Row::of));
         }
-        let proposer = app.membership().validators().by_consensus_key(&header.proposer);
+        let deciding = app.store.membership_at(height);
+        let proposer = deciding.validators().by_consensus_key(&header.proposer);
         Ok(BlockPage {
             height,
             hash: header.hash().to_string(),

@@ -128,7 +128,9 @@ pub(super) async fn listing(
         let end = before.unwrap_or(u64::MAX).min(app.store.tip().frontier.size());
         let ask = |after, items| app.store.query(&filter, after, items);
         let (entries, older) = newest(ask, patience, end)?;
-        let members = app.membership().members();
+        let membership = app.membership();
+        // Whoever left is still found by what it signed.
+        let members = membership.history();
         Ok(Listing {
             members: members.map(|member| (member.id.to_string(), member.name.clone())).collect(),
             types: RecordType::ALL.iter().map(|name| name.as_str()).collect(),

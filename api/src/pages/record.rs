@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
 use quittance_ledger::{
-    membership::{Member, Role},
+    membership::{MemberHistory, Role},
     record::Record,
 };
 
@@ -81,7 +81,8 @@ pub(super) async fn record(
 impl RecordPage {
     fn of(app: &Shared, record: &Record) -> Result<Self, Problem> {
         let payload = record.payload();
-        let member = app.membership().member(record.signer());
+        let membership = app.membership();
+        let member = membership.past(record.signer());
         let signer = record.signer().to_string();
         let json = serde_json::from_slice(record.payload_json());
         Ok(Self {
@@ -102,7 +103,7 @@ impl RecordPage {
     }
 }
 
-const fn role_of(member: &Member) -> &'static str {
+const fn role_of(member: &MemberHistory) -> &'static str {
     match member.role {
         Role::Insurer => "insurer",
         Role::Broker => "broker",

@@ -49,14 +49,14 @@ pub(super) async fn verify(
     let result = app
         .verifier
         .run(move || {
-            let verification = receipts::verify(&job_app, &receipt);
-            Verdict {
+            receipts::verify(&job_app, &receipt).map(|verification| Verdict {
                 valid: verification.is_valid(),
                 checks: verification.checks,
                 id: Receipt::parse(&receipt).ok().map(|receipt| receipt.id().to_string()),
-            }
+            })
         })
-        .await?;
+        .await?
+        .map_err(|error| app.store_failed(error))?;
     page(&VerifyPage { result: Some(result) })
 }
 

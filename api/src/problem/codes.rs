@@ -161,11 +161,17 @@ impl Code {
                 Code::KeyNotValidThen => "The key was not valid then",
                 Code::BadSignature => "The signature does not verify",
                 Code::RoleNotAllowed => "The signer's role may not sign this",
-                Code::NotAParty => "The signer is not a party of the contract",
+                Code::NotAParty => "The signer is not a party to this",
                 Code::AmountNegative => "An amount is negative",
                 Code::OccurredInFuture => "The record is from the future",
                 Code::Backdated => "The record is too old",
                 Code::Expired => "The record has expired",
+                Code::UnknownReference => "The record refers to what the ledger does not hold",
+                Code::AlreadyApproved => "The proposal was approved by this member already",
+                Code::ProposalSettled => "The proposal is in force already",
+                Code::ProposalVoid => "The proposal is void",
+                Code::ChangeImpossible => "The change does not fit the membership",
+                Code::TooManyProposals => "Too many proposals are open",
                 _ => "A rule of the ledger refuses the record",
             },
         }
@@ -192,11 +198,20 @@ impl Code {
                     "The bytes were changed, or signed with another key than kid names. Sign again."
                 }
                 Code::RoleNotAllowed => "Let a member sign it whose role may.",
-                Code::NotAParty => "Let the insurer or broker of that contract sign it.",
+                Code::NotAParty => {
+                    "Let the insurer or broker of that contract sign it; a proposal is approved by members that validate."
+                }
                 Code::AmountNegative => "Amounts are whole numbers of minor units from 0.",
                 Code::OccurredInFuture => "Check the signer's clock and the offset of occurred_at.",
                 Code::Backdated => "This ledger takes no records as old as this one.",
                 Code::Expired => "Sign the record again with a later expires_at.",
+                Code::AlreadyApproved => "Nothing is left to do; others have to approve.",
+                Code::ProposalSettled => "Nothing is left to do.",
+                Code::ProposalVoid => "Propose the change again, if it is still wanted.",
+                Code::ChangeImpossible => "Compare the change with what /v1/members lists.",
+                Code::TooManyProposals => {
+                    "Wait until open ones are approved, void or lapsed; /v1/members lists them."
+                }
                 _ => "The detail names the rule and what the ledger holds.",
             },
         }

@@ -11,6 +11,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use quittance_ledger::{
     digest::RecordId,
     record::Record,
+    store::StoreError,
     transparency::{Check, RECEIPT_MEDIA_TYPE, Receipt, Verification, verify_bytes},
 };
 use serde::Serialize;
@@ -113,7 +114,7 @@ pub(crate) struct VerificationBody {
     /// Whether every check came out well.
     valid: bool,
     /// The checks: `format`, `record`, `inclusion`, `log_signature`,
-    /// `cosignatures` and `record_signature`.
+    /// `cosignatures`, `record_signature` and `history`.
     checks: Vec<CheckBody>,
 }
 
@@ -131,8 +132,9 @@ pub(crate) struct CheckBody {
 
 /// Verify a receipt
 ///
-/// Checks a receipt against this ledger's policy and members. The answer is
-/// this node's word only; `quittance verify` does the same offline.
+/// Checks a receipt against the policy and the members of its time, and
+/// against this node's own history. The answer is this node's word only;
+/// `quittance verify` does the same offline.
 #[utoipa::path(
     post,
     path = "/v1/verify",
@@ -159,25 +161,44 @@ pub(crate) async fn verify_receipt(
     let limits = &app.config.limits;
     let body = read_body(body, &headers, limits.receipt_body_bytes_max, limits).await?;
     let job_app = Shared::clone(&app);
-    app.verifier.run(move || Json(verify(&job_app, &body))).await
+    let verified = app.verifier.run(move || verify(&job_app, &body)).await?;
+    verified.map(Json).map_err(|error| app.store_failed(error))
 }
 
-/// Every check that this node can make of a receipt.
-pub(crate) fn verify(app: &App, bytes: &[u8]) -> Verification {
-    const NAME: &str = "record_signature";
+/// Every check that this node can make of a receipt. Reads from the disk.
+pub(crate) fn verify(app: &App, bytes: &[u8]) -> Result<Verification, StoreError> {
+    const SIGNATURE: &str = "record_signature";
+    const HISTORY: &str = "history";
 
-    let membership = app.membership();
-    let mut verification = verify_bytes(bytes, &membership.policy());
-    verification.checks.push(match Receipt::parse(bytes) {
-        Err(_) => Check::fail(NAME, "not checked"),
-        Ok(receipt) => match Record::open(receipt.record, membership) {
-            Ok(record) => {
-                let (signer, key) = (record.signer(), record.key_id());
-                let what = record.payload().record_type;
-                Check::pass(NAME, format!("{what}, signed by {signer} with key {key}"))
-            }
-            Err(refusal) => Check::fail(NAME, refusal.to_string()),
-        },
+    let Ok(receipt) = Receipt::parse(bytes) else {
+        let mut verification = verify_bytes(bytes, &app.membership().policy());
+        let names = [SIGNATURE, HISTORY];
+        verification.checks.extend(names.map(|name| Check::fail(name, "not checked")));
+        return Ok(verification);
+    };
+    let checkpoint = receipt.checkpoint.checkpoint();
+    // Both as of then: validators and keys may have changed since.
+    let policy = app.store.membership_of_size(checkpoint.size)?.policy();
+    let membership = app.store.membership_of_size(receipt.index.saturating_add(1))?;
+    let mut verification = verify_bytes(bytes, &policy);
+    verification.checks.push(match Record::open(receipt.record.clone(), &membership) {
+        Ok(record) => {
+            let (signer, key) = (record.signer(), record.key_id());
+            let what = record.payload().record_type;
+            Check::pass(SIGNATURE, format!("{what}, signed by {signer} with key {key}"))
+        }
+        Err(refusal) => Check::fail(SIGNATURE, refusal.to_string()),
     });
-    verification
+    // Whoever holds keys of former validators could sign another past.
+    let size = checkpoint.size;
+    verification.checks.push(match app.store.checkpoint_at(size)? {
+        Some(own) if own == *checkpoint => {
+            Check::pass(HISTORY, format!("this node's first {size} records have the same root"))
+        }
+        None if size > app.store.tip().frontier.size() => {
+            Check::pass(HISTORY, format!("this node does not hold {size} records yet"))
+        }
+        _ => Check::fail(HISTORY, format!("this node's first {size} records have another root")),
+    });
+    Ok(verification)
 }

@@ -28,6 +28,8 @@ pub(crate) struct StatusAnswer {
     node: NodeAnswer,
     head: HeadStatus,
     pending: PendingStatus,
+    /// The other members' nodes.
+    peers: Vec<PeerAnswer>,
     /// How many members there are.
     members: usize,
     /// How many of them validate.
@@ -62,6 +64,23 @@ struct NodeAnswer {
     validator: bool,
     /// How long it has run, in seconds.
     uptime_s: u64,
+    /// Blocks that are decided and durable here; those beyond the head's height
+    /// wait for cosignatures.
+    decided_height: u64,
+}
+
+/// Another member's node.
+#[derive(Debug, Serialize, ToSchema)]
+struct PeerAnswer {
+    /// The member it belongs to.
+    #[schema(value_type = Option<String>)]
+    member: Option<MemberId>,
+    /// Whether it validates.
+    validator: bool,
+    /// Whether it is connected.
+    connected: bool,
+    /// The blocks it has decided, as it says; null where it has not said.
+    height: Option<u64>,
 }
 
 /// The end of the ledger.
@@ -127,13 +146,24 @@ pub(crate) async fn get_status(State(app): State<Shared>) -> Result<Json<StatusA
                 member: node.member,
                 validator: node.validator,
                 uptime_s: node.uptime.as_secs(),
+                decided_height: node.decided_height,
             },
             head: head(app)?,
             pending: PendingStatus { records: node.pending_records, bytes: node.pending_bytes },
             members: membership.members().count(),
             validators: membership.validators().len(),
             quorum: membership.validators().quorum(),
-            alerts: node.not_ready.into_iter().collect(),
+            peers: node
+                .peers
+                .into_iter()
+                .map(|peer| PeerAnswer {
+                    member: peer.member,
+                    validator: peer.validator,
+                    connected: peer.connected,
+                    height: peer.height,
+                })
+                .collect(),
+            alerts: node.not_ready.into_iter().chain(node.alerts).collect(),
         }))
     })
     .await

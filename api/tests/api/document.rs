@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::harness::{Api, Mode};
 
-const PATHS: [(&str, &[&str]); 19] = [
+const PATHS: [(&str, &[&str]); 20] = [
     ("/checkpoint", &["get"]),
     ("/healthz", &["get"]),
     ("/metrics", &["get"]),
@@ -15,6 +15,7 @@ const PATHS: [(&str, &[&str]); 19] = [
     ("/v1/checkpoints", &["get"]),
     ("/v1/consistency", &["get"]),
     ("/v1/events", &["get"]),
+    ("/v1/evidence", &["get"]),
     ("/v1/genesis", &["get"]),
     ("/v1/members", &["get"]),
     ("/v1/policy", &["get"]),

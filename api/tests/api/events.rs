@@ -157,3 +157,59 @@ async fn a_cursor_of_another_ledger_is_refused_instead_of_waited_for() {
     let response = api.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
 }
+
+#[tokio::test]
+async fn an_alert_is_told_once_to_who_is_there_and_to_who_comes() {
+    let api = Api::filled(1, 1);
+    let alert = "validator m3 contradicted itself";
+    let raising = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        api.node.alerts.send_replace(vec![alert.to_owned()]);
+        api.node.alerts.send_replace(vec![alert.to_owned(), "below quorum".to_owned()]);
+    };
+    let (events, ()) = tokio::join!(take(&api, after("1"), 2), raising);
+    for (id, name, _) in &events {
+        assert_eq!((id.as_str(), name.as_str()), ("", "alert"), "an alert moves no cursor");
+    }
+    assert!(events[0].2.contains(alert), "{events:?}");
+    assert!(events[1].2.contains("below quorum"), "{events:?}");
+    let later = take(&api, after("1"), 2).await;
+    assert_eq!(later, events);
+}
+
+#[tokio::test]
+async fn evidence_is_served_with_the_bytes_that_were_signed() {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use ed25519_dalek::{Signature, VerifyingKey};
+    use quittance_ledger::chain::{Evidence, Statement, Step, Vote, VoteKind};
+
+    let api = Api::filled(1, 1);
+    let membership = api.node.store.membership();
+    let validator = membership.validators().iter().next().unwrap().consensus.to_bytes();
+    let statement = |byte: u8| {
+        let block = quittance_ledger::digest::Digest::from_bytes([byte; 32]);
+        let vote = Vote {
+            ledger: membership.ledger_id(),
+            kind: VoteKind::Precommit,
+            height: 7,
+            round: 2,
+            block: Some(block),
+            validator,
+        };
+        let signature = vote.sign(&crate::harness::key(101));
+        Statement { block: Some([byte; 32]), valid_round: None, signature }
+    };
+    let evidence = Evidence::new(validator, Step::Precommit, (7, 2), [statement(1), statement(2)]);
+    assert!(evidence.holds(membership.ledger_id(), membership.validators()));
+    assert!(api.node.store.put_evidence(&evidence).unwrap());
+    assert!(!api.node.store.put_evidence(&evidence).unwrap(), "once is enough");
+    let served = api.get("/v1/evidence").await.json();
+    let one = &served["evidence"][0];
+    assert_eq!((&one["step"], &one["height"]), (&"precommit".into(), &7.into()), "{served}");
+    let key = VerifyingKey::from_bytes(&validator).unwrap();
+    let text = |value: &serde_json::Value| STANDARD.decode(value.as_str().unwrap()).unwrap();
+    for statement in one["statements"].as_array().unwrap() {
+        let signature = Signature::from_slice(&text(&statement["signature"])).unwrap();
+        key.verify_strict(&text(&statement["bytes"]), &signature).unwrap();
+    }
+}

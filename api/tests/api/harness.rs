@@ -27,7 +27,7 @@ use quittance_api::{
 use quittance_ledger::{
     chain,
     digest::RecordId,
-    insurance::rules,
+    insurance::rules::BlockState,
     membership::{
         Genesis, Member, MemberId, Membership, Origin, RecordKey, Role, Validator, cosigner_name,
     },
@@ -78,6 +78,7 @@ pub fn membership() -> Membership {
             public: key(seed_of(id)).verifying_key(),
         }],
         validator,
+        observer: None,
     };
     let members = vec![
         member("insurer", Role::Insurer, Some(validator)),
@@ -155,6 +156,8 @@ pub struct FakeNode {
     pub damage: Mutex<Vec<String>>,
     waiting: Mutex<Vec<(Record, watch::Sender<Outcome>)>>,
     heights: watch::Sender<u64>,
+    /// What people should look at.
+    pub alerts: watch::Sender<Vec<String>>,
 }
 
 impl FakeNode {
@@ -177,6 +180,7 @@ impl FakeNode {
             damage: Mutex::default(),
             waiting: Mutex::default(),
             heights: watch::Sender::new(0),
+            alerts: watch::Sender::default(),
         })
     }
 
@@ -185,15 +189,11 @@ impl FakeNode {
         let waiting = std::mem::take(&mut *self.waiting.lock().unwrap());
         let records: Vec<_> = waiting.iter().map(|(record, _)| record.clone()).collect();
         let tip = self.store.tip();
-        let built = chain::build(
-            &tip,
-            self.store.membership(),
-            key(101).verifying_key().to_bytes(),
-            START_MS,
-            records,
-            |id| self.store.contains(id),
-        )
-        .unwrap();
+        let built =
+            chain::build(&tip, key(101).verifying_key().to_bytes(), START_MS, records, |id| {
+                self.store.contains(id)
+            })
+            .unwrap();
         if let Some(block) = built.block {
             let certificate = chain::Certificate::of_one(&block.header, &key(101));
             let appended = self.store.append(block, &certificate).unwrap();
@@ -216,9 +216,9 @@ impl FakeNode {
             return Accepted::Recorded(location);
         }
         let now_ms = START_MS;
-        let mut effects = rules::Effects::default();
-        let genesis = self.store.membership().genesis();
-        if let Err(refusal) = rules::apply(&record, now_ms, genesis, &mut effects) {
+        let tip = self.store.tip();
+        let mut block = BlockState::new(tip.height + 1, now_ms, &tip.members);
+        if let Err(refusal) = block.apply(&record) {
             return Accepted::Refused(refusal);
         }
         let mut waiting = self.waiting.lock().unwrap();
@@ -272,6 +272,10 @@ impl Submit for FakeNode {
         self.heights.subscribe()
     }
 
+    fn alerts(&self) -> watch::Receiver<Vec<String>> {
+        self.alerts.subscribe()
+    }
+
     fn damaged(&self, error: StoreError) {
         self.damage.lock().unwrap().push(error.to_string());
     }
@@ -285,6 +289,7 @@ impl Submit for FakeNode {
             pending_records: waiting.len() as u64,
             pending_bytes: waiting.iter().map(|(record, _)| record.jws().len() as u64).sum(),
             not_ready: self.not_ready.lock().unwrap().clone(),
+            ..NodeStatus::default()
         }
     }
 }

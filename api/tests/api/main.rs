@@ -7,6 +7,7 @@ mod batch;
 mod document;
 mod events;
 mod harness;
+mod members;
 mod pages;
 mod problems;
 mod reading;

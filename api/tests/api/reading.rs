@@ -128,7 +128,15 @@ async fn a_receipt_verifies_offline_and_over_http_and_one_flipped_byte_fails_bot
         verdict["checks"].as_array().unwrap().iter().map(|check| check["name"].clone()).collect();
     assert_eq!(
         names,
-        ["format", "record", "inclusion", "log_signature", "cosignatures", "record_signature"]
+        [
+            "format",
+            "record",
+            "inclusion",
+            "log_signature",
+            "cosignatures",
+            "record_signature",
+            "history"
+        ]
     );
     for position in (0..receipt.body.len()).step_by(37) {
         let mut changed = receipt.body.clone();

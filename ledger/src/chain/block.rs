@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use super::{Certificate, CertificateError, Header};
 use crate::{
     digest::{Digest, RecordId},
-    insurance::rules,
+    insurance::rules::BlockState,
     limits::{BLOCK_BYTES_MAX, RECORD_OVERHEAD_BYTES},
-    membership::Membership,
+    membership::{Membership, MembershipState},
     record::Record,
     refusal::Refusal,
     transparency::tree::{self, Frontier, TreeError},
@@ -24,13 +24,22 @@ pub struct Tip {
     pub time_ms: u64,
     /// The right edge of the tree over all records so far.
     pub frontier: Frontier,
+    /// Who is on the ledger, and which changes are proposed.
+    pub members: MembershipState,
 }
 
 impl Tip {
-    /// The tip of a ledger without a block.
+    /// The tip of a ledger without a block; `members` is what its genesis says.
     #[must_use]
-    pub fn empty() -> Self {
-        Self { height: 0, hash: Digest::ZERO, time_ms: 0, frontier: Frontier::default() }
+    pub fn empty(members: MembershipState) -> Self {
+        let frontier = Frontier::default();
+        Self { height: 0, hash: Digest::ZERO, time_ms: 0, frontier, members }
+    }
+
+    /// Who is on the ledger for the block after this one.
+    #[must_use]
+    pub fn membership(&self) -> &Membership {
+        self.members.membership()
     }
 }
 
@@ -135,22 +144,24 @@ pub const fn next_time_ms(tip: &Tip, now_ms: u64) -> u64 {
 /// `is_known` tells whether a record is on the ledger already.
 ///
 /// # Errors
-/// Those of `is_known`.
+/// `proposer` does not validate, such as one whose keys were replaced; or those
+/// of `is_known`.
 pub fn build<E: From<BlockError>>(
     tip: &Tip,
-    membership: &Membership,
     proposer: [u8; 32],
     now_ms: u64,
     waiting: impl IntoIterator<Item = Record>,
     mut is_known: impl FnMut(&RecordId) -> Result<bool, E>,
 ) -> Result<Built, E> {
     let time_ms = next_time_ms(tip, now_ms);
+    check_proposer(tip, &proposer)?;
     let mut built = Built { block: None, refused: Vec::new(), known: Vec::new() };
     let mut records = Vec::new();
     let mut ids = HashSet::new();
     let mut bytes = 0;
     let mut frontier = tip.frontier.clone();
-    let mut effects = rules::Effects::default();
+    let membership = tip.membership();
+    let mut state = BlockState::new(tip.height + 1, time_ms, &tip.members);
     for record in waiting {
         let id = record.id();
         let cost = cost_bytes(&record);
@@ -161,7 +172,7 @@ pub fn build<E: From<BlockError>>(
             built.known.push(id);
             continue;
         }
-        match rules::apply(&record, time_ms, membership.genesis(), &mut effects) {
+        match state.apply(&record) {
             Ok(()) => {
                 frontier.push(tree::leaf_hash(&id)).map_err(BlockError::Tree)?;
                 bytes += cost;
@@ -179,7 +190,7 @@ pub fn build<E: From<BlockError>>(
             proposer,
             tree_size: frontier.size(),
             tree_root: frontier.root(),
-            effects: effects.digest(),
+            effects: state.effects_digest(),
             validators: membership.validators().hash(),
         };
         built.block = Some(Block { header, records });
@@ -189,7 +200,8 @@ pub fn build<E: From<BlockError>>(
 
 /// Checks that `block` may follow `tip`. Its records are verified already (the
 /// envelope and structure stages made them [`Record`]s); this decides on the
-/// header, on duplicates, on the rules and on the tree root.
+/// header, on duplicates, on the rules, on whether each key is in force at this
+/// height, and on the tree root.
 ///
 /// The clock of the checking node is not asked here: a replay of old blocks
 /// must decide as the first check did.
@@ -199,7 +211,6 @@ pub fn build<E: From<BlockError>>(
 /// record; or whatever `is_known` fails with.
 pub fn check<E: From<BlockError>>(
     tip: &Tip,
-    membership: &Membership,
     block: &Block,
     mut is_known: impl FnMut(&RecordId) -> Result<bool, E>,
 ) -> Result<Tip, E> {
@@ -211,6 +222,7 @@ pub fn check<E: From<BlockError>>(
             Err(BlockError::Header { height, field, is, expected })
         }
     };
+    let membership = tip.membership();
     expect("height", height.to_string(), (tip.height + 1).to_string())?;
     expect("ledger", block.header.ledger.to_string(), membership.ledger_id().to_string())?;
     expect("previous", block.header.previous.to_string(), tip.hash.to_string())?;
@@ -221,11 +233,7 @@ pub fn check<E: From<BlockError>>(
         let is = time_ms.to_string();
         return Err(BlockError::Header { height, field: "time_ms", is, expected }.into());
     }
-    if validators.by_consensus_key(&block.header.proposer).is_none() {
-        let is = hex::encode(block.header.proposer);
-        let expected = "a validator's consensus key".to_owned();
-        return Err(BlockError::Header { height, field: "proposer", is, expected }.into());
-    }
+    check_proposer(tip, &block.header.proposer)?;
     if block.records.is_empty() {
         return Err(BlockError::Empty(height).into());
     }
@@ -235,20 +243,32 @@ pub fn check<E: From<BlockError>>(
     }
     let mut ids = HashSet::with_capacity(block.records.len());
     let mut frontier = tip.frontier.clone();
-    let mut effects = rules::Effects::default();
+    let mut state = BlockState::new(height, time_ms, &tip.members);
     for record in &block.records {
         let id = record.id();
         if !ids.insert(id) || is_known(&id)? {
             return Err(BlockError::Duplicate { height, id }.into());
         }
-        rules::apply(record, time_ms, membership.genesis(), &mut effects)
-            .map_err(|refusal| BlockError::Record { height, id, refusal })?;
+        state.apply(record).map_err(|refusal| BlockError::Record { height, id, refusal })?;
         frontier.push(tree::leaf_hash(&id)).map_err(BlockError::Tree)?;
     }
     expect("tree_size", block.header.tree_size.to_string(), frontier.size().to_string())?;
     expect("tree_root", block.header.tree_root.to_string(), frontier.root().to_string())?;
-    expect("effects", block.header.effects.to_string(), effects.digest().to_string())?;
-    Ok(Tip { height, hash: block.header.hash(), time_ms, frontier })
+    expect("effects", block.header.effects.to_string(), state.effects_digest().to_string())?;
+    let members = state.into_members();
+    Ok(Tip { height, hash: block.header.hash(), time_ms, frontier, members })
+}
+
+fn check_proposer(tip: &Tip, proposer: &[u8; 32]) -> Result<(), BlockError> {
+    if tip.membership().validators().by_consensus_key(proposer).is_some() {
+        return Ok(());
+    }
+    Err(BlockError::Header {
+        height: tip.height.saturating_add(1),
+        field: "proposer",
+        is: hex::encode(proposer),
+        expected: "a validator's consensus key".to_owned(),
+    })
 }
 
 /// What a record takes of a block's [`BLOCK_BYTES_MAX`].

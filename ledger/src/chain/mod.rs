@@ -8,11 +8,17 @@
 
 mod block;
 mod certificate;
+mod evidence;
 mod fixed;
 mod header;
+mod proposal;
 #[cfg(test)]
 mod vectors;
+mod wire;
 
 pub use block::{Block, BlockError, Built, RawBlock, Tip, build, check, next_time_ms};
 pub use certificate::{Certificate, CertificateError, CommitSignature, VOTE_BYTES, Vote, VoteKind};
+pub use evidence::{Evidence, Statement, Step};
 pub use header::{HEADER_BYTES, Header, HeaderError};
+pub use proposal::{PROPOSAL_BYTES, ProposalSigned};
+pub use wire::{BLOCK_WIRE_BYTES_MAX, decode_block, encode_block};

@@ -5,10 +5,13 @@
 use serde_json::{Value, json};
 
 use super::*;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
 use crate::{
     digest::Digest,
-    insurance::rules::Effects,
-    membership::{Genesis, Membership},
+    insurance::rules::{BlockState, Effects},
+    membership::{Genesis, Membership, MembershipState},
+    record::Record,
     testing::{Ledger, START_MS, key},
 };
 
@@ -36,6 +39,7 @@ fn vectors() -> Value {
         },
         "validators_hash": membership.validators().hash(),
         "effects_of_nothing": Effects::default().digest(),
+        "effects_of_membership": membership_effects(),
         "header": {
             "height": header.height,
             "previous": header.previous,
@@ -52,6 +56,13 @@ fn vectors() -> Value {
             "bytes": hex::encode(precommit(&header).encode()),
             "signature": hex::encode(precommit(&header).sign(&key(101))),
         },
+        "proposal": {
+            "round": 3,
+            "valid_round": 1,
+            "validator": hex::encode(header.proposer),
+            "bytes": hex::encode(proposal(&header).encode()),
+            "signature": hex::encode(proposal(&header).sign(&key(101))),
+        },
         "prevote_for_no_block": {
             "round": 3,
             "validator": hex::encode(header.proposer),
@@ -62,6 +73,54 @@ fn vectors() -> Value {
             }.encode()),
         },
     })
+}
+
+/// Two proposals about one member in block 7, and the approval of the first by
+/// the only validator.
+fn membership_effects() -> Value {
+    let ledger = Ledger::new("vectors.example/quittance");
+    let sign = |signer, number: u8, record_type, data: Value| {
+        ledger.sign(
+            signer,
+            json!({
+                "type": record_type, "salt": format!("AAAAAAAAAAAAAAAAAAAA{number}A"),
+                "occurred_at": "2026-01-01T00:00:00Z", "data": data,
+            }),
+        )
+    };
+    let public = STANDARD.encode(key(70).verifying_key());
+    let added = json!({"change": "key_added", "member": "broker",
+        "key": {"id": "2", "alg": "Ed25519", "public": public}});
+    let added = sign("broker", 1, "member.proposed", added);
+    let remove = json!({"change": "remove", "member": "broker"});
+    let removed = sign("provider", 2, "member.proposed", remove);
+    let approval = json!({"proposal": added.id()});
+    let approval = sign("insurer", 3, "member.approved", approval);
+    let members = MembershipState::from_genesis(ledger.membership.genesis());
+    let mut state = BlockState::new(7, START_MS, &members);
+    let records = [added, removed, approval];
+    for record in &records {
+        state.apply(record).unwrap();
+    }
+    let text = |record: &Record| String::from_utf8(record.jws().to_vec()).unwrap();
+    json!({
+        "height": 7,
+        "records": records.iter().map(text).collect::<Vec<_>>(),
+        "ids": records.iter().map(Record::id).collect::<Vec<_>>(),
+        "changes": state.changes().iter().map(hex::encode).collect::<Vec<_>>(),
+        "digest": state.effects_digest(),
+    })
+}
+
+fn proposal(header: &Header) -> ProposalSigned {
+    ProposalSigned {
+        ledger: header.ledger,
+        height: header.height,
+        round: 3,
+        block: header.hash(),
+        valid_round: Some(1),
+        validator: header.proposer,
+    }
 }
 
 fn precommit(header: &Header) -> Vote {

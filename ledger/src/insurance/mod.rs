@@ -1,5 +1,5 @@
-//! What members record about contracts, signatures and settlements: the types
-//! of record, what each must say, and who may sign it.
+//! What members record about contracts, signatures, settlements and the
+//! membership itself: the types of record, what each must say, and who may sign it.
 //!
 //! [`RecordType`] is the table of all types. [`Data`] holds what a record of
 //! each type says. A value that has one of these types is well-formed by
@@ -7,6 +7,7 @@
 //! rules between records.
 
 pub mod contract;
+pub mod member;
 mod references;
 pub mod rules;
 pub mod settlement;

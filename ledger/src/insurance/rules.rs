@@ -4,14 +4,15 @@
 //! Rules are a pure function of state, record and block time, so that every
 //! validator, every replay and every auditor decides the same. The rules about
 //! one record and its time stand here; a rule between records reads the state
-//! and adds what it changes to [`Effects`].
+//! of a [`BlockState`] and adds what it changes to its [`Effects`].
 
 use sha2::{Digest as _, Sha256};
 
+use super::Data;
 use crate::{
     digest::Digest,
     limits::{FUTURE_MS_MAX, LATE_AFTER_MS},
-    membership::{Backdating, Genesis},
+    membership::{At, Backdating, Membership, MembershipState},
     record::Record,
     refusal::{Code, Refusal},
 };
@@ -19,8 +20,8 @@ use crate::{
 /// Every change a block makes to the state, in order.
 ///
 /// The header carries their digest, so that nodes that disagree about a rule
-/// notice before they vote. No rule changes state yet: the list is empty.
-#[derive(Debug, Default)]
+/// notice before they vote.
+#[derive(Debug, Clone, Default)]
 pub struct Effects {
     changes: Vec<Vec<u8>>,
 }
@@ -40,20 +41,72 @@ impl Effects {
     }
 }
 
-/// Decides whether `record` may stand in a block of time `block_time_ms`, and
-/// adds what it changes to `effects`.
-///
-/// # Errors
-/// The rule that refuses it. A refused record leaves `effects` untouched.
-pub fn apply(
-    record: &Record,
-    block_time_ms: u64,
-    genesis: &Genesis,
-    effects: &mut Effects,
-) -> Result<(), Refusal> {
-    check_time(record, block_time_ms, genesis.backdating)?;
-    let _ = effects;
-    Ok(())
+/// The state while the records of one block are taken in, one after the other.
+#[derive(Debug, Clone)]
+pub struct BlockState {
+    at: At,
+    /// Who decides on this block, and with which keys its records are signed.
+    deciding: Membership,
+    /// What follows from the records so far.
+    members: MembershipState,
+    effects: Effects,
+}
+
+impl BlockState {
+    /// Before the first record of block `height`, whose time is `time_ms`;
+    /// `members` is the state after the block before it.
+    #[must_use]
+    pub fn new(height: u64, time_ms: u64, members: &MembershipState) -> Self {
+        Self {
+            at: At { height, time_ms },
+            deciding: members.membership().clone(),
+            members: members.clone(),
+            effects: Effects::default(),
+        }
+    }
+
+    /// Decides whether `record` may stand next in the block, and takes in what
+    /// it changes. That the key was in force when the record came does not
+    /// suffice: it may have waited while the key was revoked.
+    ///
+    /// # Errors
+    /// The rule that refuses it. A refused record changes nothing.
+    pub fn apply(&mut self, record: &Record) -> Result<(), Refusal> {
+        let Self { at, deciding, members, effects } = self;
+        deciding.signing_key(record.signer(), record.key_id())?;
+        check_time(record, at.time_ms, deciding.genesis().backdating)?;
+        let mut note = |step: crate::membership::Step<'_>| effects.changes.push(step.encode());
+        match &record.payload().data {
+            Data::MemberProposed(data) => match data.change() {
+                Some(change) => {
+                    members.propose(*at, record.id(), record.signer(), change, &mut note)
+                }
+                None => Err(Refusal::of_field(Code::Malformed, "data", "data is incomplete")),
+            },
+            Data::MemberApproved(data) => {
+                members.approve(*at, deciding, data.proposal.id(), record.signer(), &mut note)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// SHA-256 over what the records so far have changed.
+    #[must_use]
+    pub fn effects_digest(&self) -> Digest {
+        self.effects.digest()
+    }
+
+    /// What the records so far have changed, for the test vectors.
+    #[cfg(test)]
+    pub(crate) fn changes(&self) -> &[Vec<u8>] {
+        &self.effects.changes
+    }
+
+    /// The state after the block.
+    #[must_use]
+    pub fn into_members(self) -> MembershipState {
+        self.members
+    }
 }
 
 /// Bounds what a record says of time by the time of its block.

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Currency, contract::*, settlement::*, signature::*};
+use super::{Currency, contract::*, member::*, settlement::*, signature::*};
 use crate::membership::Role;
 
 /// What a record is about; the first question of whoever looks through a history.
@@ -17,11 +17,13 @@ pub enum Family {
     Signature,
     /// From pre-authorisation to payment and statement.
     Settlement,
+    /// Changes of the membership of the ledger.
+    Member,
 }
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 3] = [Self::Contract, Self::Signature, Self::Settlement];
+    pub const ALL: [Self; 4] = [Self::Contract, Self::Signature, Self::Settlement, Self::Member];
 
     /// The family as it stands in queries and answers.
     #[must_use]
@@ -30,6 +32,7 @@ impl Family {
             Self::Contract => "contract",
             Self::Signature => "signature",
             Self::Settlement => "settlement",
+            Self::Member => "member",
         }
     }
 }
@@ -54,7 +57,7 @@ pub enum UnknownName {
     /// Of a family.
     #[error(
         "no family of records has this name; there are contract (with document, party and \
-         consent), signature, and settlement (with claim, payment and the others)"
+         consent), signature, settlement (with claim, payment and the others), and member"
     )]
     Family,
     /// Of a record type.
@@ -282,6 +285,11 @@ record_types! {
     AlertRaised = "alert.raised": Settlement, Optional, [Insurer];
     /// A referral was rewarded.
     RewardRecorded = "reward.recorded": Settlement, Optional, [Insurer];
+
+    /// A member proposed to change the membership.
+    MemberProposed = "member.proposed": Member, Optional, [Insurer Broker Provider TrustService Regulator];
+    /// A member that validates approved such a proposal.
+    MemberApproved = "member.approved": Member, Optional, [Insurer Broker Provider TrustService Regulator];
 }
 
 impl fmt::Display for RecordType {

@@ -13,7 +13,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 
-use super::{KeyId, Member, MemberId, Origin, RecordKey, Role, Validator};
+use super::{KeyId, Member, MemberId, Observer, Origin, RecordKey, Role, Validator};
 use crate::{
     digest::{Digest, LedgerId},
     limits::{GENESIS_BYTES_MAX, MEMBERS_MAX, VALIDATORS_MAX},
@@ -181,8 +181,8 @@ impl Genesis {
 
     /// The canonical form: JSON after RFC 8785, which [`Genesis::ledger_id`] hashes.
     ///
-    /// Addresses and peer ids are left out: where a validator is reached may
-    /// change without making another ledger.
+    /// Addresses and peer ids, and so observers, are left out: where a node is
+    /// reached may change without making another ledger.
     #[must_use]
     pub fn canonical(&self) -> String {
         // BTreeMap keeps RFC 8785's order of names, which are all ASCII here,
@@ -287,16 +287,18 @@ impl Genesis {
         let mut seen = HashSet::new();
         for member in &mut self.members {
             member.keys.sort_by(|a, b| a.id.cmp(&b.id));
-            check_member(member, &self.origin, &mut seen)?;
+            check_member(member, &self.origin, |key| seen.insert(*key))?;
         }
         Ok(self)
     }
 }
 
-fn check_member(
+/// Checks one member's entry. Its keys are sorted by id; `is_new` is asked once
+/// about each of its public keys, and says whether nobody has used it before.
+pub(super) fn check_member(
     member: &Member,
     origin: &Origin,
-    seen: &mut HashSet<[u8; 32]>,
+    mut is_new: impl FnMut(&[u8; 32]) -> bool,
 ) -> Result<(), GenesisError> {
     let name_characters = member.name.chars().count();
     if name_characters == 0 || name_characters > 200 || member.name.chars().any(char::is_control) {
@@ -310,12 +312,15 @@ fn check_member(
         if key.is_weak() {
             return Err(problem(&member.id, format!("{what} is a weak Ed25519 key")));
         }
-        if seen.insert(key.to_bytes()) {
+        if is_new(key.as_bytes()) {
             Ok(())
         } else {
             Err(problem(&member.id, format!("{what} is used elsewhere; each purpose has its own")))
         }
     };
+    if member.validator.is_some() && member.observer.is_some() {
+        return Err(problem(&member.id, "validates, so it has no observer beside that"));
+    }
     for pair in member.keys.windows(2) {
         if let [first, second] = pair
             && first.id == second.id
@@ -378,6 +383,9 @@ pub struct MemberEntry {
     /// What it validates with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validator: Option<ValidatorEntry>,
+    /// The node it follows the ledger with, where it does not validate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observer: Option<ObserverEntry>,
 }
 
 /// One record key in a file.
@@ -405,6 +413,20 @@ pub struct ValidatorEntry {
     /// libp2p peer id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
+    /// Multiaddress of the consensus engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine_address: Option<String>,
+    /// Multiaddress of the record gossip.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gossip_address: Option<String>,
+}
+
+/// What an observer's entry holds. None of it is part of the canonical form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObserverEntry {
+    /// libp2p peer id.
+    pub peer: String,
     /// Multiaddress of the consensus engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_address: Option<String>,
@@ -528,6 +550,11 @@ impl MemberEntry {
             time_zone: self.time_zone,
             keys,
             validator,
+            observer: self.observer.map(|entry| Observer {
+                peer: entry.peer,
+                engine_address: entry.engine_address,
+                gossip_address: entry.gossip_address,
+            }),
             id,
         })
     }
@@ -557,12 +584,17 @@ impl MemberEntry {
                 engine_address: validator.engine_address.clone(),
                 gossip_address: validator.gossip_address.clone(),
             }),
+            observer: member.observer.as_ref().map(|observer| ObserverEntry {
+                peer: observer.peer.clone(),
+                engine_address: observer.engine_address.clone(),
+                gossip_address: observer.gossip_address.clone(),
+            }),
         }
     }
 }
 
 /// Reads 32 bytes of base64 as an Ed25519 public key.
-fn public_key(text: &str) -> Result<VerifyingKey, &'static str> {
+pub(crate) fn public_key(text: &str) -> Result<VerifyingKey, &'static str> {
     let bytes = STANDARD.decode(text).map_err(|_| "the public key is not base64")?;
     let bytes: [u8; 32] = bytes.try_into().map_err(|_| "an Ed25519 public key has 32 bytes")?;
     VerifyingKey::from_bytes(&bytes).map_err(|_| "the public key is no Ed25519 point")
@@ -654,7 +686,7 @@ mod tests {
             entry("b", 1),
             validator("l.example/q", "b", 10),
             entry("a", 2)
-        );
+        ) + "[member.observer]\npeer = \"12D3KooW\"\ngossip_address = \"/ip4/127.0.0.1/tcp/1\"\n";
         let genesis = Genesis::from_toml(&toml).unwrap();
         assert_eq!(genesis.backdating, Backdating::Limited { age_ms_max: 3_600_000 });
         assert_eq!(genesis.rules.dossier_red, Disposition::Flag);
@@ -673,6 +705,10 @@ mod tests {
         let moved = format!("{plain}engine_address = \"/ip4/127.0.0.1/tcp/1\"\n");
         assert_eq!(id(&plain), id(&moved));
         assert_ne!(id(&one), id(&plain));
+        let observed = format!("{one}[member.observer]\npeer = \"12D3KooW\"\n");
+        assert_eq!(id(&one), id(&observed));
+        let both = format!("{plain}[member.observer]\npeer = \"12D3KooW\"\n");
+        assert!(Genesis::from_toml(&both).is_err());
     }
 
     #[test]

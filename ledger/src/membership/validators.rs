@@ -25,6 +25,17 @@ pub struct Validator {
     pub gossip_address: Option<String>,
 }
 
+/// The node with which a member that does not validate follows the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observer {
+    /// libp2p peer id of its node.
+    pub peer: String,
+    /// Multiaddress of its consensus engine.
+    pub engine_address: Option<String>,
+    /// Multiaddress of its record gossip.
+    pub gossip_address: Option<String>,
+}
+
 /// The validators of one height, each with one vote, sorted by consensus key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValidatorSet {

@@ -8,7 +8,7 @@ use super::{Payload, encoding, header::Header};
 use crate::{
     digest::RecordId,
     limits::RECORD_BYTES_MAX,
-    membership::{KeyId, Member, MemberId, Membership, Origin, Role},
+    membership::{KeyId, MemberHistory, MemberId, Membership, Origin, Role},
     refusal::{Code, Refusal},
 };
 
@@ -137,49 +137,60 @@ impl Envelope {
         })))
     }
 
-    /// Checks who signed it: the ledger it is for, the member, its key, the
-    /// signature, what the role may sign, and that an insurer speaks of its own
-    /// contracts only; in this order.
+    /// Checks who signed it: the ledger it is for, the member, its key, that
+    /// the key is in force, the signature, what the role may sign, and that an
+    /// insurer speaks of its own contracts only; in this order.
     ///
     /// # Errors
-    /// `wrong_ledger`, `unknown_member`, `unknown_key`, `bad_signature`,
-    /// `role_not_allowed` or `not_a_party`.
+    /// `wrong_ledger`, `unknown_member`, `unknown_key`, `key_not_valid_then`,
+    /// `bad_signature`, `role_not_allowed` or `not_a_party`.
     pub fn verify(self, membership: &Membership) -> Result<Record, Refusal> {
-        let payload = self.payload();
-        if payload.ledger != *membership.origin() {
-            return Err(wrong_ledger(payload.ledger.as_str(), membership.origin()));
-        }
-        let signer = self.signer();
-        let member = membership.member(signer).ok_or_else(|| {
-            let detail = format!("{signer} is not a member of this ledger");
-            Refusal::of_field(Code::UnknownMember, "header.kid", detail)
-        })?;
-        let key = member.key(self.key_id()).ok_or_else(|| {
-            let detail = format!("{signer} has no key named {}", self.key_id());
-            Refusal::of_field(Code::UnknownKey, "header.kid", detail)
-        })?;
-        verify_signature(&key.public, self.0.signed(), &self.0.signature)?;
-        self.check_role(member)?;
-        self.check_party(member)?;
-        Ok(self.into_record())
+        self.check_ledger(membership)?;
+        membership.signing_key(self.signer(), self.key_id())?;
+        self.verify_at_any_time(membership)
     }
 
-    /// Takes it for verified. For those who have just made it, or who verified
-    /// the same bytes before.
-    pub(super) fn into_record(self) -> Record {
+    /// As [`Envelope::verify`], with keys that are in force no more, or not yet,
+    /// as well. Whether the key is in force for the block that holds the record
+    /// is checked with that block.
+    ///
+    /// # Errors
+    /// As [`Envelope::verify`], without `key_not_valid_then`.
+    pub fn verify_at_any_time(self, membership: &Membership) -> Result<Record, Refusal> {
+        self.check_ledger(membership)?;
+        let key = membership.known_key(self.signer(), self.key_id())?;
+        verify_signature(&key.of.public, self.0.signed(), &self.0.signature)?;
+        // Id and role of a member never change.
+        if let Some(MemberHistory { id, role, .. }) = membership.past(self.signer()) {
+            self.check_role(id, *role)?;
+            self.check_party(id, *role)?;
+        }
+        Ok(self.trusted())
+    }
+
+    fn check_ledger(&self, membership: &Membership) -> Result<(), Refusal> {
+        let ledger = &self.payload().ledger;
+        if ledger == membership.origin() {
+            Ok(())
+        } else {
+            Err(wrong_ledger(ledger.as_str(), membership.origin()))
+        }
+    }
+
+    /// Takes it for verified. For those who verified the same bytes before.
+    #[must_use]
+    pub fn trusted(self) -> Record {
         Record(self.0)
     }
 
-    fn check_role(&self, member: &Member) -> Result<(), Refusal> {
+    fn check_role(&self, member: &MemberId, role: Role) -> Result<(), Refusal> {
         let record_type = self.payload().record_type;
-        if record_type.roles().contains(&member.role) {
+        if record_type.roles().contains(&role) {
             return Ok(());
         }
         let roles: Vec<_> = record_type.roles().iter().map(|role| role.as_str()).collect();
         let detail = format!(
-            "{} is a member with the role {}; a {record_type} may be signed by: {}",
-            member.id,
-            member.role,
+            "{member} is a member with the role {role}; a {record_type} may be signed by: {}",
             roles.join(", ")
         );
         Err(Refusal::of_field(Code::RoleNotAllowed, "type", detail))
@@ -187,16 +198,15 @@ impl Envelope {
 
     /// An insurer has nothing to say about another insurer's contracts. What
     /// takes knowledge of earlier records, such as a contract's broker, is a rule.
-    fn check_party(&self, member: &Member) -> Result<(), Refusal> {
-        if member.role != Role::Insurer {
+    fn check_party(&self, member: &MemberId, role: Role) -> Result<(), Refusal> {
+        if role != Role::Insurer {
             return Ok(());
         }
         let contract = self.payload().contract.as_ref().map(|contract| contract.insurer());
         let claim = self.payload().claim.as_ref().map(|claim| claim.insurer());
         for (field, insurer) in [("contract", contract), ("claim", claim)] {
-            if let Some(insurer) = insurer.filter(|insurer| *insurer != member.id.as_str()) {
-                let detail =
-                    format!("the {field} is {insurer}'s, and {} is another insurer", member.id);
+            if let Some(insurer) = insurer.filter(|insurer| *insurer != member.as_str()) {
+                let detail = format!("the {field} is {insurer}'s, and {member} is another insurer");
                 return Err(Refusal::of_field(Code::NotAParty, field, detail));
             }
         }
@@ -213,13 +223,25 @@ impl Record {
         Envelope::parse(jws)?.verify(membership)
     }
 
+    /// Reads and verifies the bytes of a record, whether its key is in force or
+    /// not: for records that have waited, and for a whole history.
+    ///
+    /// # Errors
+    /// As [`Envelope::parse`], then as [`Envelope::verify_at_any_time`].
+    pub fn open_at_any_time(
+        jws: impl Into<Arc<[u8]>>,
+        membership: &Membership,
+    ) -> Result<Self, Refusal> {
+        Envelope::parse(jws)?.verify_at_any_time(membership)
+    }
+
     /// Reads the bytes of a record that this node verified before and has read
     /// back under the same id. The signature is not checked again.
     ///
     /// # Errors
     /// As [`Envelope::parse`].
     pub fn trusted(jws: impl Into<Arc<[u8]>>) -> Result<Self, Refusal> {
-        Envelope::parse(jws).map(Envelope::into_record)
+        Envelope::parse(jws).map(Envelope::trusted)
     }
 }
 

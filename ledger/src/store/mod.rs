@@ -7,6 +7,7 @@
 //! heights.flat     where each block stands, 24 bytes              ┘
 //! index/           sled: the acknowledged head, checkpoints, postings
 //! pending/         records that were acknowledged but are in no block yet
+//! proposals/       blocks that are being voted on
 //! clean            written by an orderly stop, removed at the next start
 //! lock             held by the process that has the store open
 //! ```
@@ -20,9 +21,12 @@
 
 mod codec;
 mod error;
+mod evidence;
 mod flat;
+mod members;
 mod open;
 mod pending;
+mod proposals;
 mod query;
 mod read;
 mod scrub;
@@ -41,12 +45,15 @@ use bincode::{Decode, Encode};
 use tlog_tiles::stored_hash_count;
 
 pub use error::StoreError;
+pub use evidence::EVIDENCE_MAX;
 pub use pending::{Pending, PendingBatch};
+pub use proposals::{Proposals, StoredProposal};
 pub use query::{Filter, Page};
 pub use scrub::Progress;
 
 use self::{
     flat::Flat,
+    members::members_after,
     segments::{Frame, Segments, sync_folder},
     terms::{Term, TermKind, Terms},
 };
@@ -121,6 +128,7 @@ struct Indexed {
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
+    /// What the genesis says.
     membership: Membership,
     blocks: Segments,
     nodes: Flat<32>,
@@ -245,15 +253,16 @@ impl Derived {
             positions.extend_from_slice(&at.to_be_bytes());
             at += 8 + jws.len() as u64;
         }
-        let height = HeightItem {
+        let item = HeightItem {
             position,
             first_index: before.frontier.size(),
             header_crc: crc32fast::hash(&stored.header),
             count: u32::try_from(stored.records.len()).unwrap_or(u32::MAX),
         };
-        let tip =
-            Tip { height: header.height, hash: header.hash(), time_ms: header.time_ms, frontier };
-        Ok(Self { nodes, positions, height: height.encode(), tip })
+        let members = members_after(before, &header, stored)?;
+        let (height, hash, time_ms) = (header.height, header.hash(), header.time_ms);
+        let tip = Tip { height, hash, time_ms, frontier, members };
+        Ok(Self { nodes, positions, height: item.encode(), tip })
     }
 
     /// Whether the block's header is the one that follows `before` with these records.
@@ -266,10 +275,33 @@ impl Derived {
 }
 
 impl Store {
-    /// Who is on the ledger.
+    /// Who is on the ledger for the block after the tip.
     #[must_use]
-    pub const fn membership(&self) -> &Membership {
-        &self.membership
+    pub fn membership(&self) -> Membership {
+        self.tip().membership().clone()
+    }
+
+    /// Who decides on block `height`, and whose keys are in force for it. For a
+    /// block after the next one, what is known now.
+    #[must_use]
+    pub fn membership_at(&self, height: u64) -> Membership {
+        self.decided().membership().at(height)
+    }
+
+    /// Who decided on the block that holds the last of the first `size` records,
+    /// and so whose policy a checkpoint of that size has to satisfy. For a size
+    /// that the ledger does not have yet, what is known now.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn membership_of_size(&self, size: u64) -> Result<Membership, StoreError> {
+        let decided = self.decided();
+        if size > decided.frontier.size() {
+            return Ok(decided.membership().clone());
+        }
+        // The empty ledger's checkpoint is signed by those who decide on the first block.
+        let height = size.checked_sub(1).map_or(Ok(1), |last| self.height_of(last))?;
+        Ok(decided.membership().at(height))
     }
 
     /// The end of the ledger as far as it is final: a checkpoint that covers it
@@ -409,9 +441,11 @@ impl Store {
         if let Some(run) = run {
             self.terms.run_written(run)?;
         }
-        *self.end.write().map_err(|_| poisoned())? = end;
         let tip = Arc::new(tip);
+        let mut last = self.end.write().map_err(|_| poisoned())?;
+        *last = end;
         *self.decided.write().map_err(|_| poisoned())? = tip.clone();
+        drop(last);
         if checkpoint.is_some() {
             *self.tip.write().map_err(|_| poisoned())? = tip;
         }

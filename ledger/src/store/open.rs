@@ -17,7 +17,7 @@ use super::{
 use crate::{
     chain::{Block, BlockError, Certificate, Header, Tip},
     digest::Digest,
-    membership::Membership,
+    membership::{Membership, MembershipState},
     record::Record,
     transparency::{Checkpoint, SignedCheckpoint, tree::Frontier},
 };
@@ -73,6 +73,28 @@ impl Store {
         store.restore()
     }
 
+    /// Removes what can be had again from other nodes: the blocks and everything
+    /// derived from them. Records that wait and proposals that may have been voted
+    /// for stay. Cut short at any moment, it can be run again.
+    ///
+    /// # Errors
+    /// Another process has the store open, or the system refuses.
+    pub fn clear(folder: &Path) -> Result<(), StoreError> {
+        fs::create_dir_all(folder).map_err(StoreError::io("creating", folder))?;
+        let _lock = take_lock(folder)?;
+        // The blocks last: without the rest they can be indexed again.
+        for name in [INDEX, INDEX_NEW, INDEX_REPLACED, "blocks"] {
+            remove_folder(&folder.join(name))?;
+        }
+        for name in DERIVED.iter().chain(&[CLEAN]) {
+            let path = folder.join(name);
+            if path.exists() {
+                fs::remove_file(&path).map_err(StoreError::io("removing", &path))?;
+            }
+        }
+        sync_folder(folder)
+    }
+
     /// Opens every file, without a look at what they hold.
     fn open_files(
         lock: File,
@@ -92,10 +114,10 @@ impl Store {
             terms: Terms::open(postings)?,
             database,
             folder: folder.to_owned(),
-            membership,
             blocks,
-            tip: RwLock::new(Arc::new(Tip::empty())),
-            decided: RwLock::new(Arc::new(Tip::empty())),
+            tip: RwLock::new(Arc::new(first_tip(&membership))),
+            decided: RwLock::new(Arc::new(first_tip(&membership))),
+            membership,
             end: RwLock::new(0),
             unfinished: None,
             inspect: options.inspect,
@@ -238,7 +260,7 @@ impl Store {
 
     /// The tip of the tree over the first `size` records, where a block ends.
     pub(super) fn tip_of_size(&self, size: u64) -> Result<Tip, StoreError> {
-        let Some(last) = size.checked_sub(1) else { return Ok(Tip::empty()) };
+        let Some(last) = size.checked_sub(1) else { return Ok(first_tip(&self.membership)) };
         let height = self.height_of(last)?;
         self.tip_at(&Indexed { height, tree_size: size, end: 0 })
     }
@@ -246,7 +268,7 @@ impl Store {
     /// The tip at an index checkpoint, from flat files that were flushed with it.
     fn tip_at(&self, indexed: &Indexed) -> Result<Tip, StoreError> {
         if indexed.height == 0 {
-            return Ok(Tip::empty());
+            return Ok(first_tip(&self.membership));
         }
         let header = self.header_at(indexed.height)?;
         let frontier =
@@ -257,7 +279,27 @@ impl Store {
                 format!("its root is not that of block {}", indexed.height),
             ));
         }
-        Ok(Tip { height: header.height, hash: header.hash(), time_ms: header.time_ms, frontier })
+        // What is known of a tip from before spares reading again what led there.
+        let near = [self.decided(), self.tip()].into_iter().find(|known| {
+            known.height <= indexed.height || known.members.changed_height() <= indexed.height
+        });
+        let members = match near {
+            Some(known) if known.height > indexed.height => known.members.clone(),
+            Some(known) => self.members_at(&known, indexed.height, indexed.tree_size)?,
+            None => {
+                let first = first_tip(&self.membership);
+                self.members_at(&first, indexed.height, indexed.tree_size)?
+            }
+        };
+        let (height, hash, time_ms) = (header.height, header.hash(), header.time_ms);
+        let tip = Tip { height, hash, time_ms, frontier, members };
+        if tip.membership().at(height).validators().hash() != header.validators {
+            return Err(StoreError::damaged(
+                "index/ (sled) or blocks",
+                format!("block {height} was decided by other validators than its header says"),
+            ));
+        }
+        Ok(tip)
     }
 
     /// Writes what is derived from one stored block and checks that it follows.
@@ -315,14 +357,15 @@ impl Store {
                 let header = Header::decode(&stored.header)
                     .map_err(|error| StoreError::damaged("blocks", error.to_string()))?;
                 let certificate = stored.certificate();
+                let decided = self.decided();
                 certificate
-                    .verify(&header, self.membership.validators())
+                    .verify(&header, decided.membership().validators())
                     .map_err(|error| BlockError::Certificate { height: header.height, error })?;
-                let first = self.decided().frontier.size();
+                let first = decided.frontier.size();
                 let records = (first..)
                     .zip(stored.records)
                     .map(|(index, jws)| {
-                        Record::open(jws, &self.membership)
+                        Record::open(jws, decided.membership())
                             .map_err(|refusal| StoreError::Record { index, refusal })
                     })
                     .collect::<Result<Vec<_>, _>>()?;
@@ -370,10 +413,8 @@ impl Store {
         // Both hold checkpoints when an earlier run ended between its renamings.
         let mut kept = checkpoints_of(&aside, options.cache_bytes);
         kept.extend(checkpoints_of(&index, options.cache_bytes));
-        let policy = membership.policy();
-        kept.retain(|_, signed| policy.check(signed).holds());
         let blocks = open_blocks(folder, &membership, options)?;
-        check_blocks(&blocks, &membership, through, &kept)?;
+        check_blocks(&blocks, &membership, through, &mut kept)?;
         drop(blocks);
         remove_folder(&making)?;
         for name in DERIVED.iter().chain(&[CLEAN]) {
@@ -412,7 +453,7 @@ impl Store {
         sign: impl Fn(&Checkpoint) -> Option<SignedCheckpoint>,
         mut progress: impl FnMut(u64, u64),
     ) -> Result<(), StoreError> {
-        let mut tip = Tip::empty();
+        let mut tip = first_tip(&self.membership);
         let mut position = 0;
         let keep = |tip: &Tip, batch: &mut sled::Batch| {
             let checkpoint = Checkpoint {
@@ -429,7 +470,7 @@ impl Store {
             // Before the first record there may be none; and where several
             // validators cosign, not every block gets one, and the last ones
             // come from other nodes again.
-            if checkpoint.size == 0 || self.membership.validators().len() > 1 {
+            if checkpoint.size == 0 || tip.membership().at(tip.height).validators().len() > 1 {
                 return Ok(());
             }
             Err(StoreError::damaged(
@@ -557,28 +598,41 @@ fn checkpoints_of(index: &Path, cache_bytes: u64) -> Checkpoints {
     panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_default()
 }
 
-/// Checks that every block was decided by the validators, follows the one
-/// before it, and that together they lead through these checkpoints.
+/// Checks that every block was decided by the validators of its height, follows
+/// the one before it, and that together they lead through these checkpoints.
+/// Drops those of `kept` that the policy of their height does not accept.
 fn check_blocks(
     blocks: &Segments,
     membership: &Membership,
     through: Option<&Checkpoint>,
-    kept: &Checkpoints,
+    kept: &mut Checkpoints,
 ) -> Result<(), StoreError> {
     let damaged = |problem: String| StoreError::damaged("blocks", problem);
-    let mut awaited: BTreeMap<u64, Digest> =
-        kept.values().map(|signed| (signed.checkpoint().size, signed.checkpoint().root)).collect();
-    if let Some(through) = through {
-        awaited.insert(through.size, through.root);
-    }
-    let mut tip = Tip::empty();
+    let mut unmet: Vec<u64> = kept.keys().rev().copied().collect();
+    let mut met = through.is_none();
+    let mut tip = first_tip(membership);
     let mut position = 0;
     loop {
-        let size = tip.frontier.size();
-        if awaited.remove(&size).is_some_and(|root| root != tip.frontier.root()) {
-            return Err(damaged(format!(
-                "their first {size} records are not those that were cosigned"
-            )));
+        let (size, root) = (tip.frontier.size(), tip.frontier.root());
+        let not_those = |size: u64| {
+            damaged(format!("their first {size} records are not those that were cosigned"))
+        };
+        // Those who decided on this block sign its checkpoint; those of the first
+        // block, that of the empty ledger.
+        let signers = tip.membership().at(tip.height.max(1));
+        while let Some(next) = unmet.pop_if(|next| *next <= size) {
+            let Some(signed) = kept.get(&next) else { continue };
+            if !signers.policy().check(signed).holds() {
+                kept.remove(&next);
+            } else if next < size || signed.checkpoint().root != root {
+                return Err(not_those(next));
+            }
+        }
+        if let Some(through) = through.filter(|through| through.size == size) {
+            if through.root != root {
+                return Err(not_those(size));
+            }
+            met = true;
         }
         let Frame::Whole(payload, next) = blocks.frame(position)? else { break };
         let stored: StoredBlock = codec::decode("block", &payload)?;
@@ -586,7 +640,7 @@ fn check_blocks(
         let height = header.height;
         stored
             .certificate()
-            .verify(&header, membership.validators())
+            .verify(&header, tip.membership().validators())
             .map_err(|error| BlockError::Certificate { height, error })?;
         let derived = Derived::of(&tip, position, &stored)?;
         if header.ledger != membership.ledger_id() || !derived.follows(&tip, &header) {
@@ -598,8 +652,16 @@ fn check_blocks(
         tip = derived.tip;
         position = next;
     }
-    match awaited.last_key_value() {
-        Some((size, _)) => Err(damaged(format!(
+    let policy = tip.membership().policy();
+    for size in &unmet {
+        if kept.get(size).is_some_and(|signed| !policy.check(signed).holds()) {
+            kept.remove(size);
+        }
+    }
+    let beyond = unmet.into_iter().filter(|size| kept.contains_key(size)).max();
+    let through = through.filter(|_| !met).map(|through| through.size);
+    match beyond.max(through) {
+        Some(size) => Err(damaged(format!(
             "they end at {} records; a tree of {size} was cosigned",
             tip.frontier.size()
         ))),
@@ -607,7 +669,12 @@ fn check_blocks(
     }
 }
 
-fn remove_folder(folder: &Path) -> Result<(), StoreError> {
+/// The tip before the first block.
+pub(super) fn first_tip(membership: &Membership) -> Tip {
+    Tip::empty(MembershipState::from_genesis(membership.genesis()))
+}
+
+pub(super) fn remove_folder(folder: &Path) -> Result<(), StoreError> {
     if folder.exists() {
         fs::remove_dir_all(folder).map_err(StoreError::io("removing", folder))?;
     }

@@ -40,7 +40,9 @@ pub struct PendingBatch {
 
 impl Pending {
     /// Opens the queue beside the store in `folder` and gives what it holds,
-    /// verified again: a file on a disk vouches for nothing.
+    /// verified again: a file on a disk vouches for nothing. A key that is in
+    /// force no more is for the next block to refuse. `membership` is that of
+    /// the store's end, which knows every key a waiting record can bear.
     /// A batch whose writing was cut off was never acknowledged and is dropped,
     /// unless the queue is only to be `inspect`ed.
     ///
@@ -69,7 +71,7 @@ impl Pending {
                         .records
                         .into_par_iter()
                         .map(|jws| {
-                            Record::open(jws, membership).map_err(|refusal| {
+                            Record::open_at_any_time(jws, membership).map_err(|refusal| {
                                 StoreError::damaged(
                                     "pending",
                                     format!("the batch at {position}: {refusal}"),

@@ -9,13 +9,13 @@ use super::{
     TermKind, checkpoint_key, codec, parse_checkpoint,
 };
 use crate::{
-    chain::{HEADER_BYTES, Header, RawBlock, Tip},
+    chain::{HEADER_BYTES, Header, RawBlock},
     digest::{Digest, RecordId},
     record::Record,
     transparency::{
         Checkpoint, Receipt, SignedCheckpoint,
         layout::{self, TilePath},
-        tree,
+        tree::{self, Frontier},
     },
 };
 
@@ -33,7 +33,15 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub fn is_decided(&self, id: &RecordId) -> Result<bool, StoreError> {
-        Ok(self.find_before(id, self.decided().frontier.size())?.is_some())
+        Ok(self.find_decided(id)?.is_some())
+    }
+
+    /// Where a record stands in the decided blocks, final or not.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn find_decided(&self, id: &RecordId) -> Result<Option<Location>, StoreError> {
+        self.find_before(id, self.decided().frontier.size())
     }
 
     fn find_before(&self, id: &RecordId, size: u64) -> Result<Option<Location>, StoreError> {
@@ -126,7 +134,12 @@ impl Store {
 
     /// The block that holds record `index`, which must be on the ledger.
     pub(super) fn height_of(&self, index: u64) -> Result<u64, StoreError> {
-        let (mut low, mut high) = (0, self.decided().height);
+        self.height_of_within(index, self.decided().height)
+    }
+
+    /// The block that holds record `index`, which must stand in one of the first `height`.
+    pub(super) fn height_of_within(&self, index: u64, height: u64) -> Result<u64, StoreError> {
+        let (mut low, mut high) = (0, height);
         // The last block whose first record is not after `index`.
         while high - low > 1 {
             let middle = low + (high - low) / 2;
@@ -226,7 +239,7 @@ impl Store {
     pub fn decided_checkpoint(&self, size: u64) -> Result<Option<Checkpoint>, StoreError> {
         let of = |root| Checkpoint { origin: self.membership.origin().clone(), size, root };
         let Some(last) = size.checked_sub(1) else {
-            return Ok(Some(of(Tip::empty().frontier.root())));
+            return Ok(Some(of(Frontier::default().root())));
         };
         if size > self.decided().frontier.size() {
             return Ok(None);

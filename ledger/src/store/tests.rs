@@ -28,7 +28,8 @@ fn everything_is_there(ledger: &Ledger, store: &Store, records: u64) {
     assert!(!store.contains(&ledger.quote(records).id()).unwrap());
     store.scrub(|_| true).unwrap();
     let mut history = store;
-    let report = audit::audit(&mut history, &ledger.membership, &policy, None, |_| {}).unwrap();
+    let report =
+        audit::audit(&mut history, &ledger.membership, Some(&policy), None, |_| {}).unwrap();
     assert_eq!(report.records, records);
     assert_eq!(report.head, store.tip().hash);
 }
@@ -267,11 +268,11 @@ fn an_audit_names_a_record_nobody_signed_and_a_checkpoint_that_was_exchanged() {
     }
     let run = |jws, checkpoint| {
         let mut history = Forged(&store, jws, checkpoint, false);
-        audit::audit(&mut history, &ledger.membership, &policy, None, |_| {})
+        audit::audit(&mut history, &ledger.membership, Some(&policy), None, |_| {})
     };
     assert_eq!(run(None, None).unwrap().signatures, 6);
     let mut undecided = Forged(&store, None, None, true);
-    let defect = audit::audit(&mut undecided, &ledger.membership, &policy, None, |_| {});
+    let defect = audit::audit(&mut undecided, &ledger.membership, Some(&policy), None, |_| {});
     assert!(matches!(defect, Err(Defect::Block(chain::BlockError::Certificate { height: 1, .. }))));
     let foreign = stranger.quote(0).jws().to_vec();
     assert!(matches!(run(Some(foreign), None), Err(Defect::Record { index: 0, .. })));
@@ -306,7 +307,8 @@ fn an_audit_of_blocks_that_hold_nothing_ends_at_the_first() {
     let policy = ledger.membership.policy();
     let certificate = chain::Certificate::of_one(&header, &crate::testing::key(101));
     let mut endless = Endless(header, certificate);
-    let defect = audit::audit(&mut endless, &ledger.membership, &policy, None, |_| {}).unwrap_err();
+    let defect =
+        audit::audit(&mut endless, &ledger.membership, Some(&policy), None, |_| {}).unwrap_err();
     assert!(matches!(defect, Defect::Block(crate::chain::BlockError::Empty(1))), "{defect}");
 }
 
@@ -321,7 +323,7 @@ fn an_audit_since_a_kept_checkpoint_verifies_only_what_came_after() {
     let policy = ledger.membership.policy();
     let mut history = &store;
     let since = |kept: &SignedCheckpoint, history: &mut &Store| {
-        audit::audit(history, &ledger.membership, &policy, Some(kept), |_| {})
+        audit::audit(history, &ledger.membership, Some(&policy), Some(kept), |_| {})
     };
     let report = since(&kept, &mut history).unwrap();
     assert_eq!((report.records, report.signatures), (12, 6));

@@ -29,7 +29,8 @@ pub(super) struct AuditArgs {
     /// A data folder on which no node runs, or the URL of a node
     #[arg(value_name = "DIR|URL")]
     source: Source,
-    /// The trust policy that checkpoints must satisfy [default: that of the genesis]
+    /// A trust policy that you trust, beside those that follow from the genesis and the
+    /// membership changes since: checkpoints of its time must satisfy it
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     /// The genesis you have from somebody you trust [default: the one at the source]
@@ -67,11 +68,16 @@ pub(super) fn audit(args: &AuditArgs) -> CommandResult {
                 None => client.genesis()?,
             };
             let membership = Membership::from_genesis(&genesis);
-            let policy = policy.unwrap_or_else(|| membership.policy());
             let (total, end) = (head.tree_size, (head.height, head.tree_size, head.hash.clone()));
             let mut history = RemoteHistory::new(client, head.height, head.tree_size);
-            let verdict =
-                examine(&mut history, &membership, &policy, since.as_ref(), total, |_: &_| false)?;
+            let verdict = examine(
+                &mut history,
+                &membership,
+                policy.as_ref(),
+                since.as_ref(),
+                total,
+                |_: &_| false,
+            )?;
             (membership, at_its_head(verdict, &end))
         }
         Source::Path(path) => {
@@ -81,8 +87,7 @@ pub(super) fn audit(args: &AuditArgs) -> CommandResult {
                 None => folder.genesis()?,
             };
             let membership = Membership::from_genesis(&genesis);
-            let policy = policy.unwrap_or_else(|| membership.policy());
-            let verdict = examine_folder(&folder, &membership, &policy, since.as_ref())?;
+            let verdict = examine_folder(&folder, &membership, policy.as_ref(), since.as_ref())?;
             (membership, verdict)
         }
     };
@@ -109,7 +114,7 @@ fn at_its_head(verdict: Verdict, (height, size, hash): &(u64, u64, String)) -> V
 fn examine_folder(
     folder: &DataFolder,
     membership: &Membership,
-    policy: &Policy,
+    policy: Option<&Policy>,
     since: Option<&SignedCheckpoint>,
 ) -> Result<Verdict, Failure> {
     let ledger = folder.ledger_path();
@@ -154,23 +159,36 @@ fn examine_folder(
         });
         progress.finish();
         // Records that wait for a block were acknowledged too.
-        let waiting = scrubbed.and_then(|()| Pending::open(store.folder(), membership, true));
+        let decided = store.decided();
+        let waiting =
+            scrubbed.and_then(|()| Pending::open(store.folder(), decided.membership(), true));
         if let Err(error) = waiting {
             return damage(error);
         }
-        if let Err(error) = last_cosigned(folder, membership).check(&store) {
+        let vouched = if observes(folder) {
+            LastCosigned::check_observed(&store)
+        } else {
+            last_cosigned(folder, decided.membership()).check(&store)
+        };
+        if let Err(error) = vouched {
             return Ok(Verdict::Defect(error.to_string()));
         }
     }
     Ok(verdict)
 }
 
-/// What the node of this folder cosigned last, whichever validator it is.
+/// Whether this is the folder of a node that never validated: it has keys, but
+/// none to cosign with, and has cosigned nothing.
+fn observes(folder: &DataFolder) -> bool {
+    !folder.cosigned_path().exists() && folder.keys().is_ok_and(|keys| keys.validator.is_none())
+}
+
+/// What the node of this folder cosigned last, whichever validator it is or was.
 fn last_cosigned(folder: &DataFolder, membership: &Membership) -> LastCosigned {
     let (logs, cosigners) = membership
-        .validators()
-        .iter()
-        .map(|validator| (validator.log.clone(), validator.cosigner.clone()))
+        .history()
+        .flat_map(|member| &member.validators)
+        .map(|validator| (validator.of.log.clone(), validator.of.cosigner.clone()))
         .unzip();
     LastCosigned::new(folder.cosigned_path(), logs, cosigners)
 }
@@ -180,7 +198,7 @@ fn last_cosigned(folder: &DataFolder, membership: &Membership) -> LastCosigned {
 fn examine<H: History + Send>(
     history: &mut H,
     membership: &Membership,
-    policy: &Policy,
+    policy: Option<&Policy>,
     since: Option<&SignedCheckpoint>,
     total: u64,
     is_damage: impl Fn(&H::Error) -> bool,

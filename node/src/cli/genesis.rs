@@ -9,12 +9,17 @@ use clap::{Args, ValueEnum};
 use quittance_ledger::{
     limits::GENESIS_BYTES_MAX,
     membership::{
-        Backdating, Disposition, Genesis, GenesisError, Member, MemberFile, MemberId, Origin,
+        Backdating, Disposition, Genesis, GenesisError, Member, MemberFile, MemberId, Membership,
+        Origin,
     },
 };
 
 use super::{CommandResult, Failure, Outcome, output};
-use crate::{files, layout::read_genesis};
+use crate::{
+    files,
+    layout::read_genesis,
+    network::{NetworkError, neighbours},
+};
 
 #[derive(Debug, Args)]
 pub(super) struct GenesisArgs {
@@ -54,8 +59,21 @@ pub(super) fn genesis(args: GenesisArgs) -> CommandResult {
     };
     let genesis = join(&args, origin)?;
     output::bytes(genesis.to_toml()?.as_bytes())?;
+    if let Some(problem) = unreachable(&genesis) {
+        output::note(format!("No node will start on this ledger: {problem}"));
+    }
     output::note(format!("Ledger id {}", genesis.ledger_id()));
     Ok(Outcome::Yes)
+}
+
+/// Why a node of this ledger could not reach the others.
+fn unreachable(genesis: &Genesis) -> Option<NetworkError> {
+    let membership = Membership::from_genesis(genesis);
+    // As two of them see it: nobody counts among its own neighbours.
+    // A lone validator need not be reached.
+    let several = membership.validators().len() > 1;
+    let mut views = membership.members().take(if several { 2 } else { 0 });
+    views.find_map(|own| neighbours(&membership, &own.id).find_map(Result::err))
 }
 
 fn join(args: &GenesisArgs, origin: &Origin) -> Result<Genesis, Failure> {
@@ -122,7 +140,6 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
 
     use clap::Parser as _;
-    use quittance_ledger::membership::Membership;
 
     use super::{super::Cli, *};
     use crate::{cli, layout::DataFolder};

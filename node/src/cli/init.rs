@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use libp2p::Multiaddr;
+use libp2p::{Multiaddr, multiaddr::Protocol};
 use quittance_ledger::membership::{MemberFile, MemberId, Role};
 
 use super::{CommandResult, Failure, Outcome, output};
@@ -31,21 +31,11 @@ pub(super) struct InitArgs {
     /// The IANA time zone in which its contracts count days, such as Europe/Rome
     #[arg(long, value_name = "ZONE", value_parser = time_zone)]
     time_zone: Option<String>,
-    /// Where other validators reach the consensus engine, such as /ip4/192.0.2.1/tcp/27000
-    #[arg(
-        long,
-        value_name = "MULTIADDR",
-        requires = "gossip_address",
-        conflicts_with = "no_validator"
-    )]
+    /// Where other nodes reach the consensus engine, such as /ip4/192.0.2.1/tcp/27000
+    #[arg(long, value_name = "MULTIADDR", requires = "gossip_address", value_parser = node_address)]
     engine_address: Option<Multiaddr>,
     /// Where other nodes reach the record gossip, such as /ip4/192.0.2.1/tcp/27001
-    #[arg(
-        long,
-        value_name = "MULTIADDR",
-        requires = "engine_address",
-        conflicts_with = "no_validator"
-    )]
+    #[arg(long, value_name = "MULTIADDR", requires = "engine_address", value_parser = node_address)]
     gossip_address: Option<Multiaddr>,
     /// Only a record key and an observer's node: the member does not validate
     #[arg(long)]
@@ -56,6 +46,20 @@ fn time_zone(text: &str) -> Result<String, String> {
     match jiff::tz::TimeZone::get(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(_) => Err("no IANA time zone; expected one such as Europe/Brussels".to_owned()),
+    }
+}
+
+/// An address that other nodes can dial: names are not looked up, and the peer id
+/// is added by whoever dials.
+fn node_address(text: &str) -> Result<Multiaddr, String> {
+    let address: Multiaddr = text.parse().map_err(|error| format!("no multiaddress: {error}"))?;
+    let parts: Vec<_> = address.iter().collect();
+    match parts.as_slice() {
+        [Protocol::Ip4(ip), Protocol::Tcp(1..)] if !ip.is_unspecified() => Ok(address),
+        [Protocol::Ip6(ip), Protocol::Tcp(1..)] if !ip.is_unspecified() => Ok(address),
+        _ => Err("expected an address that other nodes can dial, such as \
+                  /ip4/192.0.2.1/tcp/27000 or /ip6/2001:db8::1/tcp/27000"
+            .to_owned()),
     }
 }
 
@@ -94,11 +98,39 @@ pub(super) fn init(args: InitArgs) -> CommandResult {
         format!("Put the genesis.toml you get back into {}.", args.data.display())
     } else {
         format!(
-            "Once the ledger runs, sign and append through its API: quittance append FILE --api URL \
-             --key {} --kid {}#1 --ledger ORIGIN",
+            "To run a node that observes, put the genesis.toml you get back into {}.\n\
+             To sign and append through another node's API, once the ledger runs: quittance append \
+             FILE --api URL --key {} --kid {}#1 --ledger ORIGIN",
+            args.data.display(),
             folder.keys_path().join(format!("record-{}-1.pem", args.member)).display(),
             args.member,
         )
     });
     Ok(Outcome::Yes)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn addresses_that_nobody_could_dial_are_refused() {
+        for good in ["/ip4/192.0.2.1/tcp/27000", "/ip6/2001:db8::1/tcp/1"] {
+            assert_eq!(node_address(good).unwrap().to_string(), good);
+        }
+        for bad in [
+            "",
+            "192.0.2.1:27000",
+            "/ip4/0.0.0.0/tcp/27000",
+            "/ip6/::/tcp/27000",
+            "/ip4/192.0.2.1/tcp/0",
+            "/ip4/192.0.2.1/udp/27000",
+            "/dns4/ledger.example/tcp/27000",
+            "/ip4/192.0.2.1/tcp/27000/p2p/12D3KooWBmztA8jd7ai1Co1kJCMP81RnGjZ5hKh1k5f7beVhKjLx",
+        ] {
+            assert!(node_address(bad).is_err(), "{bad}");
+        }
+    }
 }

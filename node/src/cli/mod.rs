@@ -13,6 +13,7 @@ mod genesis;
 mod init;
 mod key;
 mod load;
+mod member;
 mod output;
 mod policy;
 mod reindex;
@@ -96,9 +97,13 @@ enum Command {
         after_help = "Examples:\n  quittance key new --out key.pem\n  quittance key show key.pem"
     )]
     Key(key::KeyArgs),
+    /// List the members of a ledger, and propose or approve changes
+    #[command(after_help = "Examples:\n  quittance member list\n  \
+        quittance member propose add vet-3/member.toml --signer petexpert")]
+    Member(member::MemberArgs),
     /// Print the trust policy of a ledger (C2SP tlog-policy)
     #[command(after_help = "Examples:\n  quittance policy quittance-data > policy\n  \
-        quittance policy http://127.0.0.1:8080\n  quittance policy genesis.toml")]
+        quittance policy http://127.0.0.1:8080 --at 100\n  quittance policy genesis.toml")]
     Policy(policy::PolicyArgs),
     /// Show how a node and its ledger are
     #[command(after_help = "Example:\n  quittance status --api http://127.0.0.1:8080")]
@@ -187,6 +192,7 @@ pub fn main() -> ExitCode {
         Some(Command::Verify(args)) => verify::verify(&args),
         Some(Command::Audit(args)) => audit::audit(&args),
         Some(Command::Key(args)) => key::key(&args),
+        Some(Command::Member(args)) => member::member(&args),
         Some(Command::Policy(args)) => policy::policy(&args),
         Some(Command::Status(args)) => status::status(&args),
         Some(Command::Load(args)) => load::load(args),

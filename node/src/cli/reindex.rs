@@ -23,7 +23,12 @@ pub(super) fn reindex(args: &ReindexArgs) -> CommandResult {
     let folder = DataFolder::new(&args.data);
     let membership = folder.membership()?;
     let signers = run::signers(&folder, &membership).map_err(Failure::unusable)?;
-    let cosigned = signers.cosigned.read().map_err(Failure::negative)?;
+    let validator = signers.validator.as_ref();
+    let cosigned = validator
+        .map_or(Ok(None), |validator| validator.cosigned.read())
+        .map_err(Failure::negative)?;
+    // Where several validators cosign, one cannot make up a lost checkpoint.
+    let alone = validator.filter(|_| membership.validators().len() == 1);
     // Checkpoints that are lost are signed again only for blocks that lead
     // through what this node cosigned last, or that the operator answers for.
     // In both cases the certificate of every block is verified before.
@@ -34,7 +39,7 @@ pub(super) fn reindex(args: &ReindexArgs) -> CommandResult {
         membership,
         Options::default(),
         cosigned.as_ref(),
-        |checkpoint| may_sign.then(|| signers.sign(checkpoint).ok()).flatten(),
+        |checkpoint| alone.filter(|_| may_sign)?.sign(checkpoint).ok(),
         |_, records| progress.set(records),
     );
     progress.finish();
@@ -46,7 +51,9 @@ pub(super) fn reindex(args: &ReindexArgs) -> CommandResult {
              --adopt signs for them"
         )),
     })?;
-    signers.cosigned.keep_newest(&store).map_err(Failure::unusable)?;
+    if let Some(validator) = validator {
+        validator.cosigned.keep_newest(&store).map_err(Failure::unusable)?;
+    }
     let tip = store.tip();
     store.close()?;
     output::note(format!(

@@ -13,7 +13,7 @@ use tracing_subscriber::{EnvFilter, fmt};
 use super::{CommandResult, Failure, Outcome, output};
 use crate::{
     config::{Config, ConfigError, Log, LogFormat, Tls},
-    run as node,
+    run::{self as node, RunError},
 };
 
 #[derive(Debug, Args)]
@@ -42,18 +42,32 @@ pub(super) struct RunArgs {
     /// How log lines look [default: human]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
+    /// Fetch the ledger again from the other nodes: after damage, or onto an empty
+    /// disk. Keys, the log of votes and records that wait are kept
+    #[arg(long)]
+    resync: bool,
+    /// Stop when standard input closes: for a program that starts nodes
+    #[arg(long, hide = true)]
+    stop_with_stdin: bool,
     /// Print no greeting
     #[arg(long)]
     quiet: bool,
 }
 
 pub(super) fn run(args: RunArgs) -> CommandResult {
-    let quiet = args.quiet;
+    let (quiet, stop_with_stdin) = (args.quiet, args.stop_with_stdin);
     let config = configured(args)?;
     start_logging(&config.log)?;
     let tls = config.tls.is_some();
     let mut greeted = Ok(());
     node::run(&config, |node| {
+        if stop_with_stdin && let Some(stop) = node.take_stop() {
+            std::thread::spawn(move || {
+                // Until it closes, or cannot be read, which is the same here.
+                let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+                let _ = stop.send(());
+            });
+        }
         if !quiet {
             let text = greeting(
                 node.membership(),
@@ -66,12 +80,36 @@ pub(super) fn run(args: RunArgs) -> CommandResult {
             greeted = output::line(text);
         }
     })
+    .map_err(|error| match error {
+        RunError::Resynced => start_again(),
+        error => error,
+    })
     .map_err(|error| {
+        if error.is_damage() {
+            output::note(
+                "Where the ledger has several validators, `quittance run --resync` fetches it again \
+                 from the other nodes; see \"Damage\" in docs/OPERATIONS.md.",
+            );
+        }
         // A ledger with a defect is an answer; a wrong setting is none.
         if error.is_failure() { Failure::negative(error) } else { Failure::unusable(error) }
     })?;
     greeted?;
     Ok(Outcome::Yes)
+}
+
+/// Starts this program again in its place, as a node that votes. Comes back only
+/// with what hindered it.
+fn start_again() -> RunError {
+    use std::os::unix::process::CommandExt as _;
+    let arguments = std::env::args_os().skip(1).filter(|argument| argument != "--resync");
+    match std::env::current_exe() {
+        Ok(program) => {
+            let error = std::process::Command::new(program).args(arguments).exec();
+            RunError::Start(error)
+        }
+        Err(error) => RunError::Start(error),
+    }
 }
 
 /// The settings of the file, with those of the command line before them.
@@ -81,6 +119,7 @@ fn configured(args: RunArgs) -> Result<Config, ConfigError> {
     config.http = args.http.unwrap_or(config.http);
     config.behind_proxy |= args.behind_proxy;
     config.unsigned &= !args.no_unsigned;
+    config.resync = args.resync;
     config.log.format = args.log_format.unwrap_or(config.log.format);
     if let (Some(cert), Some(key)) = (args.tls_cert, args.tls_key) {
         config.tls = Some(Tls { cert, key });
@@ -88,13 +127,23 @@ fn configured(args: RunArgs) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
+/// What the engine's crates log where the level does not speak of them.
+const QUIET: &str = ",arc_malachitebft_app=warn,arc_malachitebft_core_consensus=warn,\
+    arc_malachitebft_core_driver=warn,arc_malachitebft_discovery=error,\
+    arc_malachitebft_engine=error,arc_malachitebft_network=off,arc_malachitebft_sync=error,\
+    arc_malachitebft_wal=warn";
+
 /// Starts to log to standard error. RUST_LOG goes before the configuration.
 pub(super) fn start_logging(log: &Log) -> Result<(), Failure> {
     let wrong = |level: &str, error: &dyn std::fmt::Display| {
         Failure::unusable(format_args!("the log level {level:?} cannot be used: {error}"))
     };
     let level = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| log.level.clone());
-    let filter = EnvFilter::try_new(&level).map_err(|error| wrong(&level, &error))?;
+    // The engine tells every step at `info`, and every message that found no
+    // peer as an error. Whoever names it in the level gets what they ask for.
+    let quiet = if level.contains("malachite") { "" } else { QUIET };
+    let filter =
+        EnvFilter::try_new(format!("{level}{quiet}")).map_err(|error| wrong(&level, &error))?;
     let logger = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match log.format {
         LogFormat::Human => {

@@ -29,7 +29,7 @@ pub(super) fn status(args: &StatusArgs) -> CommandResult {
 }
 
 fn rows(status: &Status) -> Vec<(&'static str, String)> {
-    let Status { ledger, node, head, pending, members, validators, quorum, alerts } = status;
+    let Status { ledger, node, head, pending, members, validators, quorum, peers, alerts } = status;
     let member = match (&node.member, node.validator) {
         (Some(member), true) => format!("{member}, validating"),
         (Some(member), false) => format!("{member}, observing"),
@@ -54,6 +54,16 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
     rows.push(("waiting", format!("{} records, {} bytes", pending.records, pending.bytes)));
     rows.push(("members", format!("{members}, {validators} validating, quorum {quorum}")));
     rows.push(("node", format!("{member}, release {}, up {}", node.version, up(node.uptime_s))));
+    for (name, reached) in [("reaches", true), ("does not reach", false)] {
+        let others: Vec<_> = peers
+            .iter()
+            .filter(|peer| peer.connected == reached)
+            .map(|peer| peer.member.as_deref().unwrap_or("?"))
+            .collect();
+        if !others.is_empty() {
+            rows.push((name, others.join(", ")));
+        }
+    }
     for alert in alerts {
         rows.push(("alert", alert.as_str().map_or_else(|| alert.to_string(), str::to_owned)));
     }
@@ -82,11 +92,17 @@ mod tests {
             r#"{"ledger":{"origin":"l.example/q","id":"00"},
                 "node":{"version":"0.1.0","member":"a","validator":true,"uptime_s":90061},
                 "head":{"height":0,"hash":"00","time":null,"tree_size":0,"root":"e3","checkpoint_size":0},
-                "pending":{"records":1,"bytes":2},"members":4,"validators":1,"quorum":1,"alerts":["look"]}"#,
+                "pending":{"records":1,"bytes":2},"members":4,"validators":1,"quorum":1,
+                "peers":[{"member":"b","validator":true,"connected":true,"height":0},
+                         {"member":"c","validator":true,"connected":false,"height":null},
+                         {"member":"d","validator":false,"connected":true,"height":3}],
+                "alerts":["look"]}"#,
         )
         .unwrap();
         let rows = rows(&status);
         assert!(rows.contains(&("node", "a, validating, release 0.1.0, up 1 d 1 h".to_owned())));
+        assert!(rows.contains(&("reaches", "b, d".to_owned())));
+        assert!(rows.contains(&("does not reach", "c".to_owned())));
         assert!(rows.contains(&("alert", "look".to_owned())));
     }
 }

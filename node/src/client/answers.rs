@@ -7,7 +7,7 @@ use quittance_ledger::{
     chain::{Certificate, CommitSignature},
     digest::RecordId,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What a node says when it says no (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -77,9 +77,21 @@ pub struct Status {
     pub validators: u64,
     /// Validators that a checkpoint needs.
     pub quorum: u64,
+    /// The other members' nodes.
+    #[serde(default)]
+    pub peers: Vec<PeerStatus>,
     /// What somebody should look at.
     #[serde(default)]
     pub alerts: Vec<serde_json::Value>,
+}
+
+/// What a node knows of another member's.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PeerStatus {
+    /// The member.
+    pub member: Option<String>,
+    /// Whether it is reached.
+    pub connected: bool,
 }
 
 /// Which ledger a node serves.
@@ -217,6 +229,103 @@ pub(super) struct Records {
 #[derive(Deserialize)]
 pub(super) struct Checkpoints {
     pub(super) checkpoints: Vec<CheckpointItem>,
+}
+
+/// Who is and was on the ledger, and what is proposed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Members {
+    /// The members, by id.
+    pub members: Vec<MemberItem>,
+    /// Changes that can be approved, the oldest first.
+    #[serde(default)]
+    pub proposals: Vec<ProposalItem>,
+}
+
+/// An organisation that is or was on the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct MemberItem {
+    /// The name it signs under.
+    pub id: String,
+    /// What people call it.
+    #[serde(default)]
+    pub name: String,
+    /// What it may sign.
+    #[serde(default)]
+    pub role: String,
+    /// The first block it is a member for.
+    #[serde(default)]
+    pub from_height: u64,
+    /// The last block it is a member for; none while it is one.
+    pub to_height: Option<u64>,
+    /// Its record keys over time.
+    #[serde(default)]
+    pub keys: Vec<KeyItem>,
+    /// What it validated and validates with over time.
+    #[serde(default)]
+    pub validators: Vec<ValidatorItem>,
+}
+
+/// A record key of a member.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct KeyItem {
+    /// Its name among the member's keys.
+    pub id: String,
+    /// The public key, 32 bytes in base64.
+    #[serde(default)]
+    pub public: String,
+    /// The first block it is in force for.
+    pub from_height: u64,
+    /// The last block it is in force for; none while it is in force.
+    pub to_height: Option<u64>,
+}
+
+/// What a member validates with for some blocks.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ValidatorItem {
+    /// Consensus public key, 32 bytes in base64.
+    #[serde(default)]
+    pub consensus: String,
+    /// The first block it decides on.
+    pub from_height: u64,
+    /// The last block it decides on; none while no end is known.
+    pub to_height: Option<u64>,
+}
+
+/// A change that can be approved.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ProposalItem {
+    /// The record that proposes it.
+    pub id: RecordId,
+    /// Who signed that.
+    pub proposer: String,
+    /// What is to change.
+    pub change: String,
+    /// The member it is about.
+    pub member: String,
+    /// When it lapses, RFC 3339.
+    #[serde(default)]
+    pub lapses_at: String,
+    /// Who approved.
+    #[serde(default)]
+    pub approvals: Vec<ApprovalItem>,
+    /// How many have to.
+    pub quorum: u64,
+}
+
+/// An approval of a proposal.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ApprovalItem {
+    /// The member.
+    pub member: String,
+    /// Whether it validates, so that its approval counts.
+    #[serde(default)]
+    pub counts: bool,
+}
+
+/// What of a record's answer is read here.
+#[derive(Deserialize)]
+pub(super) struct RecordAnswer {
+    pub(super) jws: String,
 }
 
 /// A record on its way to the node, as one line.

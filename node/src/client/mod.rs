@@ -29,11 +29,12 @@ use ureq::{
 };
 
 pub use answers::{
-    BlockItem, CheckpointItem, HeadStatus, HeaderItem, LedgerStatus, LineAnswer, NodeStatus,
-    Outgoing, PendingStatus, Problem, RecordItem, Status,
+    ApprovalItem, BlockItem, CheckpointItem, HeadStatus, HeaderItem, KeyItem, LedgerStatus,
+    LineAnswer, MemberItem, Members, NodeStatus, Outgoing, PendingStatus, Problem, ProposalItem,
+    RecordItem, Status, ValidatorItem,
 };
 
-use self::answers::{Blocks, Checkpoints, Records};
+use self::answers::{Blocks, Checkpoints, RecordAnswer, Records};
 use crate::files::{self, FileError};
 
 /// The largest page of a listing that is read, in bytes.
@@ -197,6 +198,14 @@ impl Client {
         self.get_json("/v1/status", ANSWER_BYTES_MAX)
     }
 
+    /// Asks whether the node can make records final.
+    ///
+    /// # Errors
+    /// It cannot, and says why, or does not answer.
+    pub fn ready(&self) -> Result<(), ClientError> {
+        self.get("/readyz", ANSWER_BYTES_MAX).map(drop)
+    }
+
     /// The ledger's genesis, as the node has it.
     ///
     /// # Errors
@@ -212,9 +221,50 @@ impl Client {
     /// # Errors
     /// It does not answer, or with something else.
     pub fn policy(&self) -> Result<Policy, ClientError> {
-        let path = "/v1/policy";
+        self.policy_from("/v1/policy")
+    }
+
+    /// The policy of those who decide on block `height`, as the node has it.
+    ///
+    /// # Errors
+    /// The block is still to come, or the node does not answer, or with something else.
+    pub fn policy_at(&self, height: u64) -> Result<Policy, ClientError> {
+        self.policy_from(&format!("/v1/policy?at={height}"))
+    }
+
+    /// The policy that a checkpoint of `size` records has to satisfy, as the node has it.
+    ///
+    /// # Errors
+    /// The node does not answer, or with something else.
+    pub fn policy_of_size(&self, size: u64) -> Result<Policy, ClientError> {
+        self.policy_from(&format!("/v1/policy?size={size}"))
+    }
+
+    fn policy_from(&self, path: &str) -> Result<Policy, ClientError> {
         let bytes = self.get(path, POLICY_BYTES_MAX)?;
         Policy::parse(&bytes).map_err(|error: PolicyError| self.odd(path, error))
+    }
+
+    /// Who is and was on the ledger, and what is proposed, as the node has it.
+    ///
+    /// # Errors
+    /// It does not answer, or with something else.
+    pub fn members(&self) -> Result<Members, ClientError> {
+        self.get_json("/v1/members", PAGE_BYTES_MAX)
+    }
+
+    /// The bytes of a record, whose id has been checked; its signature has not.
+    ///
+    /// # Errors
+    /// The node has no such record, or does not answer, or with something else.
+    pub fn record(&self, id: &RecordId) -> Result<Vec<u8>, ClientError> {
+        let path = format!("/v1/records/{id}");
+        let jws = self.get_json::<RecordAnswer>(&path, ANSWER_BYTES_MAX)?.jws.into_bytes();
+        if RecordId::of(&jws) == *id {
+            Ok(jws)
+        } else {
+            Err(self.odd(&path, "it is another record than was asked for"))
+        }
     }
 
     /// The receipt of a record, as bytes that are yet to be verified.

@@ -182,14 +182,17 @@ impl Keys {
     }
 
     /// Checks that every key here is the one the ledger knows: record keys
-    /// belong to their member, and the validator's three to one validator.
+    /// belong to their member, in force or not, and the validator's three to one
+    /// validator.
     ///
     /// # Errors
     /// The first key that the membership does not list.
     pub fn check(&self, membership: &Membership) -> Result<(), KeyError> {
         for (member, (id, key)) in &self.record {
-            let listed = membership.member(member).and_then(|member| member.key(id));
-            if listed.map(|listed| listed.public) != Some(key.verifying_key()) {
+            // Of a member that is yet to be added, nothing is known.
+            let Some(history) = membership.past(member) else { continue };
+            let listed = history.key(id);
+            if listed.map(|listed| listed.of.public) != Some(key.verifying_key()) {
                 let what = format!("record key {id}");
                 return Err(KeyError::NotInGenesis { what, member: member.clone() });
             }
@@ -209,11 +212,21 @@ impl Keys {
         Ok(())
     }
 
-    /// The member whose validator this node is: the one with its consensus key.
+    /// The member whose node this is: the one that validates with its consensus
+    /// key, or observes with its network key.
     #[must_use]
     pub fn member(&self, membership: &Membership) -> Option<MemberId> {
-        let key = self.validator.as_ref()?.consensus.verifying_key();
-        membership.validators().by_consensus_key(key.as_bytes()).map(|found| found.member.clone())
+        let validates = self.validator.as_ref().and_then(|keys| {
+            membership.validators().by_consensus_key(keys.consensus.verifying_key().as_bytes())
+        });
+        if let Some(validator) = validates {
+            return Some(validator.member.clone());
+        }
+        let peer = self.peer_id().ok()?;
+        membership
+            .members()
+            .find(|member| member.observer.as_ref().is_some_and(|observer| observer.peer == peer))
+            .map(|member| member.id.clone())
     }
 
     /// The node's libp2p peer id, which its network key decides.

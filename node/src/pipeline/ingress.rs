@@ -5,8 +5,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use quittance_api::submit::{Accepted, SubmitError};
 use quittance_ledger::{
     chain,
-    insurance::rules,
+    insurance::rules::BlockState,
     record::Record,
+    refusal::{Code, Refusal},
     store::{Pending, StoreError},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -75,11 +76,14 @@ impl Ingress {
     }
 
     /// Decides on a group, flushes what is new once, then answers everybody.
-    fn take(&self, group: Vec<Submission>) -> Result<(), StoreError> {
+    fn take(&self, group: Vec<Submission>) -> Result<(), Fatal> {
         let mut decided = Vec::with_capacity(group.len());
         let mut new = Vec::new();
         let mut places = HashMap::new();
-        let block_time_ms = chain::next_time_ms(&self.shared.store.tip(), now_ms());
+        // As if they came into the next block: what decides is that block.
+        let tip = self.shared.store.decided();
+        let time_ms = chain::next_time_ms(&tip, now_ms());
+        let mut block = BlockState::new(tip.height + 1, time_ms, &tip.members);
         let mut new_bytes = 0;
         for Submission { records, answer } in group {
             let bytes = bytes_of(&records);
@@ -89,7 +93,7 @@ impl Ingress {
             }
             let decisions = records
                 .into_iter()
-                .map(|record| self.decide(record, block_time_ms, &mut new, &mut places))
+                .map(|record| self.decide(record, &mut block, &mut new, &mut places))
                 .collect::<Result<Vec<_>, _>>()?;
             new_bytes += bytes;
             decided.push((decisions, answer));
@@ -98,7 +102,15 @@ impl Ingress {
             Vec::new()
         } else {
             let position = self.pending.append(&new)?;
-            new.into_iter().map(|record| self.shared.queue.push(record, position)).collect()
+            let ids: Vec<_> = new.iter().map(Record::id).collect();
+            let receivers = self.shared.queue.push(new.iter().cloned(), position);
+            self.shared.publish_records(&new);
+            if self.shared.store.decided().height > self.shared.store.tip().height {
+                for id in ids {
+                    self.shared.settle_known(&id)?;
+                }
+            }
+            receivers
         };
         for (decisions, answer) in decided {
             let accepted = decisions
@@ -117,7 +129,7 @@ impl Ingress {
     fn decide(
         &self,
         record: Record,
-        block_time_ms: u64,
+        block: &mut BlockState,
         new: &mut Vec<Record>,
         places: &mut HashMap<quittance_ledger::digest::RecordId, usize>,
     ) -> Result<Decision, StoreError> {
@@ -126,20 +138,30 @@ impl Ingress {
             return Ok(Decision::New(*place));
         }
         // The queue first: a record leaves it only once the store shows it.
-        if let Some(outcome) = self.shared.queue.subscribe(&id) {
+        if let Some(outcome) = self.shared.queue.subscribe_durable(&id) {
             return Ok(Decision::Answer(Accepted::Pending(outcome)));
         }
         if let Some(location) = self.shared.store.find(&id)? {
             return Ok(Decision::Answer(Accepted::Recorded(location)));
         }
-        let genesis = self.shared.store.membership().genesis();
-        let mut effects = rules::Effects::default();
-        if let Err(refusal) = rules::apply(&record, block_time_ms, genesis, &mut effects) {
+        if let Err(refusal) = block.apply(&record)
+            && !self.may_be_on_its_way(&refusal)
+        {
             return Ok(Decision::Answer(Accepted::Refused(refusal)));
         }
         places.insert(id, new.len());
         new.push(record);
         Ok(Decision::New(new.len() - 1))
+    }
+}
+
+impl Ingress {
+    /// Whether what a record names may still wait here or come from another node:
+    /// then the record waits for it, too.
+    fn may_be_on_its_way(&self, refusal: &Refusal) -> bool {
+        let (waiting, _) = self.shared.queue.size();
+        refusal.code == Code::UnknownReference
+            && (waiting > 0 || self.shared.membership().validators().len() > 1)
     }
 }
 

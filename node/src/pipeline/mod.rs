@@ -1,48 +1,72 @@
 //! How a record gets from the API into a block.
 //!
 //! ```text
-//! submit → ingress (group commit into pending/) → queue → sequencer → store
+//! submit → ingress (group commit into pending/) → queue → host ⇄ engine → store
 //! ```
 //!
 //! The *ingress* thread makes accepted records durable, many with one flush,
-//! and only then answers. The *sequencer* thread takes them in order, builds
-//! blocks and commits them through the `Application`. It stands where the
-//! consensus engine of a consortium stands: an engine asks the same application
-//! for a proposal and tells it what was decided. The *maintenance* thread does
-//! what may take long and hurry nobody.
+//! and only then answers. The *host* thread answers the consensus engine: it
+//! proposes blocks of records that wait, checks what others propose, and
+//! commits what was decided, all through the `Application`. A ledger with one
+//! validator runs on the same engine. A decided block is final once enough
+//! validators have cosigned its checkpoint (`finality`). The *maintenance*
+//! thread does what may take long and hurry nobody.
 
 mod application;
+mod evidence;
+mod exchange;
+mod finality;
+mod health;
+mod host;
 mod ingress;
 mod maintenance;
 mod queue;
-mod sequencer;
+mod signers;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::VecDeque,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use ed25519_dalek::SigningKey;
 use futures::future::BoxFuture;
 use quittance_api::submit::{Accepted, NodeStatus, SignError, Submit, SubmitError};
 use quittance_ledger::{
+    chain::BlockError,
     digest::RecordId,
-    membership::{KeyId, MemberId},
+    membership::{MemberId, Membership, Validator},
     record::{self, Record},
-    store::{Pending, PendingBatch, Store, StoreError},
-    transparency::{Checkpoint, Cosigner, LogSigner, SignedCheckpoint},
+    store::{Location, Pending, PendingBatch, Store, StoreError},
+    transparency::SignedCheckpoint,
+    wire::WireError,
 };
 use serde_json::{Map, Value};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use crate::cosigned::{CosignedError, LastCosigned};
+use crate::{
+    cosigned::CosignedError,
+    engine::Engine,
+    gossip::{self, Gossip, GossipError},
+    network::Neighbour,
+    resync::Resume,
+};
 
-use self::{application::Application, ingress::Submission, queue::Queue};
+pub use self::signers::{Signers, ValidatorSigners};
+use self::{
+    application::Application,
+    exchange::{Exchange, ExchangeInbox, Own},
+    finality::{Attestation, Finality},
+    health::Health,
+    host::Host,
+    ingress::Submission,
+    queue::Queue,
+};
 
 /// Bounds of what waits for a block.
 #[derive(Debug, Clone, Copy)]
@@ -61,38 +85,6 @@ impl Default for QueueLimits {
     }
 }
 
-/// The keys a validator works with, each for its own purpose.
-pub struct Signers {
-    /// The member this node belongs to.
-    pub member: MemberId,
-    /// Signs votes; its public key is the proposer in headers.
-    pub consensus: SigningKey,
-    /// Signs the checkpoints this node serves.
-    pub log: LogSigner,
-    /// Cosigns checkpoints.
-    pub cosigner: Cosigner,
-    /// What it cosigned last, so that it never signs a second history.
-    pub cosigned: LastCosigned,
-    /// The record keys this node holds.
-    pub records: BTreeMap<MemberId, (KeyId, SigningKey)>,
-}
-
-impl Signers {
-    /// Signs as the log and cosigns, with this machine's time.
-    ///
-    /// # Errors
-    /// The checkpoint is not one of this log.
-    pub fn sign(&self, checkpoint: &Checkpoint) -> Result<SignedCheckpoint, Fatal> {
-        let time_s = now_ms() / 1000;
-        SignedCheckpoint::assemble(
-            checkpoint.clone(),
-            (self.log.verifier_key(), self.log.sign(checkpoint)),
-            &[(self.cosigner.verifier_key(), time_s, self.cosigner.cosign(checkpoint, time_s))],
-        )
-        .map_err(|error| Fatal::Checkpoint(error.to_string()))
-    }
-}
-
 /// The node cannot go on: what stopped it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -106,6 +98,21 @@ pub enum Fatal {
     /// A checkpoint could not be signed.
     #[error("signing a checkpoint: {0}")]
     Checkpoint(String),
+    /// A block cannot be written for other nodes.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// A stored block may not follow the one before it.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// The consensus engine failed or hangs.
+    #[error("the consensus engine {0}")]
+    Engine(String),
+    /// No failure: the ledger is fetched, and the node is to be started again.
+    #[error("the ledger is fetched from the other nodes")]
+    Resynced,
+    /// The record gossip failed.
+    #[error("the record gossip: {0}")]
+    Gossip(String),
     /// A thread could not be started or ended by itself.
     #[error("the {0} thread {1}")]
     Thread(&'static str, String),
@@ -127,12 +134,49 @@ struct Shared {
     stopping: AtomicBool,
     signers: Signers,
     started: Instant,
+    /// Records that wait here and stand in decided blocks, in the order of the ledger.
+    decided: Mutex<VecDeque<Decided>>,
+    finality: Mutex<Finality>,
+    health: Mutex<Health>,
+    alerts: watch::Sender<Vec<String>>,
+    /// Checkpoints that a peer says are final.
+    offered: Mutex<Vec<SignedCheckpoint>>,
+    own: Mutex<Own>,
+    /// The other members' nodes.
+    neighbours: Mutex<Vec<Neighbour>>,
+    gossip: OnceLock<Gossip>,
+    /// Wakes the host: attestations or checkpoints came.
+    attested: Notify,
+}
+
+/// What an attestation of another node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attested {
+    /// It brings a checkpoint closer to final.
+    New,
+    /// It is known, or of something final.
+    Known,
+    /// Of nobody who validates, as far as this node knows.
+    Stranger,
+    /// Its signatures are not the validator's.
+    Forged,
+}
+
+/// A record that waits to become final.
+#[derive(Debug, Clone, Copy)]
+struct Decided {
+    id: RecordId,
+    location: Location,
 }
 
 impl Shared {
     /// Notes that the node cannot go on. The first reason stays.
     fn fail(&self, fatal: Fatal) {
-        tracing::error!("{fatal}");
+        if matches!(fatal, Fatal::Resynced) {
+            tracing::info!("{fatal}");
+        } else {
+            tracing::error!("{fatal}");
+        }
         self.stopping.store(true, Ordering::SeqCst);
         self.fatal.send_if_modified(|slot| {
             let first = slot.is_none();
@@ -147,6 +191,112 @@ impl Shared {
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
     }
+
+    /// Who decides on the next block.
+    fn membership(&self) -> Membership {
+        self.store.decided().membership().clone()
+    }
+
+    /// What this node validates with, while it is one of those who decide on the
+    /// next block.
+    fn own_validator(&self) -> Option<Validator> {
+        let key = self.signers.validator.as_ref()?.consensus.verifying_key().to_bytes();
+        self.membership().validators().by_consensus_key(&key).cloned()
+    }
+
+    // No thread leaves either half changed, so a poisoned lock is still whole.
+    fn decided(&self) -> MutexGuard<'_, VecDeque<Decided>> {
+        self.decided.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn finality(&self) -> MutexGuard<'_, Finality> {
+        self.finality.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn neighbours(&self) -> MutexGuard<'_, Vec<Neighbour>> {
+        self.neighbours.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the others have gone on so far after this height that nobody waits
+    /// for this node's cosignature of it.
+    fn is_behind(&self, height: u64) -> bool {
+        self.health().tip.is_some_and(|tip| tip > height + 1)
+    }
+
+    fn set_health(&self, health: Health) {
+        let alerts: Vec<_> = health.not_ready.iter().chain(&health.alerts).cloned().collect();
+        self.alerts.send_if_modified(|told| {
+            let changed = *told != alerts;
+            if changed {
+                alerts.iter().filter(|alert| !told.contains(alert)).for_each(|alert| {
+                    tracing::warn!("{alert}");
+                });
+                *told = alerts;
+            }
+            changed
+        });
+        *self.health() = health;
+    }
+
+    fn offer_checkpoints(&self, signed: Vec<SignedCheckpoint>) {
+        if !signed.is_empty() {
+            *self.offered.lock().unwrap_or_else(PoisonError::into_inner) = signed;
+            self.attested.notify_one();
+        }
+    }
+
+    fn take_offered(&self) -> Vec<SignedCheckpoint> {
+        std::mem::take(&mut *self.offered.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn add_own_attestation(&self, attestation: Attestation) {
+        self.publish_attestation(&attestation);
+        self.finality().add(attestation, self.store.tip().frontier.size());
+        self.attested.notify_one();
+    }
+
+    /// Takes what another validator says it cosigned.
+    fn add_attestation(&self, attestation: Attestation) -> Result<Attested, StoreError> {
+        // Those who decided on that block cosign it, who may no longer validate.
+        let membership = self.store.membership_of_size(attestation.size)?;
+        if membership.validators().by_consensus_key(&attestation.validator).is_none() {
+            return Ok(Attested::Stranger);
+        }
+        if attestation.verified(&membership).is_none() {
+            return Ok(Attested::Forged);
+        }
+        if !self.finality().add(attestation, self.store.tip().frontier.size()) {
+            return Ok(Attested::Known);
+        }
+        self.attested.notify_one();
+        Ok(Attested::New)
+    }
+
+    fn forget_attestations(&self, size: u64) {
+        self.finality().forget_through(size);
+    }
+
+    /// The first checkpoint of decided blocks that enough validators attest.
+    fn assemble_final(&self) -> Result<Option<SignedCheckpoint>, Fatal> {
+        let own = self.own_validator().map(|validator| validator.consensus.to_bytes());
+        let finality = self.finality();
+        for size in finality.sizes() {
+            if let Some(checkpoint) = self.store.decided_checkpoint(size)?
+                && let Some(signed) = finality.assemble(
+                    &checkpoint,
+                    &self.store.membership_of_size(size)?,
+                    own.as_ref(),
+                )
+            {
+                return Ok(Some(signed));
+            }
+        }
+        Ok(None)
+    }
 }
 
 impl Pipeline {
@@ -160,6 +310,8 @@ impl Pipeline {
         waiting: Vec<PendingBatch>,
         signers: Signers,
         limits: QueueLimits,
+        engine: Engine,
+        resume: Option<Resume>,
     ) -> Result<Self, Fatal> {
         let (submissions, received) = mpsc::channel(limits.submissions_max);
         let shared = Arc::new(Shared {
@@ -170,22 +322,36 @@ impl Pipeline {
             stopping: AtomicBool::new(false),
             signers,
             started: Instant::now(),
+            decided: Mutex::default(),
+            finality: Mutex::default(),
+            health: Mutex::default(),
+            alerts: watch::Sender::default(),
+            offered: Mutex::default(),
+            own: Mutex::new(Own::new()),
+            neighbours: Mutex::default(),
+            gossip: OnceLock::new(),
+            attested: Notify::new(),
             store,
         });
         let application = Application::new(shared.clone());
         application.recover()?;
+        let mut still_waiting = Vec::new();
         for batch in waiting {
             for record in batch.records {
-                if !shared.store.contains(&record.id())? {
-                    shared.queue.push(record, batch.position);
+                let id = record.id();
+                if !shared.store.contains(&id)? {
+                    shared.queue.push([record], batch.position);
+                    shared.settle_known(&id)?;
+                    still_waiting.push(id);
                 }
             }
         }
+        shared.number_waiting(&still_waiting);
         let mut pipeline = Self { shared: shared.clone(), threads: Vec::new() };
         let ingress = ingress::Ingress::new(shared.clone(), pending, received);
         pipeline.spawn("ingress", move || ingress.run())?;
-        let sequencer = sequencer::Sequencer::new(application, shared.clone());
-        pipeline.spawn("sequencer", move || sequencer.run())?;
+        let host = Host::new(application, shared.clone(), engine, resume)?;
+        pipeline.spawn("host", move || host.run())?;
         pipeline.spawn("maintenance", move || maintenance::run(&shared))?;
         Ok(pipeline)
     }
@@ -211,6 +377,36 @@ impl Pipeline {
         Ok(())
     }
 
+    /// Starts to talk to the other members' nodes, on the current runtime.
+    ///
+    /// # Errors
+    /// The gossip cannot listen.
+    pub async fn join(
+        &self,
+        settings: gossip::Settings,
+        neighbours: Vec<Neighbour>,
+    ) -> Result<(), GossipError> {
+        *self.shared.neighbours() = neighbours;
+        let exchange = Arc::new(Exchange::new(self.shared.clone()));
+        let inbox = Arc::new(ExchangeInbox(exchange.clone()));
+        let (gossip, running) = Gossip::start(settings, inbox).await?;
+        // Only once: a node joins after its start.
+        let _ = self.shared.gossip.set(gossip.clone());
+        tokio::spawn(exchange.run(gossip));
+        let shared = self.shared.clone();
+        tokio::spawn(async move {
+            let ended = running.await;
+            if !shared.is_stopping() {
+                shared.fail(Fatal::Gossip(match ended {
+                    Ok(Ok(())) => "ended by itself".to_owned(),
+                    Ok(Err(error)) => error.to_string(),
+                    Err(error) => error.to_string(),
+                }));
+            }
+        });
+        Ok(())
+    }
+
     /// What the API talks to.
     #[must_use]
     pub fn handle(&self) -> Arc<dyn Submit> {
@@ -231,7 +427,10 @@ impl Pipeline {
     /// same.
     pub fn stop(self, grace: Duration) -> Result<(), Arc<Fatal>> {
         let deadline = Instant::now() + grace;
-        self.shared.queue.wait_until_empty(deadline, || self.shared.is_stopping());
+        // What cannot become final without other nodes stays durable without us.
+        if self.shared.membership().validators().len() == 1 {
+            self.shared.queue.wait_until_empty(deadline, || self.shared.is_stopping());
+        }
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.shared.queue.wake();
         for (name, thread) in self.threads {
@@ -286,9 +485,9 @@ impl Submit for Handle {
     fn sign(&self, member: &MemberId, payload: Map<String, Value>) -> Result<Record, SignError> {
         let (key_id, key) =
             self.0.signers.records.get(member).ok_or_else(|| SignError::NotHeld(member.clone()))?;
-        let origin = self.0.store.membership().origin();
-        let envelope = record::sign(payload, origin, member, key_id, key)?;
-        Ok(envelope.verify(self.0.store.membership())?)
+        let membership = self.0.store.membership();
+        let envelope = record::sign(payload, membership.origin(), member, key_id, key)?;
+        Ok(envelope.verify(&membership)?)
     }
 
     fn held_members(&self) -> Vec<MemberId> {
@@ -299,24 +498,32 @@ impl Submit for Handle {
         self.0.heights.subscribe()
     }
 
+    fn alerts(&self) -> watch::Receiver<Vec<String>> {
+        self.0.alerts.subscribe()
+    }
+
     fn damaged(&self, error: StoreError) {
         self.0.fail(error.into());
     }
 
     fn status(&self) -> NodeStatus {
         let (pending_records, pending_bytes) = self.0.queue.size();
+        let health = self.0.health().clone();
         let not_ready = match &*self.0.fatal.borrow() {
             Some(fatal) => Some(fatal.to_string()),
             None if self.0.is_stopping() => Some("the node is shutting down".to_owned()),
-            None => None,
+            None => health.not_ready,
         };
         NodeStatus {
             member: Some(self.0.signers.member.clone()),
-            validator: true,
+            validator: self.0.own_validator().is_some(),
             uptime: self.0.started.elapsed(),
             pending_records: pending_records as u64,
             pending_bytes: pending_bytes as u64,
             not_ready,
+            decided_height: self.0.store.decided().height,
+            peers: health.peers,
+            alerts: health.alerts,
         }
     }
 }

@@ -54,6 +54,7 @@ pub(super) fn membership() -> Membership {
         time_zone: None,
         keys: vec![RecordKey { id: "1".parse().unwrap(), public: key_of(id).verifying_key() }],
         validator: None,
+        observer: None,
     });
     Membership::from_genesis(&Genesis::from_members(origin(), members.collect()).unwrap())
 }

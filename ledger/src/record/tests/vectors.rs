@@ -36,6 +36,7 @@ fn membership(vectors: &Value) -> Membership {
             public: key(vectors).verifying_key(),
         }],
         validator: None,
+        observer: None,
     };
     let genesis = Genesis::from_members(text(vectors, "origin").parse().unwrap(), vec![member]);
     Membership::from_genesis(&genesis.unwrap())

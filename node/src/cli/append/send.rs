@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// together with all that follow it. That is harmless: what was recorded
 /// meanwhile is answered with its place. Lines that are not settled after `wait`
 /// keep their last answer.
-pub(super) fn send(
+pub(in crate::cli) fn send(
     client: &Client,
     records: &[Outgoing],
     wait: Duration,
@@ -53,7 +53,7 @@ pub(super) fn send(
 }
 
 /// Whether another try would change nothing.
-pub(super) const fn is_settled(answer: &LineAnswer) -> bool {
+pub(in crate::cli) const fn is_settled(answer: &LineAnswer) -> bool {
     !matches!(answer.status, 202 | 429 | 500..)
 }
 

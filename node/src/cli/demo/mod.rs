@@ -1,9 +1,11 @@
-//! `quittance demo`: five real dossiers, played on a ledger of this machine.
+//! `quittance demo`: five real dossiers, played on a consortium of four
+//! validators and an observer, as five processes on this machine.
+
+mod nodes;
 
 use std::{
     collections::BTreeMap,
     fs,
-    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -17,22 +19,20 @@ use quittance_ledger::{
 };
 use serde_json::{Value, json};
 
-use super::{
-    CommandResult, Failure, Outcome, output,
-    run::{start_logging, url_of},
-    source::read_policy,
-};
+use self::nodes::DemoNodes;
+use super::{CommandResult, Failure, Outcome, output, run::start_logging, source::read_policy};
 use crate::{
-    client::{Client, LineAnswer, Outgoing, Patience},
-    config::{Config, Log, LogFormat},
+    client::{Client, LineAnswer, Outgoing},
+    config::{Log, LogFormat},
     files,
     layout::DataFolder,
-    run as node,
     samples::{DOSSIERS, Dossier, Expectation, ORGANISATIONS, Unsigned},
     setup,
 };
 
 const ORIGIN: &str = "demo.quittance.local/ledger";
+/// How many of the organisations validate; the next one observes.
+const VALIDATORS: usize = 4;
 const WAIT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
@@ -65,32 +65,33 @@ pub(super) fn demo(args: &DemoArgs) -> CommandResult {
         .map_err(|error| {
             Failure::unusable(format_args!("cannot make a temporary folder: {error}"))
         })?;
-    let data = setup::create(&root.path().join("data"), ORIGIN.parse()?, &ORGANISATIONS)?;
-    // Heard from before the node runs, so that nothing can come in between.
+    let folders =
+        setup::create_consortium(root.path(), &ORIGIN.parse()?, &ORGANISATIONS, VALIDATORS)?;
+    // Heard from before the nodes run, so that nothing can come in between.
     let mut stop = StopSignal::listen()?;
-    let config = Config {
-        data: data.root().to_owned(),
-        http: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        ..Config::default()
+    output::note("Starting four validators and an observer …");
+    let nodes = match DemoNodes::start(&folders) {
+        Err(_) if stop.wait(Some(Duration::from_millis(100))) => return Ok(Outcome::Yes),
+        started => started?,
     };
-    let node = node::start(&config)?;
-    let url = url_of(node.address(), false);
-    let played = play(&url, &data, root.path());
+    let played = play(&nodes, &folders, root.path());
     let stayed = match &played {
-        Ok(_) if args.exit => farewell(args, &url, root.path()),
-        Ok(_) => farewell(args, &url, root.path()).map(|()| {
+        Ok(_) if args.exit => farewell(args, &nodes, root.path()),
+        Ok(_) => farewell(args, &nodes, root.path()).map(|()| {
             stop.wait(None);
         }),
         Err(_) => Ok(()),
     };
-    // The node hears a signal too, so a play that was stopped by one ends with
-    // an error that means nothing.
+    // The nodes hear Ctrl-C too, so a play that was stopped by it ends with an
+    // error that means nothing.
     let stopped = played.is_err() && stop.wait(Some(Duration::from_millis(100)));
-    let ended = node.stop();
+    drop(nodes);
     if args.keep {
         output::line(format!(
-            "\nThe ledger is kept. Run it again: quittance run --data {}",
-            data.root().display()
+            "\nThe nodes' folders are kept in {0}. Run them again, each in a terminal of its own: \
+             quittance run --data {0}/{1} --http 127.0.0.1:8080 …",
+            root.path().display(),
+            ORGANISATIONS[0].id,
         ))?;
     }
     if stopped {
@@ -98,20 +99,33 @@ pub(super) fn demo(args: &DemoArgs) -> CommandResult {
     }
     let outcome = played?;
     stayed?;
-    ended?;
     Ok(outcome)
 }
 
-fn play(url: &str, data: &DataFolder, root: &Path) -> CommandResult {
-    let client = Client::new(url, None, Patience { tries: 3 })?;
+fn play(nodes: &DemoNodes, folders: &[DataFolder], root: &Path) -> CommandResult {
     let policy_path = root.join("policy");
-    let membership = data.membership()?;
+    let Some(membership) = folders.first().map(DataFolder::membership).transpose()? else {
+        return Err(Failure::unusable("the demo has no nodes"));
+    };
     files::create(&policy_path, &membership.policy().to_bytes(), false)?;
     output::line(format!(
-        "A ledger of {} organisations runs on this machine: {}\n\
-         Five real dossiers are played on it through its HTTP API.",
+        "A consortium of {} organisations runs on this machine: {}\n\
+         {} validators agree on every block; {} is needed for it to be final.",
         ORGANISATIONS.len(),
         membership.origin(),
+        membership.validators().len(),
+        membership.validators().quorum(),
+    ))?;
+    let mut table = output::table(&["node of", "", "API"]);
+    for node in &nodes.nodes {
+        let validates =
+            membership.validators().iter().any(|one| one.member.as_str() == node.member);
+        let role = if validates { "validates" } else { "observes" };
+        table.add_row([node.member.as_str(), role, &node.url]);
+    }
+    output::line(format!(
+        "{table}\nFive real dossiers are played through the HTTP APIs: each record at the node that \
+         signs for its member."
     ))?;
     let mut results = Vec::new();
     for (number, dossier) in (1_u32..).zip(&DOSSIERS) {
@@ -121,21 +135,55 @@ fn play(url: &str, data: &DataFolder, root: &Path) -> CommandResult {
             dossier.name,
             dossier.title
         ))?;
-        results.push((dossier, play_dossier(&client, dossier)?));
+        results.push((dossier, play_dossier(nodes, dossier)?));
     }
     output::line(
-        "\nEvery receipt is fetched, written to a file and verified offline, with nothing but \
-         the file and the trust policy.",
+        "\nEvery receipt is fetched from the observer, written to a file and verified offline, with \
+         nothing but the file and the trust policy.",
     )?;
     let policy = read_policy(&policy_path)?;
+    let Some(observer) = nodes.nodes.last() else { return Ok(Outcome::No) };
+    let client = observer.client()?;
     for (dossier, played) in &mut results {
         let folder = root.join("receipts").join(dossier.name);
         played.valid = verify_receipts(&client, &policy, &folder, &played.accepted)?;
     }
+    if !same_head(nodes)? {
+        output::line("The nodes do not hold the same ledger!")?;
+        return Ok(Outcome::No);
+    }
     summary(&results)
 }
 
-fn play_dossier(client: &Client, dossier: &Dossier) -> Result<Played, Failure> {
+/// Whether all nodes come to hold the same ledger; a node may be a block behind.
+fn same_head(nodes: &DemoNodes) -> Result<bool, Failure> {
+    let deadline = std::time::Instant::now() + WAIT;
+    loop {
+        let heads = nodes
+            .nodes
+            .iter()
+            .map(|node| Ok(node.client()?.status_json()?["head"].clone()))
+            .collect::<Result<Vec<_>, Failure>>()?;
+        if let [first, others @ ..] = &heads[..]
+            && others.iter().all(|head| head["hash"] == first["hash"])
+        {
+            output::line(format!(
+                "\nAll {} nodes hold the same {} blocks, {} records, root {}.",
+                heads.len(),
+                first["height"],
+                first["tree_size"],
+                first["root"].as_str().unwrap_or_default()
+            ))?;
+            return Ok(true);
+        }
+        if std::time::Instant::now() >= deadline {
+            return Ok(false);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn play_dossier(nodes: &DemoNodes, dossier: &Dossier) -> Result<Played, Failure> {
     let mut played = Played::default();
     for text in dossier.lines.lines() {
         let line = Unsigned::parse(text)?;
@@ -148,6 +196,7 @@ fn play_dossier(client: &Client, dossier: &Dossier) -> Result<Played, Failure> {
             continue;
         }
         let Unsigned { signer, expectation, record } = line;
+        let client = nodes.of(signer.as_deref())?.client()?;
         let body = json!({ "signer": signer, "record": record }).to_string();
         let answer = client.append(&Outgoing::Unsigned(body), WAIT)?;
         output::line(format!("{told} → {}", said(&answer)))?;
@@ -255,7 +304,8 @@ fn summary(results: &[(&Dossier, Played)]) -> CommandResult {
     }
 }
 
-fn farewell(args: &DemoArgs, url: &str, root: &Path) -> Result<(), Failure> {
+fn farewell(args: &DemoArgs, nodes: &DemoNodes, root: &Path) -> Result<(), Failure> {
+    let Some(url) = nodes.nodes.first().map(|node| &node.url) else { return Ok(()) };
     let receipt = first_receipt(root).unwrap_or_else(|| root.join("receipts"));
     let policy = root.join("policy");
     let mut text = format!("\nExplorer  {url}/\nAPI       {url}/docs\n");

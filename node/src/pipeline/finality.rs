@@ -1,0 +1,121 @@
+//! When a decided block is final: more than two thirds of the validators have
+//! cosigned the checkpoint after it, each from its own stored bytes.
+
+use std::collections::{BTreeMap, HashMap};
+
+use quittance_ledger::{
+    digest::Digest,
+    membership::{Membership, Validator},
+    transparency::{Checkpoint, SignedCheckpoint, verify_cosignature, verify_log_signature},
+};
+
+/// A validator's two signatures of one checkpoint: as the log that serves it,
+/// and as its cosigner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attestation {
+    /// Records in the tree.
+    pub size: u64,
+    /// The tree's root.
+    pub root: Digest,
+    /// The validator's consensus key.
+    pub validator: [u8; 32],
+    /// Its log signature (C2SP type 0x01).
+    pub log: [u8; 64],
+    /// When it cosigned, in seconds since the Unix epoch.
+    pub cosigned_at_s: u64,
+    /// Its cosignature (C2SP type 0x04).
+    pub cosignature: [u8; 64],
+}
+
+impl Attestation {
+    fn checkpoint(&self, membership: &Membership) -> Checkpoint {
+        Checkpoint { origin: membership.origin().clone(), size: self.size, root: self.root }
+    }
+
+    /// The validator that made it, if both signatures are its own.
+    pub fn verified<'a>(&self, membership: &'a Membership) -> Option<&'a Validator> {
+        let validator = membership.validators().by_consensus_key(&self.validator)?;
+        let checkpoint = self.checkpoint(membership);
+        let valid = verify_log_signature(&validator.log, &checkpoint, &self.log)
+            && verify_cosignature(
+                &validator.cosigner,
+                &checkpoint,
+                self.cosigned_at_s,
+                &self.cosignature,
+            );
+        valid.then_some(validator)
+    }
+}
+
+/// Sizes of which attestations are kept: those of blocks that this node has not
+/// decided yet, and of decided ones that lack some.
+const SIZES_MAX: usize = 256;
+
+/// Attestations of checkpoints that are not final yet.
+#[derive(Debug, Default)]
+pub struct Finality {
+    by_size: BTreeMap<u64, HashMap<[u8; 32], Attestation>>,
+}
+
+impl Finality {
+    /// Takes a verified attestation of something beyond the final `size`. Gives
+    /// whether it is new.
+    pub fn add(&mut self, attestation: Attestation, final_size: u64) -> bool {
+        if attestation.size <= final_size {
+            return false;
+        }
+        let known = self.by_size.entry(attestation.size).or_default();
+        let new = known.insert(attestation.validator, attestation).is_none();
+        // The furthest go first: what is near becomes final first, and what a
+        // liar makes up far ahead must not push it out.
+        while self.by_size.len() > SIZES_MAX {
+            self.by_size.pop_last();
+        }
+        new
+    }
+
+    /// Forgets what is final.
+    pub fn forget_through(&mut self, size: u64) {
+        self.by_size = self.by_size.split_off(&(size + 1));
+    }
+
+    /// Sizes of which something is known, the smallest first.
+    pub fn sizes(&self) -> Vec<u64> {
+        self.by_size.keys().copied().collect()
+    }
+
+    /// The final checkpoint of `checkpoint`, once more than two thirds of the
+    /// validators have attested it. `own_log` is put first where it is given,
+    /// so that a node serves what it signed itself.
+    pub fn assemble(
+        &self,
+        checkpoint: &Checkpoint,
+        membership: &Membership,
+        own: Option<&[u8; 32]>,
+    ) -> Option<SignedCheckpoint> {
+        let validators = membership.validators();
+        let attested: Vec<(&Validator, &Attestation)> = self
+            .by_size
+            .get(&checkpoint.size)?
+            .values()
+            .filter(|attestation| attestation.root == checkpoint.root)
+            .filter_map(|attestation| {
+                Some((validators.by_consensus_key(&attestation.validator)?, attestation))
+            })
+            .collect();
+        if attested.len() < validators.quorum() {
+            return None;
+        }
+        let (log, by) = attested
+            .iter()
+            .find(|(_, attestation)| Some(&attestation.validator) == own)
+            .or_else(|| attested.first())?;
+        let cosignatures: Vec<_> = attested
+            .iter()
+            .map(|(validator, attestation)| {
+                (&validator.cosigner, attestation.cosigned_at_s, attestation.cosignature)
+            })
+            .collect();
+        SignedCheckpoint::assemble(checkpoint.clone(), (&log.log, by.log), &cosignatures).ok()
+    }
+}
