@@ -48,6 +48,10 @@ pub enum SubmitError {
     /// The node is shutting down.
     #[error("the node is shutting down")]
     Stopping,
+    /// The other members' nodes do not talk to this one, so that what it took
+    /// would reach nobody.
+    #[error("{0}")]
+    NotListed(String),
 }
 
 /// Why the node does not sign for somebody.

@@ -4,6 +4,8 @@
 //! `quittance` (src/main.rs) is [`cli::main`] and nothing else, so that tests
 //! and tools can use every part of a node as a library.
 
+#[cfg(feature = "byzantine")]
+pub mod byzantine;
 pub mod cli;
 pub mod client;
 pub mod config;

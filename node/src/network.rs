@@ -161,6 +161,26 @@ pub fn neighbours(
         .map(|place| place.neighbour())
 }
 
+/// Why the other members' nodes do not talk to the node of `own` whose network
+/// key `peer` is, as `membership` has it. None where they do, or where there are
+/// none.
+#[must_use]
+pub fn unlisted(membership: &Membership, own: &MemberId, peer: &PeerId) -> Option<String> {
+    let others = membership.members().filter(|member| member.id != *own);
+    others.filter_map(Place::of).next()?;
+    let Some(member) = membership.member(own) else {
+        return Some(format!("{own} is no member of the ledger, as far as this node knows"));
+    };
+    let Some(place) = Place::of(member) else {
+        return Some(format!("{own} is a member of the ledger, but no node of it is listed"));
+    };
+    // A lone validator need not have a name for others.
+    let known = place.peer?;
+    (*known != peer.to_string()).then(|| {
+        format!("the ledger has another node for {own}, {known}, and not this one, {peer}")
+    })
+}
+
 /// Where this node listens and whom it talks to.
 #[derive(Debug, Clone)]
 pub struct Network {

@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use quittance_api::{ApiConfig, LimitError, ServeError, Tls, TlsError};
+use axum::Router;
+use prometheus_client::registry::Registry;
+use quittance_api::{ApiConfig, LimitError, Limits, ServeError, Tls, TlsError};
 use quittance_ledger::{
     limits::GENESIS_BYTES_MAX,
     membership::{GenesisError, Member, MemberFile, MemberId, Membership, cosigner_name},
@@ -36,7 +38,8 @@ use crate::{
 /// one while it serves (every single read is checked in any case).
 const SCRUB_FIRST_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// How long records that were accepted may take to become final at a stop.
+/// How long records that were accepted may take to become final at a stop, where
+/// this node is the only validator.
 const DRAIN: Duration = Duration::from_secs(20);
 
 /// A node could not start or had to stop.
@@ -244,6 +247,13 @@ pub fn start(config: &Config) -> Result<RunningNode, RunError> {
     let (pending, waiting) = Pending::open(store.folder(), &membership, false)?;
     let store = Arc::new(store);
     let own = own_member(&folder, &membership)?;
+    if membership.member(&signers.member).is_none() {
+        tracing::warn!(
+            member = %signers.member,
+            "this node's member is not on the ledger, as far as this node knows: the members' \
+             nodes refuse it until it is added"
+        );
+    }
     let network = Network::new(&membership, &signers.member, own.as_ref(), &config.network)?;
     // Apart from the API's, so that no load there delays a vote.
     let engine_runtime = tokio::runtime::Builder::new_multi_thread()
@@ -258,6 +268,8 @@ pub fn start(config: &Config) -> Result<RunningNode, RunError> {
         membership.ledger_id(),
     )?))?;
     let gossip = network.gossip(&signers, membership.ledger_id())?;
+    let mut figures = Registry::default();
+    gossip.metrics.register(figures.sub_registry_with_prefix("quittance"));
     let limits = QueueLimits::default();
     let pipeline =
         Pipeline::start(store.clone(), pending, waiting, signers, limits, engine, resume)?;
@@ -267,6 +279,8 @@ pub fn start(config: &Config) -> Result<RunningNode, RunError> {
         unsigned_allowed: config.unsigned,
         behind_proxy: config.behind_proxy,
     };
+    let limits = api.limits.clone();
+    let router = quittance_api::router_with_figures(store, pipeline.handle(), api, figures)?;
     let (stop, stopped) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -275,7 +289,8 @@ pub fn start(config: &Config) -> Result<RunningNode, RunError> {
     let thread = std::thread::Builder::new()
         .name("node".to_owned())
         .spawn(move || {
-            let served = runtime.block_on(serve(&pipeline, store, listener, api, tls, stopped));
+            let served =
+                runtime.block_on(serve(&pipeline, router, listener, &limits, tls, stopped));
             let drained = pipeline.stop(DRAIN);
             engine_runtime.shutdown_timeout(Duration::from_secs(5));
             if let Err(error) = &drained
@@ -295,9 +310,9 @@ pub fn start(config: &Config) -> Result<RunningNode, RunError> {
 /// Serves until a signal, [`RunningNode::stop`] or a fatal error.
 async fn serve(
     pipeline: &Pipeline,
-    store: Arc<Store>,
+    router: Router,
     listener: TcpListener,
-    api: ApiConfig,
+    limits: &Limits,
     tls: Option<Tls>,
     stopped: oneshot::Receiver<()>,
 ) -> Result<(), RunError> {
@@ -313,9 +328,7 @@ async fn serve(
             _ = fatal.wait_for(Option::is_some) => {}
         }
     };
-    let limits = api.limits.clone();
-    let router = quittance_api::router(store, pipeline.handle(), api)?;
-    quittance_api::serve(listener, router, tls, &limits, shutdown).await?;
+    quittance_api::serve(listener, router, tls, limits, shutdown).await?;
     Ok(())
 }
 

@@ -192,6 +192,52 @@ impl Cluster {
         Self { members, genesis, seats, wiring, folder }
     }
 
+    /// One more node, of an organisation that the genesis does not list, with
+    /// keys of its own and the others' genesis; it is not started.
+    ///
+    /// # Panics
+    /// There are seven already, or the command fails.
+    pub fn invite(&mut self) -> usize {
+        let (member, role) = VALIDATORS[self.len()];
+        self.furnish(member, role, member)
+    }
+
+    /// One more node, of the member of another one, that is to take its place:
+    /// with keys of its own but for the record key, which is the member's.
+    ///
+    /// # Panics
+    /// The command fails.
+    pub fn successor(&mut self, index: usize) -> usize {
+        let (member, role) = VALIDATORS[index];
+        let successor = self.furnish(member, role, &format!("{member}-new"));
+        let key = |index: usize| record_key(self.data(index), member);
+        fs::copy(key(index), key(successor)).unwrap();
+        successor
+    }
+
+    fn furnish(&mut self, member: &'static str, role: &str, folder: &str) -> usize {
+        let (host, port) = free_ports(1);
+        let addresses =
+            Addresses { engine: at(host, 0, port), gossip: at(host, 0, port + 1), listen: None };
+        let data = self.folder.path().join(folder);
+        init(member, role, &data, addresses);
+        fs::write(data.join("genesis.toml"), &self.genesis).unwrap();
+        let (settings, door) = (Settings::default(), Door::default());
+        self.seats.push(Seat { member, data, addresses, settings, node: None, door });
+        self.len() - 1
+    }
+
+    /// `quittance member …` through the API of a node, signed as the member of
+    /// another one.
+    #[must_use]
+    pub fn member_command(&self, signer: usize, through: usize, what: &[&str]) -> Ended {
+        let member = self.member(signer);
+        let key = record_key(self.data(signer), member).display().to_string();
+        let (kid, url) = (format!("{member}#1"), self.node(through).url(""));
+        let how = ["--key", &key, "--kid", &kid, "--ledger", self.origin(), "--api", &url];
+        quittance([&["member"], what, &how].concat())
+    }
+
     /// A temporary folder for what a test writes beside the data folders.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -18,8 +18,8 @@ use libp2p::{
     Multiaddr, PeerId, Swarm, SwarmBuilder, gossipsub,
     identity::Keypair,
     multiaddr::Protocol,
-    noise,
-    swarm::{SwarmEvent, dial_opts::DialOpts},
+    noise, ping,
+    swarm::{NetworkBehaviour, SwarmEvent, dial_opts::DialOpts},
     tcp, yamux,
 };
 use quittance_ledger::digest::LedgerId;
@@ -150,7 +150,14 @@ impl Drop for Intruder {
     }
 }
 
-fn swarm(key: Keypair, ledger: &LedgerId) -> Swarm<gossipsub::Behaviour> {
+/// What a node speaks, as far as it takes to be kept connected.
+#[derive(NetworkBehaviour)]
+struct Behaviour {
+    ping: ping::Behaviour,
+    pubsub: gossipsub::Behaviour,
+}
+
+fn swarm(key: Keypair, ledger: &LedgerId) -> Swarm<Behaviour> {
     let configuration = gossipsub::ConfigBuilder::default()
         .protocol_id_prefix(format!("/quittance/{ledger}/gossip"))
         .max_transmit_size(FRAME_BYTES_MAX)
@@ -166,7 +173,7 @@ fn swarm(key: Keypair, ledger: &LedgerId) -> Swarm<gossipsub::Behaviour> {
         .with_tokio()
         .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
         .unwrap()
-        .with_behaviour(|_| pubsub)
+        .with_behaviour(|_| Behaviour { ping: ping::Behaviour::default(), pubsub })
         .unwrap()
         .with_swarm_config(|c| c.with_idle_connection_timeout(Duration::from_secs(600)))
         .build()
@@ -177,7 +184,7 @@ fn topic(ledger: &LedgerId, what: &str) -> gossipsub::IdentTopic {
 }
 
 async fn run(
-    mut swarm: Swarm<gossipsub::Behaviour>,
+    mut swarm: Swarm<Behaviour>,
     ledger: &LedgerId,
     nodes: &[(PeerId, SocketAddr)],
     mut flood: Option<Flood>,
@@ -206,9 +213,9 @@ async fn run(
                     }
                     count(&achieved.closed);
                 }
-                SwarmEvent::Behaviour(
+                SwarmEvent::Behaviour(BehaviourEvent::Pubsub(
                     gossipsub::Event::Message { .. } | gossipsub::Event::Subscribed { .. },
-                ) => {
+                )) => {
                     count(&achieved.received);
                 }
                 _ => {}
@@ -227,7 +234,7 @@ async fn run(
                     number += 1;
                     // Nobody may be there to hear it.
                     let topic = topic(ledger, flood.topic);
-                    if swarm.behaviour_mut().publish(topic, said).is_ok() {
+                    if swarm.behaviour_mut().pubsub.publish(topic, said).is_ok() {
                         count(&achieved.sent);
                     }
                 }

@@ -46,7 +46,7 @@ mod samples;
 mod seed;
 pub mod tools;
 
-pub use binary::binary;
+pub use binary::{binary, byzantine};
 pub use cluster::Cluster;
 pub use command::{Ended, quittance, quittance_in};
 pub use consortium::Consortium;

@@ -22,6 +22,8 @@ pub struct Settings {
     pub config: String,
     /// More arguments of `quittance run`.
     pub arguments: Vec<String>,
+    /// Another program than [`binary`].
+    pub program: Option<PathBuf>,
     /// Variables of its environment.
     pub environment: Vec<(String, String)>,
     /// The network namespace it runs in, where it is not the test's own.
@@ -274,15 +276,16 @@ impl Drop for Process {
 }
 
 fn spawn(data: &Path, settings: &Settings) -> Process {
+    let program = settings.program.as_deref().unwrap_or_else(|| binary());
     let mut words = settings.namespace.iter().flat_map(Namespace::launcher);
     let mut command = match words.next() {
         // It becomes the program: its process is the node's.
         Some(launcher) => Command::new(launcher),
-        None => Command::new(binary()),
+        None => Command::new(program),
     };
     command.args(words);
     if settings.namespace.is_some() {
-        command.arg(binary());
+        command.arg(program);
     }
     command.args(["run", "--http", "127.0.0.1:0", "--data"]).arg(data);
     if !settings.config.is_empty() {

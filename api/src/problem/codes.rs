@@ -86,6 +86,9 @@ kinds! {
     /// The node took too long.
     Timeout = "timeout", SERVICE_UNAVAILABLE, "The node took too long",
         "Send it again; sending the same record twice is harmless.";
+    /// The other members' nodes do not talk to this one.
+    NotListed = "not_listed", SERVICE_UNAVAILABLE, "The node is not on the ledger",
+        "Send it to a member's node that is; nothing of the request was stored.";
     /// The node cannot work now.
     NotReady = "not_ready", SERVICE_UNAVAILABLE, "The node is not ready",
         "The detail says what it waits for.";

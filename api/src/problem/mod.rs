@@ -176,6 +176,7 @@ impl From<SubmitError> for Problem {
                 Self::new(Kind::Busy, detail).retry_after(retry_after_s)
             }
             SubmitError::Stopping => Self::new(Kind::Stopping, detail).retry_after(5),
+            SubmitError::NotListed(_) => Self::new(Kind::NotListed, detail),
         }
     }
 }

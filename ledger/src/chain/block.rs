@@ -271,6 +271,21 @@ fn check_proposer(tip: &Tip, proposer: &[u8; 32]) -> Result<(), BlockError> {
     })
 }
 
+/// Whether a block of this header may hold the records with these ids: false
+/// where the header, which follows `tip`, commits to others. Bytes that only
+/// bear a block's header say nothing about the block.
+#[must_use]
+pub fn commits_to(tip: &Tip, header: &Header, ids: impl IntoIterator<Item = RecordId>) -> bool {
+    if header.previous != tip.hash {
+        // Whatever its records are, it does not follow.
+        return true;
+    }
+    let mut frontier = tip.frontier.clone();
+    ids.into_iter().all(|id| frontier.push(tree::leaf_hash(&id)).is_ok())
+        && frontier.size() == header.tree_size
+        && frontier.root() == header.tree_root
+}
+
 /// What a record takes of a block's [`BLOCK_BYTES_MAX`].
 fn cost_bytes(record: &Record) -> usize {
     record.jws().len() + RECORD_OVERHEAD_BYTES

@@ -7,6 +7,8 @@ use std::{
     panic::{self, AssertUnwindSafe},
     path::Path,
     sync::{Arc, RwLock},
+    thread,
+    time::Duration,
 };
 
 use super::{
@@ -542,6 +544,10 @@ fn take_lock(folder: &Path) -> Result<File, StoreError> {
     }
 }
 
+/// How often, and after which pause, a database that is being closed is tried again.
+const CLOSING_TRIES: u32 = 100;
+const CLOSING_PAUSE: Duration = Duration::from_millis(10);
+
 /// Opens sled. It panics on some kinds of damage; that is damage, not a bug of ours.
 fn open_sled(path: &Path, cache_bytes: u64) -> Result<sled::Db, StoreError> {
     let open = || {
@@ -553,6 +559,18 @@ fn open_sled(path: &Path, cache_bytes: u64) -> Result<sled::Db, StoreError> {
             .flush_every_ms(Some(500))
             .mode(sled::Mode::HighThroughput)
             .open()
+    };
+    // A database that this process has just closed is let go of by sled's own
+    // threads a moment later. The folder's lock keeps other processes away.
+    let is_closing = |error: &sled::Error| matches!(error, sled::Error::Io(error) if error.to_string().contains("acquire lock"));
+    let open = || {
+        for _ in 0..CLOSING_TRIES {
+            match open() {
+                Err(error) if is_closing(&error) => thread::sleep(CLOSING_PAUSE),
+                opened => return opened,
+            }
+        }
+        open()
     };
     match panic::catch_unwind(AssertUnwindSafe(open)) {
         Ok(opened) => Ok(opened?),

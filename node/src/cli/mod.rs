@@ -53,7 +53,7 @@ enum Command {
     /// Run a node, after making a single-validator ledger where there is none yet
     #[command(after_help = "Example:\n  quittance run --data quittance-data --http 127.0.0.1:8080")]
     Run(run::RunArgs),
-    /// Play five real dossiers on a ledger of this machine, and verify every receipt offline
+    /// Play five real dossiers on a consortium of five nodes on this machine, and verify every receipt offline
     #[command(after_help = "Example:\n  quittance demo --keep")]
     Demo(demo::DemoArgs),
     /// Make the keys of a member's node, and its public part for a genesis

@@ -129,9 +129,9 @@ fn configured(args: RunArgs) -> Result<Config, ConfigError> {
 
 /// What the engine's crates log where the level does not speak of them.
 const QUIET: &str = ",arc_malachitebft_app=warn,arc_malachitebft_core_consensus=warn,\
-    arc_malachitebft_core_driver=warn,arc_malachitebft_discovery=error,\
+    arc_malachitebft_core_driver=warn,arc_malachitebft_discovery=off,\
     arc_malachitebft_engine=error,arc_malachitebft_network=off,arc_malachitebft_sync=error,\
-    arc_malachitebft_wal=warn";
+    arc_malachitebft_wal=warn,libp2p_gossipsub=error";
 
 /// Starts to log to standard error. RUST_LOG goes before the configuration.
 pub(super) fn start_logging(log: &Log) -> Result<(), Failure> {
@@ -140,7 +140,8 @@ pub(super) fn start_logging(log: &Log) -> Result<(), Failure> {
     };
     let level = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| log.level.clone());
     // The engine tells every step at `info`, and every message that found no
-    // peer as an error. Whoever names it in the level gets what they ask for.
+    // peer or could not be sent as an error. Whoever names it in the level gets
+    // what they ask for.
     let quiet = if level.contains("malachite") { "" } else { QUIET };
     let filter =
         EnvFilter::try_new(format!("{level}{quiet}")).map_err(|error| wrong(&level, &error))?;

@@ -31,11 +31,14 @@ pub const STREAMS_PER_PEER_MAX: usize = 3;
 /// Peers whose streams are kept.
 pub const STREAM_PEERS_MAX: usize = VALIDATORS_MAX;
 
-/// Whole proposals that wait until the block before them is decided here.
-pub const EARLY_PROPOSALS_MAX: usize = 8;
+/// Whole proposals of one validator that wait until the block before them is
+/// decided here; a new one takes the place of its oldest.
+pub const EARLY_PROPOSALS_MAX: usize = 2;
 
-/// Valid proposals of one height that are kept until it is decided.
-pub const PROPOSALS_MAX: usize = 64;
+/// Proposals of one height that are kept of what one validator has sent,
+/// until the height is decided. They are not signed, so that whoever sends them
+/// may name anybody: only its own share is taken up by a flood.
+pub const PROPOSALS_MAX: usize = 16;
 
 /// Messages from the engine that wait for the host.
 pub const HOST_QUEUE: usize = 256;

@@ -50,13 +50,15 @@ use quittance_ledger::digest::LedgerId;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::mpsc;
 
-pub use self::peers::{Peer, Peers};
-use self::{
+pub use self::{
     codec::EngineCodec,
+    peers::{Peer, Peers},
+    signing::{StrictVerifier, ValidatorSigner},
+};
+use self::{
     context::{Address, Context, Part},
     limits::{GOSSIP_BYTES_MAX, HOST_QUEUE, SYNC_RESPONSE_BYTES_MAX},
     peers::Listener,
-    signing::{StrictVerifier, ValidatorSigner},
 };
 
 /// A question or message of the engine.
@@ -242,6 +244,14 @@ fn sync_config() -> ValueSyncConfig {
     }
 }
 
+#[cfg(feature = "byzantine")]
+use crate::byzantine::signer as boxed;
+
+#[cfg(not(feature = "byzantine"))]
+fn boxed(signer: ValidatorSigner) -> Box<dyn arc_malachitebft_signing::Signer<Context>> {
+    Box::new(signer)
+}
+
 async fn start(
     settings: EngineSettings,
 ) -> Result<Engine, Box<dyn std::error::Error + Send + Sync>> {
@@ -251,6 +261,8 @@ async fn start(
     let registry = SharedRegistry::global().with_moniker(name.as_str());
     let metrics = Metrics::register(&registry);
     let peer = network.public().to_peer_id();
+    #[cfg(feature = "byzantine")]
+    let key = consensus.clone();
     let signer = consensus.map(|key| {
         let address = Address(key.verifying_key().to_bytes());
         (address, ValidatorSigner::new(ledger, key))
@@ -281,13 +293,19 @@ async fn start(
     let sync_port = Arc::new(OutputPort::new());
     // An observer's address is nobody's.
     let address = signer.as_ref().map_or(Address([0; 32]), |(address, _)| *address);
+    let outward = network.clone();
+    #[cfg(feature = "byzantine")]
+    let outward = match key {
+        Some(key) => crate::byzantine::corrupt(outward, ledger, key).await?,
+        None => outward,
+    };
     let consensus = spawn_consensus_actor(
         context,
         address,
         consensus_config,
         Box::new(StrictVerifier::new(ledger)),
-        signer.map(|(_, signer)| Box::new(signer) as _),
-        network.clone(),
+        signer.map(|(_, signer)| boxed(signer)),
+        outward,
         host.clone(),
         wal,
         sync_port.clone(),

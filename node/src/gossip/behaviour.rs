@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     GossipError,
+    closing::Closing,
     limits::{FRAME_BYTES_MAX, GossipLimits, TOPICS_MAX},
     metered::Metered,
     requests::Codec,
@@ -215,16 +216,21 @@ fn behaviour(
     })
 }
 
-/// TCP, read no faster than a rate; noise; yamux.
+/// TCP, read no faster than a rate; noise; yamux, closed within a time.
 fn transport(
     keypair: &Keypair,
-    bytes_per_second: u64,
+    limits: &GossipLimits,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, noise::Error> {
+    let bytes_per_second = limits.connection_bytes_per_second;
+    let closing_timeout = limits.closing_timeout;
     Ok(tcp::tokio::Transport::new(tcp::Config::default())
         .map(move |stream, _| Throttled::new(stream, bytes_per_second))
         .upgrade(upgrade::Version::V1Lazy)
         .authenticate(noise::Config::new(keypair)?)
         .multiplex(yamux::Config::default())
+        .map(move |(peer, muxer), _| {
+            (peer, StreamMuxerBox::new(Closing::within(closing_timeout, muxer)))
+        })
         .boxed())
 }
 
@@ -235,8 +241,8 @@ pub(super) fn swarm(
     limits: &GossipLimits,
 ) -> Result<Swarm<Behaviour>, GossipError> {
     let behaviour = behaviour(&keypair, ledger, limits)?;
-    let transport = transport(&keypair, limits.connection_bytes_per_second)
-        .map_err(|error| GossipError::Settings(error.to_string()))?;
+    let transport =
+        transport(&keypair, limits).map_err(|error| GossipError::Settings(error.to_string()))?;
     let swarm = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
         .with_other_transport(|_| transport)

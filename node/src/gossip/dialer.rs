@@ -9,6 +9,9 @@ use std::{
 use libp2p::{Multiaddr, PeerId};
 use rand_core::{OsRng, RngCore};
 
+/// A connection that ends sooner was refused.
+const LASTING: Duration = Duration::from_secs(5);
+
 /// The peers that are to be connected.
 pub(super) struct Dialer {
     pause_min: Duration,
@@ -18,14 +21,15 @@ pub(super) struct Dialer {
 
 struct Target {
     addresses: Vec<Multiaddr>,
-    /// Dials that failed since it was connected last.
+    /// Dials that failed, or led to a connection that did not last, since one lasted.
     failures: u32,
     state: State,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    Connected,
+    /// Since then.
+    Connected(Instant),
     Dialling,
     /// To be dialled then.
     Waiting(Instant),
@@ -56,23 +60,32 @@ impl Dialer {
         self.targets.remove(peer);
     }
 
-    pub(super) fn connected(&mut self, peer: &PeerId) {
+    pub(super) fn connected(&mut self, peer: &PeerId, now: Instant) {
         if let Some(target) = self.targets.get_mut(peer) {
-            target.failures = 0;
-            target.state = State::Connected;
+            target.state = State::Connected(now);
         }
     }
 
-    pub(super) fn disconnected(&mut self, peer: &PeerId, now: Instant) {
-        if let Some(target) = self.targets.get_mut(peer) {
-            target.state = State::Waiting(later(now, jitter(self.pause_min)));
+    /// A peer that refuses this node does so after the handshake, so only a
+    /// connection that lasted ends the doubling of the pause. Whether it lasted.
+    pub(super) fn disconnected(&mut self, peer: &PeerId, now: Instant) -> bool {
+        let Some(target) = self.targets.get_mut(peer) else { return true };
+        let lasted = match target.state {
+            State::Connected(since) => now.saturating_duration_since(since) >= LASTING,
+            State::Dialling | State::Waiting(_) => false,
+        };
+        if lasted {
+            target.failures = 0;
         }
+        target.state = State::Dialling;
+        self.failed(peer, now);
+        lasted
     }
 
     /// A dial failed. Where the peer has connected meanwhile, that is no matter.
     pub(super) fn failed(&mut self, peer: &PeerId, now: Instant) {
         let Some(target) = self.targets.get_mut(peer) else { return };
-        if target.state == State::Connected {
+        if let State::Connected(_) = target.state {
             return;
         }
         let doubled = 2_u32.saturating_pow(target.failures.min(16));
@@ -95,7 +108,7 @@ impl Dialer {
             .filter(|target| !target.addresses.is_empty())
             .filter_map(|target| match target.state {
                 State::Waiting(at) => Some(at),
-                State::Connected | State::Dialling => None,
+                State::Connected(_) | State::Dialling => None,
             })
             .min()
     }
@@ -164,11 +177,31 @@ mod tests {
         let now = Instant::now();
         let (mut dialer, peer) = dialer(now);
         dialer.due(now);
-        dialer.connected(&peer);
+        dialer.connected(&peer, now);
         dialer.failed(&peer, now);
         assert!(dialer.next().is_none());
         dialer.disconnected(&peer, now);
         assert!(dialer.next().unwrap() <= now + MIN * 5 / 4);
+    }
+
+    #[test]
+    fn a_peer_that_refuses_after_the_handshake_is_dialled_ever_more_seldom() {
+        let mut now = Instant::now();
+        let (mut dialer, peer) = dialer(now);
+        for attempt in 0..10_u32 {
+            dialer.due(now);
+            dialer.connected(&peer, now);
+            assert!(!dialer.disconnected(&peer, now + MIN));
+            let nominal = MIN.saturating_mul(2_u32.saturating_pow(attempt)).min(MAX);
+            let next = dialer.next().unwrap();
+            assert!(next >= now + MIN + nominal * 3 / 4, "attempt {attempt}");
+            now = next;
+        }
+        dialer.due(now);
+        dialer.connected(&peer, now);
+        now += LASTING;
+        assert!(dialer.disconnected(&peer, now));
+        assert!(dialer.next().unwrap() <= now + MIN * 5 / 4, "it lasted");
     }
 
     #[test]

@@ -112,6 +112,10 @@ pub struct GossipLimits {
     pub validations_max: usize,
     /// Their bytes.
     pub validations_bytes_max: usize,
+    /// Of these, of one author; the others' have room whatever it sends.
+    pub validations_per_origin_max: usize,
+    /// Their bytes.
+    pub validations_bytes_per_origin_max: usize,
     /// How long a validation may take; then the message is ignored.
     pub validation_timeout: Duration,
     /// Messages that wait for being published; `Full` is answered to others.
@@ -155,6 +159,8 @@ pub struct GossipLimits {
     /// How long an answer to a ping may take. A connection is given up after
     /// two pings without an answer.
     pub ping_timeout: Duration,
+    /// How long a connection may take to be closed in order.
+    pub closing_timeout: Duration,
     /// The shortest pause before a peer is dialled again; it doubles with each failure.
     pub redial_min: Duration,
     /// The longest.
@@ -189,6 +195,8 @@ impl Default for GossipLimits {
             requests_per_second: number(50),
             validations_max: 256,
             validations_bytes_max: 32 * 1024 * 1024,
+            validations_per_origin_max: 64,
+            validations_bytes_per_origin_max: 8 * 1024 * 1024,
             validation_timeout: Duration::from_secs(4),
             publish_queue_messages: 256,
             publish_queue_bytes: 16 * 1024 * 1024,
@@ -209,6 +217,7 @@ impl Default for GossipLimits {
             handshake_timeout: Duration::from_secs(5),
             ping_interval: Duration::from_secs(5),
             ping_timeout: Duration::from_secs(5),
+            closing_timeout: Duration::from_secs(1),
             redial_min: Duration::from_millis(250),
             redial_max: Duration::from_secs(10),
             shut_out_time: Duration::from_secs(30),
@@ -225,6 +234,7 @@ impl GossipLimits {
         }
         if self.publish_queue_bytes < MESSAGE_BYTES_MAX
             || self.validations_bytes_max < MESSAGE_BYTES_MAX
+            || self.validations_bytes_per_origin_max < MESSAGE_BYTES_MAX
         {
             return Some("the largest message must fit the queues");
         }
@@ -239,6 +249,7 @@ impl GossipLimits {
         }
         let counts = [
             self.validations_max,
+            self.validations_per_origin_max,
             self.publish_queue_messages,
             self.send_queue_messages / 2,
             self.requests_max,

@@ -97,6 +97,9 @@ struct Member {
     numbers: Numbers,
     excess: f64,
     answers: usize,
+    /// Messages of this author in validation, and their bytes.
+    validations: usize,
+    validation_bytes: usize,
     shut_out_until: Option<Instant>,
     shut_outs: u32,
 }
@@ -142,6 +145,8 @@ impl Members {
                 numbers: Numbers::default(),
                 excess: 0.0,
                 answers: 0,
+                validations: 0,
+                validation_bytes: 0,
                 shut_out_until: None,
                 shut_outs: 0,
             }
@@ -229,6 +234,28 @@ impl Members {
     pub(super) fn answered(&mut self, peer: &PeerId) {
         if let Some(member) = self.members.get_mut(peer) {
             member.answers = member.answers.saturating_sub(1);
+        }
+    }
+
+    /// Whether a message of this author may be validated now. With `true`,
+    /// [`Self::validated`] follows.
+    pub(super) fn admit_validation(&mut self, origin: &PeerId, bytes: usize) -> bool {
+        let Some(member) = self.members.get_mut(origin) else { return false };
+        let bytes = member.validation_bytes.saturating_add(bytes);
+        if member.validations >= self.limits.validations_per_origin_max
+            || bytes > self.limits.validations_bytes_per_origin_max
+        {
+            return false;
+        }
+        member.validations = member.validations.saturating_add(1);
+        member.validation_bytes = bytes;
+        true
+    }
+
+    pub(super) fn validated(&mut self, origin: &PeerId, bytes: usize) {
+        if let Some(member) = self.members.get_mut(origin) {
+            member.validations = member.validations.saturating_sub(1);
+            member.validation_bytes = member.validation_bytes.saturating_sub(bytes);
         }
     }
 

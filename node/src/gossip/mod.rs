@@ -9,6 +9,7 @@
 
 mod answers;
 mod behaviour;
+mod closing;
 mod dialer;
 mod error;
 mod handle;

@@ -51,6 +51,7 @@ pub(super) struct Ends {
 struct Validated {
     id: MessageId,
     carrier: PeerId,
+    origin: PeerId,
     bytes: usize,
     /// None where it took too long or panicked.
     verdict: Option<Verdict>,
@@ -172,16 +173,19 @@ impl Task {
             SwarmEvent::ConnectionEstablished {
                 peer_id, num_established: NonZeroU32::MIN, ..
             } => {
-                tracing::info!(peer = %peer_id, "a member's node is connected");
-                self.dialer.connected(&peer_id);
+                tracing::debug!(peer = %peer_id, "a member's node is connected");
+                self.dialer.connected(&peer_id, Instant::now());
                 self.members.set_connected(&peer_id, true);
                 self.show_connected();
                 self.inbox.connected(peer_id);
             }
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, cause, .. } => {
                 let cause = cause.map_or_else(|| "closed".to_owned(), |cause| cause.to_string());
-                tracing::info!(peer = %peer_id, %cause, "a member's node is disconnected");
-                self.dialer.disconnected(&peer_id, Instant::now());
+                if self.dialer.disconnected(&peer_id, Instant::now()) {
+                    tracing::info!(peer = %peer_id, %cause, "a member's node is disconnected");
+                } else {
+                    tracing::debug!(peer = %peer_id, %cause, "a connection did not last");
+                }
                 if let Some(until) = self.members.shut_out_until(&peer_id) {
                     self.dialer.postpone(&peer_id, until);
                 }
@@ -259,7 +263,10 @@ impl Task {
             return;
         }
         let room = self.limits.validations_bytes_max.saturating_sub(self.validation_bytes);
-        if self.validations.len() >= self.limits.validations_max || bytes > room {
+        if self.validations.len() >= self.limits.validations_max
+            || bytes > room
+            || !self.members.admit_validation(&origin, bytes)
+        {
             self.metrics.received(Outcome::NoRoom);
             tracing::debug!(%carrier, %origin, "a message is ignored: too many are in validation");
             self.report(&id, &carrier, Verdict::Ignore);
@@ -274,7 +281,7 @@ impl Task {
             let verdict = match validation.catch_unwind().await {
                 Ok(Ok(verdict)) => Some(verdict),
                 Ok(Err(_)) => {
-                    tracing::warn!(%origin, "a validation took too long");
+                    tracing::debug!(%origin, "a validation took too long");
                     None
                 }
                 Err(_) => {
@@ -282,14 +289,15 @@ impl Task {
                     None
                 }
             };
-            Validated { id, carrier, bytes, verdict }
+            Validated { id, carrier, origin, bytes, verdict }
         });
     }
 
     fn on_validated(&mut self, ended: Result<Validated, tokio::task::JoinError>) {
         match ended {
-            Ok(Validated { id, carrier, bytes, verdict }) => {
+            Ok(Validated { id, carrier, origin, bytes, verdict }) => {
                 self.validation_bytes = self.validation_bytes.saturating_sub(bytes);
+                self.members.validated(&origin, bytes);
                 self.metrics.received(match verdict {
                     Some(Verdict::Accept) => Outcome::Accepted,
                     Some(Verdict::Ignore) => Outcome::Ignored,

@@ -21,7 +21,7 @@ use quittance_ledger::{
     digest::{Digest, RecordId},
     insurance::rules::BlockState,
     record::Record,
-    refusal::Code,
+    refusal::{Code, Refusal},
     transparency::SignedCheckpoint,
 };
 use rayon::prelude::*;
@@ -31,6 +31,9 @@ use crate::gossip::{self, Gossip, Inbox, RecordBatch, Verdict, limits as bounds}
 
 /// Bytes of records from one node that are held because earlier ones are missing.
 const HELD_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// What a held batch takes besides its records' bytes, and each record.
+const HELD_OVERHEAD_BYTES: usize = 64;
 
 /// How often each connected node is asked whether something was missed.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
@@ -81,25 +84,41 @@ struct Origin {
     next: u64,
     /// One more than the largest number that was heard of.
     end: u64,
-    held: BTreeMap<u64, Vec<Record>>,
+    /// Not verified: only what is next is worth the work.
+    held: BTreeMap<u64, Vec<Bytes>>,
     held_bytes: usize,
     asking: bool,
     asked: Option<Instant>,
+    /// Held while records of this node are taken: one batch after the other, so
+    /// that each finds those before it, and a node gets no more than one batch's
+    /// share of the processors.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Origin {
     fn turn_to(&mut self, epoch: u64) {
         if self.epoch != epoch {
-            *self = Self { epoch, asking: self.asking, asked: self.asked, ..Self::default() };
+            let (asking, asked, turn) = (self.asking, self.asked, self.turn.clone());
+            *self = Self { epoch, asking, asked, turn, ..Self::default() };
         }
     }
 
-    fn hold(&mut self, first: u64, records: Vec<Record>) {
-        let bytes = bytes_of(&records);
-        if self.held_bytes + bytes <= HELD_BYTES_MAX && !self.held.contains_key(&first) {
+    fn hold(&mut self, first: u64, records: Vec<Bytes>) {
+        let bytes = bytes_held(&records);
+        if self.held_bytes.saturating_add(bytes) <= HELD_BYTES_MAX
+            && !self.held.contains_key(&first)
+        {
             self.held_bytes += bytes;
             self.held.insert(first, records);
         }
+    }
+
+    /// A held batch with the record that is next, or none after it.
+    fn let_go(&mut self) -> Option<(u64, Vec<Bytes>)> {
+        let entry = self.held.first_entry().filter(|entry| *entry.key() <= self.next)?;
+        let (first, records) = entry.remove_entry();
+        self.held_bytes = self.held_bytes.saturating_sub(bytes_held(&records));
+        Some((first, records))
     }
 }
 
@@ -109,8 +128,14 @@ const fn is_final(code: Code) -> bool {
     !matches!(code, Code::OccurredInFuture | Code::UnknownReference)
 }
 
-fn bytes_of(records: &[Record]) -> usize {
-    records.iter().map(|record| record.jws().len()).sum()
+/// The number after the last of these records.
+const fn end_of(first: u64, records: &[Bytes]) -> u64 {
+    first.saturating_add(records.len() as u64)
+}
+
+fn bytes_held(records: &[Bytes]) -> usize {
+    let each = records.iter().map(|jws| jws.len().saturating_add(HELD_OVERHEAD_BYTES));
+    each.fold(HELD_OVERHEAD_BYTES, usize::saturating_add)
 }
 
 /// The record's bytes, without a copy.
@@ -186,12 +211,17 @@ impl Shared {
     }
 }
 
-/// What was found of records from another node.
-enum Opened {
-    Records(Vec<Record>),
+/// What became of records from another node.
+enum Taken {
+    /// They wait for a block, or are in one.
+    Queued,
+    /// Earlier ones are missing; they are held, where there is room.
+    Early,
+    /// The queue is full; they are asked for again.
+    Full,
     /// Nobody could have accepted them.
     Invalid(String),
-    /// Not by this node's membership; it may be behind.
+    /// Nobody could by this node's membership; it may be behind.
     Unknown,
 }
 
@@ -204,89 +234,106 @@ impl Exchange {
         self.origins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Verifies records that are not known; to be called where blocking is fine.
-    fn open(&self, records: &[Bytes]) -> Opened {
-        let membership = self.shared.membership();
-        let opened: Result<Vec<Record>, quittance_ledger::refusal::Refusal> = records
-            .par_iter()
-            .map(|jws| {
-                let id = RecordId::of(jws);
-                self.shared
-                    .queue
-                    .get(&id)
-                    .map_or_else(|| Record::open(jws.to_vec(), &membership), Ok)
-            })
-            .collect();
-        match opened {
-            Ok(records) => Opened::Records(records),
-            Err(refusal) => match refusal.code {
-                Code::UnknownMember | Code::UnknownKey | Code::KeyNotValidThen => Opened::Unknown,
-                _ => Opened::Invalid(refusal.to_string()),
-            },
-        }
+    /// This node's turn to give records, for which others of its wait.
+    fn turn(&self, peer: PeerId) -> Arc<tokio::sync::Mutex<()>> {
+        self.origins().entry(peer).or_default().turn.clone()
     }
 
-    /// Takes verified records of `peer`, as far as those before them are here.
-    /// `settled` says that the peer has none before them any more.
-    fn take(
-        &self,
+    /// Takes records of `peer` in its turn, where blocking is fine. `settled`
+    /// says that the peer has none before them any more.
+    async fn take_in_turn(
+        self: Arc<Self>,
         peer: PeerId,
-        epoch: u64,
-        first: u64,
-        records: Vec<Record>,
+        batch: RecordBatch,
         settled: bool,
-    ) -> bool {
-        let mut origins = self.origins();
-        let origin = origins.entry(peer).or_default();
-        origin.turn_to(epoch);
-        let end = first + records.len() as u64;
-        origin.end = origin.end.max(end);
-        if settled && first > origin.next {
-            origin.next = first;
+    ) -> Taken {
+        let turn = self.turn(peer).lock_owned().await;
+        let taken = tokio::task::spawn_blocking(move || {
+            let taken = self.take(peer, batch, settled);
+            drop(turn);
+            taken
+        });
+        taken.await.unwrap_or(Taken::Full)
+    }
+
+    /// Takes records of `peer`, as far as those before them are here. Only one
+    /// call for a peer may be under way.
+    fn take(&self, peer: PeerId, batch: RecordBatch, settled: bool) -> Taken {
+        let RecordBatch { epoch, first, records } = batch;
+        let mut next = {
+            let mut origins = self.origins();
+            let origin = origins.entry(peer).or_default();
+            origin.turn_to(epoch);
+            origin.end = origin.end.max(end_of(first, &records));
+            if settled && first > origin.next {
+                origin.next = first;
+            }
+            if first > origin.next {
+                origin.hold(first, records);
+                return Taken::Early;
+            }
+            origin.next
+        };
+        if let Err(refused) = self.push(peer, next, first, &records) {
+            return refused;
         }
-        if first > origin.next {
-            origin.hold(first, records);
-            return true;
-        }
-        if !self.push(peer, origin, first, records) {
-            return false;
-        }
-        while let Some(entry) = origin.held.first_entry()
-            && *entry.key() <= origin.next
-        {
-            let (first, records) = entry.remove_entry();
-            origin.held_bytes -= bytes_of(&records);
-            if !self.push(peer, origin, first, records) {
-                return false;
+        next = next.max(end_of(first, &records));
+        while let Some((first, records)) = self.go_on(peer, next) {
+            match self.push(peer, next, first, &records) {
+                Ok(()) => next = next.max(end_of(first, &records)),
+                // It came with another message than the one that is looked at.
+                Err(Taken::Invalid(reason)) => {
+                    tracing::warn!(%peer, %reason, "gossip that nobody could have accepted");
+                    break;
+                }
+                // It is asked for.
+                Err(_) => break,
             }
         }
-        true
+        Taken::Queued
     }
 
-    /// Puts records into the queue, all of which but the already known ones are
-    /// the next of their origin. False where the queue is full: they are asked
-    /// for again.
-    fn push(&self, peer: PeerId, origin: &mut Origin, first: u64, records: Vec<Record>) -> bool {
-        let end = first + records.len() as u64;
-        let known = usize::try_from(origin.next.saturating_sub(first)).unwrap_or(usize::MAX);
-        let new: Vec<Record> = records.into_iter().skip(known).collect();
+    /// Notes up to where the records of a peer are taken, and gives those that
+    /// are held and follow.
+    fn go_on(&self, peer: PeerId, next: u64) -> Option<(u64, Vec<Bytes>)> {
+        let mut origins = self.origins();
+        let origin = origins.entry(peer).or_default();
+        origin.next = origin.next.max(next);
+        origin.let_go()
+    }
+
+    /// Puts the records that are neither known nor decided into the queue, once
+    /// they are verified. `next` is the number of the first that is not known.
+    fn push(&self, peer: PeerId, next: u64, first: u64, records: &[Bytes]) -> Result<(), Taken> {
+        let known = usize::try_from(next.saturating_sub(first)).unwrap_or(usize::MAX);
+        let membership = self.shared.membership();
         // What is decided already needs no proposer, and what no block may hold any
         // more none either.
         let tip = self.shared.store.decided();
         let time_ms = chain::next_time_ms(&tip, 0);
-        let new = new
-            .into_iter()
-            .filter(|record| !self.shared.store.is_decided(&record.id()).unwrap_or(true))
-            .filter(|record| {
+        let opened: Result<Vec<Option<Record>>, Refusal> = records
+            .get(known..)
+            .unwrap_or_default()
+            .par_iter()
+            .map(|jws| {
+                let id = RecordId::of(jws);
+                if self.shared.queue.contains(&id)
+                    || self.shared.store.is_decided(&id).unwrap_or(true)
+                {
+                    return Ok(None);
+                }
+                let record = Record::open(jws.to_vec(), &membership)?;
                 let mut state = BlockState::new(tip.height + 1, time_ms, &tip.members);
-                !state.apply(record).is_err_and(|refusal| is_final(refusal.code))
+                let is_refused = state.apply(&record).is_err_and(|refusal| is_final(refusal.code));
+                Ok((!is_refused).then_some(record))
             })
             .collect();
-        if !self.shared.queue.push_foreign(peer, new) {
-            return false;
-        }
-        origin.next = origin.next.max(end);
-        true
+        let new = opened.map_err(|refusal| match refusal.code {
+            Code::UnknownMember | Code::UnknownKey | Code::KeyNotValidThen => Taken::Unknown,
+            _ => Taken::Invalid(refusal.to_string()),
+        })?;
+        let new = new.into_iter().flatten().collect();
+        if self.shared.queue.push_foreign(peer, new) { Ok(()) } else { Err(Taken::Full) }
     }
 
     /// Asks for what is missing, as long as something comes.
@@ -299,12 +346,8 @@ impl Exchange {
             };
             let Ok(batch) = gossip.request_records(peer, epoch, next).await else { break };
             let more = !batch.records.is_empty();
-            let exchange = self.clone();
-            let taken = tokio::task::spawn_blocking(move || {
-                let Opened::Records(records) = exchange.open(&batch.records) else { return false };
-                exchange.take(peer, batch.epoch, batch.first, records, true)
-            });
-            if !taken.await.unwrap_or(false) || !more {
+            let taken = self.clone().take_in_turn(peer, batch, true).await;
+            if !matches!(taken, Taken::Queued) || !more {
                 break;
             }
         }
@@ -384,21 +427,15 @@ impl Inbox for ExchangeInbox {
     fn records(&self, origin: PeerId, batch: RecordBatch) -> BoxFuture<'static, Verdict> {
         let exchange = self.0.clone();
         Box::pin(async move {
-            let taken = tokio::task::spawn_blocking(move || match exchange.open(&batch.records) {
-                Opened::Records(records) => {
-                    if exchange.take(origin, batch.epoch, batch.first, records, false) {
-                        Verdict::Accept
-                    } else {
-                        Verdict::Ignore
-                    }
-                }
-                Opened::Unknown => Verdict::Ignore,
-                Opened::Invalid(reason) => {
+            match exchange.take_in_turn(origin, batch, false).await {
+                Taken::Queued => Verdict::Accept,
+                // The others get them from their origin, as this node does.
+                Taken::Early | Taken::Full | Taken::Unknown => Verdict::Ignore,
+                Taken::Invalid(reason) => {
                     tracing::warn!(%origin, %reason, "gossip that nobody could have accepted");
                     Verdict::Reject
                 }
-            });
-            taken.await.unwrap_or(Verdict::Ignore)
+            }
         })
     }
 

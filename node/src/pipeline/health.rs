@@ -89,12 +89,17 @@ impl Health {
             health.tip = Some(tip);
         }
         let decided = shared.store.decided().height;
-        if reached < quorum {
+        let is_behind = tip > decided + BEHIND_MAX;
+        // Whoever is far behind does not know yet who is on the ledger now.
+        if let Some(why) = shared.unlisted().filter(|_| !is_behind) {
+            health.not_ready =
+                Some(format!("{why}: the members' nodes refuse this one, and it takes no records"));
+        } else if reached < quorum {
             health.not_ready = Some(format!(
                 "below quorum: {reached} of {validators} validators can be reached, {quorum} are \
                  needed; records are accepted and kept, and become final when enough are back"
             ));
-        } else if tip > decided + BEHIND_MAX {
+        } else if is_behind {
             health.not_ready = Some(format!("catching up: at block {decided} of {tip}"));
         }
         health.peers = neighbours.into_iter().map(|(status, _)| status).collect();

@@ -15,7 +15,7 @@ use std::{
 use arc_malachitebft_app::{
     engine::host::{HostMsg, Next as AfterHeight, SyncedValueOutcome},
     types::{
-        LocallyProposedValue, MisbehaviorEvidence, ProposedValue,
+        LocallyProposedValue, MisbehaviorEvidence, PeerId, ProposedValue,
         core::{CommitCertificate, ExtendedCommitCertificate, HeightParams, Round, Validity},
         sync::RawDecidedValue,
     },
@@ -23,7 +23,8 @@ use arc_malachitebft_app::{
 use bytes::Bytes;
 use quittance_ledger::{
     chain::{self, Block, Certificate, CommitSignature},
-    digest::Digest,
+    digest::{Digest, RecordId},
+    limits::VALIDATORS_MAX,
     store::{Proposals, StoredProposal},
 };
 use ractor::RpcReplyPort;
@@ -42,6 +43,9 @@ use crate::engine::{
 };
 use crate::network::{Neighbour, neighbours};
 use crate::resync::Resume;
+
+/// How long a node that is on the ledger no more stays connected.
+const FAREWELL: Duration = Duration::from_secs(30);
 
 /// How often the thread looks after itself.
 const TICK: Duration = Duration::from_millis(200);
@@ -68,11 +72,20 @@ struct Wanted {
 
 /// One proposal of a known block.
 struct Proposed {
+    /// Which validator's node sent it; none for what came otherwise.
+    sender: Option<PeerId>,
     round: Round,
     valid_round: Round,
     proposer: Address,
     hash: Digest,
     validity: Validity,
+}
+
+/// A whole proposal for a height after the next one.
+struct Early {
+    sender: PeerId,
+    assembled: Assembled,
+    reply: Reply<ProposedValue<Context>>,
 }
 
 pub struct Host {
@@ -85,7 +98,7 @@ pub struct Host {
     proposed: Vec<Proposed>,
     streams: Streams,
     /// Whole proposals for heights after the next one.
-    early: VecDeque<(Assembled, Reply<ProposedValue<Context>>)>,
+    early: VecDeque<Early>,
     held: Option<Held>,
     wanted: Option<Wanted>,
     ticked: Instant,
@@ -93,6 +106,8 @@ pub struct Host {
     watchdog: Watchdog,
     /// While the ledger is fetched: from where on this node may vote.
     resume: Option<Resume>,
+    /// Nodes that the membership has no more, and until when they may hear of it.
+    leaving: Vec<(Neighbour, Instant)>,
     /// Alerts about validators that contradicted themselves.
     accused: Vec<String>,
     /// Since when a decided block is not final.
@@ -133,6 +148,7 @@ impl Host {
             tidied: Instant::now(),
             watchdog: Watchdog::new(),
             resume,
+            leaving: Vec::new(),
             accused: health::evidence_alerts(&shared)?,
             behind_since: None,
             shared,
@@ -140,6 +156,9 @@ impl Host {
         for proposal in kept {
             host.take_up(&proposal)?;
         }
+        // Before anybody asks: a node that has met nobody is not ready.
+        let health = Health::of(&host.shared, host.engine.peers(), &host.accused);
+        host.shared.set_health(health);
         Ok(host)
     }
 
@@ -157,6 +176,7 @@ impl Host {
             };
         }
         self.proposed.push(Proposed {
+            sender: None,
             round: Round::new(proposal.round),
             valid_round: proposal.valid_round.map_or(Round::Nil, Round::new),
             proposer: Address(proposal.proposer),
@@ -276,9 +296,9 @@ impl Host {
                 let _ = reply_to.send(Height(1));
             }
             HostMsg::ReceivedProposalPart { from, published_by, part, reply_to } => {
-                let assembled = self.streams.take(published_by.unwrap_or(from), part);
-                if let Some(assembled) = assembled {
-                    self.receive(assembled, reply_to)?;
+                let sender = published_by.unwrap_or(from);
+                if let Some(assembled) = self.streams.take(sender, part) {
+                    self.receive(Early { sender, assembled, reply: reply_to })?;
                 }
             }
             HostMsg::Decided { certificate, reply_to, .. } => {
@@ -306,7 +326,7 @@ impl Host {
         let next = self.next();
         self.proposed
             .iter()
-            .filter(|proposed| proposed.round == round)
+            .filter(|proposed| proposed.round == round && proposed.validity.is_valid())
             .map(|proposed| value_of(next, proposed))
             .collect()
     }
@@ -317,22 +337,26 @@ impl Host {
         let (round, next) = (*round, self.next());
         let Some(validator) = &self.shared.signers.validator else { return Ok(()) };
         let own = Address(validator.consensus.verifying_key().to_bytes());
-        // Asked again after a restart, the answer must be the same.
-        let before = self
-            .proposed
-            .iter()
-            .find(|proposed| proposed.round == round && proposed.proposer == own);
+        // Asked again after a restart, the answer must be the same. What others
+        // send in this node's name is no answer of its own.
+        let before = self.proposed.iter().find(|proposed| {
+            proposed.round == round && proposed.proposer == own && proposed.sender.is_none()
+        });
         let block = match before.and_then(|proposed| self.known.get(&proposed.hash)) {
             Some(block) => block.clone(),
             None => match self.application.propose()? {
-                Some(block) => Arc::new(block),
+                Some(block) => {
+                    #[cfg(feature = "byzantine")]
+                    let block = crate::byzantine::spoil(block);
+                    Arc::new(block)
+                }
                 None => return Ok(()),
             },
         };
         let hash = block.header.hash();
         let bytes = Bytes::from(block.to_wire()?);
         let init = Init { height: next, round, valid_round: Round::Nil, proposer: own };
-        self.keep(init, hash, &block, &bytes)?;
+        self.keep(None, init, hash, &block, &bytes)?;
         let Some(Wanted { reply, .. }) = self.wanted.take() else { return Ok(()) };
         let _ = reply.send(LocallyProposedValue::new(next, round, BlockHash(hash)));
         self.stream(init, &bytes);
@@ -342,6 +366,7 @@ impl Host {
     /// Makes a block durable that may be voted for from now on.
     fn keep(
         &mut self,
+        sender: Option<PeerId>,
         init: Init,
         hash: Digest,
         block: &Arc<Block>,
@@ -352,6 +377,7 @@ impl Host {
             proposed.hash == hash
                 && proposed.round == init.round
                 && proposed.proposer == init.proposer
+                && proposed.validity.is_valid()
         });
         if !same {
             self.proposals.keep(&StoredProposal {
@@ -362,6 +388,7 @@ impl Host {
                 block: bytes.to_vec(),
             })?;
             self.proposed.push(Proposed {
+                sender,
                 round: init.round,
                 valid_round: init.valid_round,
                 proposer: init.proposer,
@@ -384,37 +411,48 @@ impl Host {
     }
 
     /// A whole proposal from a peer.
-    fn receive(
-        &mut self,
-        assembled: Assembled,
-        reply: Reply<ProposedValue<Context>>,
-    ) -> Result<(), Fatal> {
+    fn receive(&mut self, received: Early) -> Result<(), Fatal> {
         let next = self.next();
-        if assembled.init.height > next {
-            if self.early.len() == EARLY_PROPOSALS_MAX {
+        let height = received.assembled.init.height;
+        if height > next {
+            let of_sender = |early: &Early| early.sender == received.sender;
+            if self.early.iter().filter(|early| of_sender(early)).count() == EARLY_PROPOSALS_MAX
+                && let Some(oldest) = self.early.iter().position(of_sender)
+            {
+                self.early.remove(oldest);
+            } else if self.early.len() == EARLY_PROPOSALS_MAX * VALIDATORS_MAX {
                 self.early.pop_front();
             }
-            self.early.push_back((assembled, reply));
-        } else if assembled.init.height == next
-            && let Some(value) = self.value_from(&assembled)?
+            self.early.push_back(received);
+        } else if height == next
+            && let Some(value) = self.value_from(received.sender, &received.assembled)?
         {
-            let _ = reply.send(value);
+            let _ = received.reply.send(value);
         }
         Ok(())
     }
 
+    /// Whether a node is that of a validator: nobody else proposes.
+    fn is_validator(&self, sender: &PeerId) -> bool {
+        let name = sender.to_string();
+        let membership = self.shared.membership();
+        membership.validators().iter().any(|of| of.peer.as_deref() == Some(&*name))
+    }
+
     /// Proposals that came before the block they follow was decided here.
     fn receive_early(&mut self) -> Result<(), Fatal> {
-        for (assembled, reply) in std::mem::take(&mut self.early) {
-            self.receive(assembled, reply)?;
+        for received in std::mem::take(&mut self.early) {
+            self.receive(received)?;
         }
         Ok(())
     }
 
     /// Checks a proposed block and keeps it, so that it may be voted for. None
-    /// where it is no block, or one too many.
+    /// where it is no block, or one too many, or where its bytes are not those of
+    /// the block whose header they bear: they say nothing about it.
     fn value_from(
         &mut self,
+        sender: PeerId,
         assembled: &Assembled,
     ) -> Result<Option<ProposedValue<Context>>, Fatal> {
         let init = assembled.init;
@@ -422,19 +460,32 @@ impl Host {
             tracing::warn!(height = %init.height, "a proposal whose bytes are no block");
             return Ok(None);
         };
-        if self.proposed.len() == PROPOSALS_MAX {
+        if !self.is_validator(&sender) {
+            tracing::warn!(height = %init.height, %sender, "a proposal of no validator's node");
             return Ok(None);
         }
         let hash = header.hash();
+        let sent = self.proposed.iter().filter(|of| of.sender == Some(sender)).count();
+        if sent >= PROPOSALS_MAX && !self.known.contains_key(&hash) {
+            tracing::warn!(height = %init.height, %sender, "one proposal too many is left out");
+            return Ok(None);
+        }
         let early = Application::is_too_early(&header);
         let checked = match self.known.get(&hash) {
             Some(block) => Ok(block.clone()),
             None => self.application.check(header, records)?.map(Arc::new),
         };
         let refused = match checked {
+            // It is not voted for, but the others may decide on it.
+            Ok(block) if early => {
+                self.known.insert(hash, block);
+                Some("its time is ahead of this node's clock".to_owned())
+            }
             Ok(block) => {
-                self.keep(init, hash, &block, &assembled.block)?;
-                early.then(|| "its time is ahead of this node's clock".to_owned())
+                if sent < PROPOSALS_MAX {
+                    self.keep(Some(sender), init, hash, &block, &assembled.block)?;
+                }
+                None
             }
             Err(reason) => Some(reason),
         };
@@ -443,15 +494,32 @@ impl Host {
                 height = %init.height, round = %init.round, proposer = %init.proposer, %reason,
                 "a proposed block is refused"
             );
+            if !early && !self.is_of_its_header(&assembled.block) {
+                return Ok(None);
+            }
         }
         let proposed = Proposed {
+            sender: Some(sender),
             round: init.round,
             valid_round: init.valid_round,
             proposer: init.proposer,
             hash,
             validity: Validity::from_bool(refused.is_none()),
         };
-        Ok(Some(value_of(init.height, &proposed)))
+        let value = value_of(init.height, &proposed);
+        if refused.is_some() && sent < PROPOSALS_MAX {
+            // It takes of its sender's share, like one that is kept.
+            self.proposed.push(proposed);
+        }
+        Ok(Some(value))
+    }
+
+    /// Whether the bytes hold the records to which their header commits.
+    fn is_of_its_header(&self, bytes: &[u8]) -> bool {
+        let tip = self.shared.store.decided();
+        chain::decode_block(bytes).is_ok_and(|(header, records)| {
+            chain::commits_to(&tip, &header, records.iter().map(|jws| RecordId::of(jws)))
+        })
     }
 
     /// A block that a peer says was decided. The engine verifies its certificate.
@@ -480,9 +548,15 @@ impl Host {
             },
         };
         let init = Init { height, round, valid_round: Round::Nil, proposer };
-        self.keep(init, hash, &block, bytes)?;
-        let proposed =
-            Proposed { round, valid_round: Round::Nil, proposer, hash, validity: Validity::Valid };
+        self.keep(None, init, hash, &block, bytes)?;
+        let proposed = Proposed {
+            sender: None,
+            round,
+            valid_round: Round::Nil,
+            proposer,
+            hash,
+            validity: Validity::Valid,
+        };
         Ok(SyncedValueOutcome::Verdict(value_of(height, &proposed)))
     }
 
@@ -523,7 +597,9 @@ impl Host {
     }
 
     /// Talks to whom the membership has since the last block, and to nobody else.
-    fn meet_neighbours(&self) {
+    /// Whoever left may hear of it first: until then it takes records that others
+    /// would never see.
+    fn meet_neighbours(&mut self) {
         let tip = self.shared.store.decided();
         if tip.members.changed_height() != tip.height {
             return;
@@ -538,14 +614,45 @@ impl Host {
             })
             .collect();
         let before = std::mem::replace(&mut *self.shared.neighbours(), now.clone());
-        for gone in before.iter().filter(|neighbour| !now.contains(neighbour)) {
-            self.engine.forget_peer(gone.engine_peer());
+        let is_here = |peer| now.iter().any(|neighbour| neighbour.peer == peer);
+        let until = Instant::now() + FAREWELL;
+        // Who only validates no more, or does so from now on, stays connected.
+        let are_apart = |one: &Neighbour, others: &[Neighbour]| {
+            !others.iter().any(|other| other.engine_peer() == one.engine_peer())
+        };
+        for gone in before.iter().filter(|neighbour| are_apart(neighbour, &now)) {
+            if is_here(gone.peer) {
+                self.engine.forget_peer(gone.engine_peer());
+            } else {
+                self.leaving.push((gone.clone(), until));
+            }
         }
-        for new in now.iter().filter(|neighbour| !before.contains(neighbour)) {
+        for new in now.iter().filter(|neighbour| are_apart(neighbour, &before)) {
             self.engine.add_peer(new.engine_peer());
         }
-        if let Some(gossip) = self.shared.gossip.get() {
-            gossip.set_peers(now.iter().map(Neighbour::gossip_peer).collect());
+        self.leaving.retain(|(gone, _)| !is_here(gone.peer));
+        self.set_gossip_peers();
+    }
+
+    fn set_gossip_peers(&self) {
+        let Some(gossip) = self.shared.gossip.get() else { return };
+        let now = self.shared.neighbours();
+        let leaving = self.leaving.iter().map(|(gone, _)| gone);
+        gossip.set_peers(now.iter().chain(leaving).map(Neighbour::gossip_peer).collect());
+    }
+
+    /// Ends the connections of those whose time to leave is over.
+    fn part(&mut self) {
+        let now = Instant::now();
+        let (over, leaving): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.leaving).into_iter().partition(|(_, until)| *until <= now);
+        self.leaving = leaving;
+        for (gone, _) in &over {
+            tracing::info!(member = %gone.member, peer = %gone.peer, "a node that left is let in no more");
+            self.engine.forget_peer(gone.engine_peer());
+        }
+        if !over.is_empty() {
+            self.set_gossip_peers();
         }
     }
 
@@ -641,6 +748,7 @@ impl Host {
         if let Some(why) = self.watchdog.bite(&health) {
             return Err(Fatal::Engine(why));
         }
+        self.part();
         self.application.look_again();
         if self.tidied.elapsed() > TIDY_UP {
             self.tidied = Instant::now();

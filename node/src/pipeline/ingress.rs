@@ -85,7 +85,14 @@ impl Ingress {
         let time_ms = chain::next_time_ms(&tip, now_ms());
         let mut block = BlockState::new(tip.height + 1, time_ms, &tip.members);
         let mut new_bytes = 0;
+        let unlisted = self.shared.unlisted();
         for Submission { records, answer } in group {
+            if let Some(why) = &unlisted
+                && !self.are_known(&records)?
+            {
+                let _ = answer.send(Err(SubmitError::NotListed(why.clone())));
+                continue;
+            }
             let bytes = bytes_of(&records);
             if self.shared.queue.is_full(new.len() + records.len(), new_bytes + bytes) {
                 let _ = answer.send(Err(SubmitError::Busy { retry_after_s: 1 }));
@@ -156,6 +163,15 @@ impl Ingress {
 }
 
 impl Ingress {
+    fn are_known(&self, records: &[Record]) -> Result<bool, StoreError> {
+        for id in records.iter().map(Record::id) {
+            if !self.shared.queue.contains(&id) && self.shared.store.find(&id)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Whether what a record names may still wait here or come from another node:
     /// then the record waits for it, too.
     fn may_be_on_its_way(&self, refusal: &Refusal) -> bool {

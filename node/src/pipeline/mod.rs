@@ -36,6 +36,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
+use libp2p::PeerId;
 use quittance_api::submit::{Accepted, NodeStatus, SignError, Submit, SubmitError};
 use quittance_ledger::{
     chain::BlockError,
@@ -53,7 +54,7 @@ use crate::{
     cosigned::CosignedError,
     engine::Engine,
     gossip::{self, Gossip, GossipError},
-    network::Neighbour,
+    network::{Neighbour, keypair, unlisted},
     resync::Resume,
 };
 
@@ -144,6 +145,8 @@ struct Shared {
     own: Mutex<Own>,
     /// The other members' nodes.
     neighbours: Mutex<Vec<Neighbour>>,
+    /// The name of this node for the others.
+    peer: PeerId,
     gossip: OnceLock<Gossip>,
     /// Wakes the host: attestations or checkpoints came.
     attested: Notify,
@@ -215,6 +218,12 @@ impl Shared {
 
     fn neighbours(&self) -> MutexGuard<'_, Vec<Neighbour>> {
         self.neighbours.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why the others do not talk to this node; see [`unlisted`].
+    fn unlisted(&self) -> Option<String> {
+        let tip = self.store.decided();
+        unlisted(tip.membership(), &self.signers.member, &self.peer)
     }
 
     fn health(&self) -> MutexGuard<'_, Health> {
@@ -314,6 +323,10 @@ impl Pipeline {
         resume: Option<Resume>,
     ) -> Result<Self, Fatal> {
         let (submissions, received) = mpsc::channel(limits.submissions_max);
+        let peer = keypair(&signers.network)
+            .map_err(|error| Fatal::Engine(error.to_string()))?
+            .public()
+            .to_peer_id();
         let shared = Arc::new(Shared {
             queue: Queue::new(limits.records_max, limits.bytes_max),
             submissions,
@@ -329,6 +342,7 @@ impl Pipeline {
             offered: Mutex::default(),
             own: Mutex::new(Own::new()),
             neighbours: Mutex::default(),
+            peer,
             gossip: OnceLock::new(),
             attested: Notify::new(),
             store,

@@ -2,7 +2,7 @@
 
 mod input;
 mod receipts;
-mod salts;
+pub(super) mod salts;
 pub(super) mod send;
 
 use std::{

@@ -125,10 +125,7 @@ impl Salts {
         let salt = match self.known.get(&line) {
             Some(salt) => *salt,
             None => {
-                let mut salt = [0; SALT_BYTES];
-                OsRng
-                    .try_fill_bytes(&mut salt)
-                    .map_err(|error| KeyError::Randomness(error.to_string()))?;
+                let salt = random()?;
                 let entry = Entry { line, salt: URL_SAFE_NO_PAD.encode(salt) };
                 // An entry of two texts is always JSON.
                 serde_json::to_writer(&mut self.unwritten, &entry)
@@ -156,6 +153,18 @@ impl Salts {
         self.unwritten.clear();
         Ok(())
     }
+}
+
+/// A salt for a record that is sent again within one run only: a node that is to
+/// sign makes the same record of the same salt.
+pub(in crate::cli) fn new_salt() -> Result<String, KeyError> {
+    Ok(URL_SAFE_NO_PAD.encode(random()?))
+}
+
+fn random() -> Result<[u8; SALT_BYTES], KeyError> {
+    let mut salt = [0; SALT_BYTES];
+    OsRng.try_fill_bytes(&mut salt).map_err(|error| KeyError::Randomness(error.to_string()))?;
+    Ok(salt)
 }
 
 fn parse(line: &[u8]) -> Option<(Digest, [u8; SALT_BYTES])> {

@@ -13,7 +13,12 @@ use quittance_ledger::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{ApiArgs, CommandResult, Failure, Outcome, append::send, output, sign::Kid};
+use super::{
+    ApiArgs, CommandResult, Failure, Outcome,
+    append::{salts, send},
+    output,
+    sign::Kid,
+};
 use crate::{
     client::{Client, LineAnswer, MemberItem, Members, Outgoing, Patience, ProposalItem},
     keys,
@@ -207,6 +212,7 @@ impl How {
                 Outgoing::Signed(String::from_utf8_lossy(record.jws()).into_owned())
             }
             (_, _, Some(signer)) => {
+                payload.insert("salt".to_owned(), salts::new_salt()?.into());
                 Outgoing::Unsigned(json!({"signer": signer, "record": payload}).to_string())
             }
             _ => return Err(Failure::unusable("give --key with --kid and --ledger, or --signer")),
@@ -262,7 +268,38 @@ impl How {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+    use crate::client::scripted;
+
+    #[test]
+    fn what_is_sent_again_is_the_same_record() {
+        let bodies = Arc::new(Mutex::new(Vec::new()));
+        let seen = bodies.clone();
+        let url = scripted::serve(move |request| {
+            let mut seen = seen.lock().unwrap();
+            seen.push(request.body.clone());
+            let status = if seen.len() == 1 { 202 } else { 201 };
+            ("200 OK", format!("{{\"line\":0,\"status\":{status}}}\n"))
+        });
+        let how = How {
+            api: ApiArgs { api: url, ca: None },
+            key: None,
+            kid: None,
+            ledger: None,
+            signer: Some("a".parse().unwrap()),
+            wait: 20,
+            json: false,
+        };
+        let client = how.api.client(Patience::NONE).unwrap();
+        let origin = "l.example/q".parse().unwrap();
+        let answer = how.send(&client, &origin, "member.approved", json!({})).unwrap();
+        assert_eq!(answer.status, 201);
+        let bodies = bodies.lock().unwrap();
+        assert_eq!(bodies.len(), 2);
+        assert!(bodies[0].contains("\"salt\"") && bodies[0] == bodies[1], "{bodies:?}");
+    }
 
     #[test]
     fn members_and_proposals_are_told_in_lines() {

@@ -207,6 +207,24 @@ async fn validations_that_never_end_are_bounded_and_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_author_whose_validations_do_not_end_leaves_room_for_others() {
+    let limits = GossipLimits { validations_per_origin_max: 5, ..quick() };
+    let nodes = consortium(3, &limits).await;
+    let inbox = &nodes[0].inbox;
+    inbox.until("quiet", |inbox| inbox.validating.load(Ordering::SeqCst) == 0).await;
+    inbox.stuck.store(true, Ordering::SeqCst);
+    for number in 0..50 {
+        let one = batch(EPOCH, number, &[format!("record {number}").as_bytes()]);
+        nodes[1].gossip.publish_records(&one).unwrap();
+    }
+    inbox.until("five", |inbox| inbox.validating.load(Ordering::SeqCst) == 5).await;
+    nodes[1].gossip.request_records(nodes[0].peer, EPOCH, 0).await.unwrap();
+    assert_eq!(inbox.validating.load(Ordering::SeqCst), 5);
+    nodes[2].gossip.publish_records(&batch(EPOCH, 0, &[b"another's"])).unwrap();
+    inbox.until("six", |inbox| inbox.validating.load(Ordering::SeqCst) == 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_validation_that_panics_does_not_end_the_gossip() {
     let nodes = consortium(2, &quick()).await;
     nodes[1].gossip.publish_records(&batch(EPOCH, 0, &[b"panic"])).unwrap();
