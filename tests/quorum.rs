@@ -41,6 +41,24 @@ fn below_the_quorum_records_are_kept_and_become_final_once_it_is_back() {
 }
 
 #[test]
+fn a_node_that_was_away_catches_up_from_others_that_have_been_idle_since_their_start() {
+    let mut cluster = Cluster::new(4);
+    cluster.start_all();
+    cluster.kill(&[3]);
+    let load = cluster.load(&[0, 1, 2]);
+    load.wait_for_acknowledged(60);
+    let acknowledged = load.end().acknowledged_ids();
+    cluster.all_final(&acknowledged, &[0, 1, 2]);
+    cluster.stop(&[0, 1, 2]);
+    // Nobody records anything from here on.
+    cluster.launch(&[0, 1, 2]);
+    cluster.wait_until_ready(&[0, 1, 2]);
+    cluster.start(3);
+    cluster.all_final(&acknowledged, &[3]);
+    cluster.same_history(&[0, 1, 2, 3]);
+}
+
+#[test]
 fn all_validators_restarted_at_once_go_on() {
     let mut cluster = Cluster::new(4);
     cluster.start_all();

@@ -28,7 +28,7 @@ use arc_malachitebft_app::{
         consensus::ConsensusRef,
         host::HostMsg,
         network::{NetworkIdentity, NetworkMsg, NetworkRef, PersistentPeersOp},
-        sync::SyncRef,
+        sync::{Msg as SyncMsg, SyncRef},
         util::{
             events::TxEvent,
             output_port::{OutputPort, OutputPortSubscriberTrait as _},
@@ -42,6 +42,7 @@ use arc_malachitebft_app::{
     },
     types::codec::Codec as _,
 };
+use arc_malachitebft_sync::HeightStartType;
 use async_trait::async_trait;
 use bytesize::ByteSize;
 use ed25519_dalek::SigningKey;
@@ -56,7 +57,7 @@ pub use self::{
     signing::{StrictVerifier, ValidatorSigner},
 };
 use self::{
-    context::{Address, Context, Part},
+    context::{Address, Context, Height, Part},
     limits::{GOSSIP_BYTES_MAX, HOST_QUEUE, SYNC_RESPONSE_BYTES_MAX},
     peers::Listener,
 };
@@ -98,7 +99,7 @@ pub struct Engine {
     runtime: tokio::runtime::Handle,
     // Kept, so that the actors are not orphans.
     _consensus: ConsensusRef<Context>,
-    _sync: Option<SyncRef<Context>>,
+    sync: Option<SyncRef<Context>>,
 }
 
 impl Engine {
@@ -127,6 +128,16 @@ impl Engine {
         for message in messages {
             // Fails only where the engine has ended, which is noticed elsewhere.
             let _ = self.network.cast(NetworkMsg::PublishProposalPart(message));
+        }
+    }
+
+    /// Tells the others that everything before `next` is decided here, and gives
+    /// it to whoever lacks it. Otherwise the engine does so only once its first
+    /// height has started, and that height waits for something to decide.
+    pub fn announce(&self, next: Height) {
+        if let Some(sync) = &self.sync {
+            // Fails only where the engine has ended, which is noticed elsewhere.
+            let _ = sync.cast(SyncMsg::StartedHeight(next, HeightStartType::Start));
         }
     }
 
@@ -346,6 +357,6 @@ async fn start(
         ended: flag,
         runtime: tokio::runtime::Handle::current(),
         _consensus: consensus,
-        _sync: sync,
+        sync,
     })
 }

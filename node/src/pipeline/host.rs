@@ -267,6 +267,9 @@ impl Host {
         match question {
             HostMsg::ConsensusReady { reply_to } => {
                 self.held = Some(Held::First(reply_to));
+                if self.next() > Height(1) {
+                    self.engine.announce(self.next());
+                }
             }
             HostMsg::StartedRound { height, round, reply_to, .. } => {
                 // A wish of an earlier round is void.
