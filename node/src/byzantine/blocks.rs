@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use quittance_ledger::{
-    chain::Block,
+    chain::{Block, Tip},
     digest::Digest,
     limits::{BLOCK_BYTES_MAX, RECORD_OVERHEAD_BYTES},
     record::Record,
+    transparency::tree,
 };
 
 use super::{Lie, lies};
@@ -14,7 +15,7 @@ use super::{Lie, lies};
 /// What a lying validator proposes instead of a good block; the good one where
 /// it does not lie about blocks.
 #[must_use]
-pub fn spoil(block: Block) -> Block {
+pub fn spoil(block: Block, tip: &Tip) -> Block {
     let kinds = [Lie::WrongRoot, Lie::DuplicateRecord, Lie::UnsignedRecord, Lie::OversizedBlock];
     // A word that is no lie has kept the engine from starting.
     let lies = lies().unwrap_or_default();
@@ -26,16 +27,17 @@ pub fn spoil(block: Block) -> Block {
     };
     let Some(lie) = lie else { return block };
     tracing::warn!(height = block.header.height, "this validator proposes a bad block: {lie:?}");
-    spoil_as(block, lie)
+    spoil_as(block, lie, tip)
 }
 
-fn spoil_as(mut block: Block, lie: Lie) -> Block {
+fn spoil_as(mut block: Block, lie: Lie, tip: &Tip) -> Block {
     let Some(first) = block.records.first().cloned() else { return block };
     match lie {
         Lie::WrongRoot => {
             let mut root = *block.header.tree_root.as_bytes();
             root.iter_mut().for_each(|byte| *byte ^= 0xFF);
             block.header.tree_root = Digest::from_bytes(root);
+            return block;
         }
         Lie::DuplicateRecord => block.records.push(first),
         Lie::UnsignedRecord => {
@@ -52,6 +54,12 @@ fn spoil_as(mut block: Block, lie: Lie) -> Block {
             }
         }
         _ => {}
+    }
+    // A header that commits to them, so that they are looked at.
+    let mut frontier = tip.frontier.clone();
+    if block.records.iter().all(|of| frontier.push(tree::leaf_hash(&of.id())).is_ok()) {
+        block.header.tree_size = frontier.size();
+        block.header.tree_root = frontier.root();
     }
     block
 }

@@ -41,6 +41,26 @@ impl Peer {
     }
 }
 
+/// What the engines say by which a node goes.
+#[derive(Debug)]
+pub struct Listened(Vec<Peer>);
+
+impl Listened {
+    /// Whether one speaks of this height or a later one.
+    #[must_use]
+    pub fn speak_of(&self, height: Height) -> bool {
+        self.0.iter().any(|peer| peer.voting >= height || peer.tip >= height)
+    }
+
+    /// Whether one is still voting on `decided`, which it has not decided itself:
+    /// it needs this node to go on, or to tell it the block.
+    #[must_use]
+    pub fn lag_behind(&self, decided: Height) -> bool {
+        let lags = |peer: &Peer| peer.voting == decided && peer.tip < decided;
+        decided.0 > 0 && self.0.iter().any(lags)
+    }
+}
+
 /// The connected engines.
 #[derive(Debug, Default)]
 pub struct Peers {
@@ -66,18 +86,20 @@ impl Peers {
         self.by_id().iter().map(|(id, peer)| (id.clone(), *peer)).collect()
     }
 
-    /// Whether a connected engine speaks of this height or a later one.
+    /// The engines by which this node goes: those of validators, as long as one
+    /// of them is connected. What an observer says of heights is believed only
+    /// where there is nobody else to follow; otherwise one that lies could keep
+    /// an idle ledger busy.
     #[must_use]
-    pub fn speak_of(&self, height: Height) -> bool {
-        self.by_id().values().any(|peer| peer.voting >= height || peer.tip >= height)
-    }
-
-    /// Whether a connected engine is still voting on `decided`, which it has not
-    /// decided itself: it needs this node to go on, or to tell it the block.
-    #[must_use]
-    pub fn lag_behind(&self, decided: Height) -> bool {
-        let lags = |peer: &Peer| peer.voting == decided && peer.tip < decided;
-        decided.0 > 0 && self.by_id().values().any(lags)
+    pub fn listened_to(&self, is_validator: impl Fn(&str) -> bool) -> Listened {
+        let by_id = self.by_id();
+        let of_validators: Vec<_> =
+            by_id.iter().filter(|(id, _)| is_validator(id)).map(|(_, peer)| *peer).collect();
+        Listened(if of_validators.is_empty() {
+            by_id.values().copied().collect()
+        } else {
+            of_validators
+        })
     }
 
     /// Resolves when something has changed.
@@ -157,5 +179,44 @@ impl Actor for Listener {
     ) -> Result<(), ActorProcessingErr> {
         self.0.hear(event);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peers(known: &[(&str, u64, u64)]) -> Peers {
+        let peers = Peers::default();
+        peers.by_id().extend(known.iter().map(|(id, tip, voting)| {
+            ((*id).to_owned(), Peer { tip: Height(*tip), voting: Height(*voting), ..Peer::new() })
+        }));
+        peers
+    }
+
+    fn is_validator(id: &str) -> bool {
+        id.starts_with("validator")
+    }
+
+    #[test]
+    fn an_observer_that_lies_about_heights_wakes_no_idle_node() {
+        let peers = peers(&[("validator-1", 6, 6), ("observer", u64::MAX, u64::MAX)]);
+        let listened = peers.listened_to(is_validator);
+        assert!(!listened.speak_of(Height(7)));
+        assert!(listened.speak_of(Height(6)));
+    }
+
+    #[test]
+    fn an_observer_that_pretends_to_lag_starts_no_height() {
+        let known = [("validator-1", 6, 6), ("observer", 2, 6)];
+        assert!(!peers(&known).listened_to(is_validator).lag_behind(Height(6)));
+        let known = [("validator-1", 5, 6), ("observer", 6, 6)];
+        assert!(peers(&known).listened_to(is_validator).lag_behind(Height(6)));
+    }
+
+    #[test]
+    fn a_node_that_reaches_only_observers_follows_them() {
+        let peers = peers(&[("observer", 9, 0)]);
+        assert!(peers.listened_to(is_validator).speak_of(Height(7)));
     }
 }

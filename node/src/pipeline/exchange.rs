@@ -212,7 +212,7 @@ impl Shared {
 }
 
 /// What became of records from another node.
-enum Taken {
+pub(super) enum Taken {
     /// They wait for a block, or are in one.
     Queued,
     /// Earlier ones are missing; they are held, where there is room.
@@ -228,6 +228,12 @@ enum Taken {
 impl Exchange {
     pub fn new(shared: Arc<Shared>) -> Self {
         Self { shared, origins: Mutex::default() }
+    }
+
+    /// Records that wait here.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.shared.queue.size().0
     }
 
     fn origins(&self) -> MutexGuard<'_, HashMap<PeerId, Origin>> {
@@ -258,7 +264,7 @@ impl Exchange {
 
     /// Takes records of `peer`, as far as those before them are here. Only one
     /// call for a peer may be under way.
-    fn take(&self, peer: PeerId, batch: RecordBatch, settled: bool) -> Taken {
+    pub(super) fn take(&self, peer: PeerId, batch: RecordBatch, settled: bool) -> Taken {
         let RecordBatch { epoch, first, records } = batch;
         let mut next = {
             let mut origins = self.origins();
@@ -302,8 +308,12 @@ impl Exchange {
         origin.let_go()
     }
 
-    /// Puts the records that are neither known nor decided into the queue, once
-    /// they are verified. `next` is the number of the first that is not known.
+    /// Verifies the records that are neither waiting nor decided, and puts those
+    /// from the number `next` on into the queue.
+    ///
+    /// Those before it are verified as well: the numbers that a node tells this
+    /// one may not be those that it tells another. Were they taken on trust, this
+    /// node would hand on what the next one refuses, and be blamed for it.
     fn push(&self, peer: PeerId, next: u64, first: u64, records: &[Bytes]) -> Result<(), Taken> {
         let known = usize::try_from(next.saturating_sub(first)).unwrap_or(usize::MAX);
         let membership = self.shared.membership();
@@ -312,10 +322,9 @@ impl Exchange {
         let tip = self.shared.store.decided();
         let time_ms = chain::next_time_ms(&tip, 0);
         let opened: Result<Vec<Option<Record>>, Refusal> = records
-            .get(known..)
-            .unwrap_or_default()
             .par_iter()
-            .map(|jws| {
+            .enumerate()
+            .map(|(place, jws)| {
                 let id = RecordId::of(jws);
                 if self.shared.queue.contains(&id)
                     || self.shared.store.is_decided(&id).unwrap_or(true)
@@ -323,6 +332,9 @@ impl Exchange {
                     return Ok(None);
                 }
                 let record = Record::open(jws.to_vec(), &membership)?;
+                if place < known {
+                    return Ok(None);
+                }
                 let mut state = BlockState::new(tip.height + 1, time_ms, &tip.members);
                 let is_refused = state.apply(&record).is_err_and(|refusal| is_final(refusal.code));
                 Ok((!is_refused).then_some(record))

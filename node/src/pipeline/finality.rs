@@ -47,14 +47,15 @@ impl Attestation {
     }
 }
 
-/// Sizes of which attestations are kept: those of blocks that this node has not
-/// decided yet, and of decided ones that lack some.
+/// Attestations that are kept of one validator: of blocks that this node has not
+/// decided yet, and of decided ones that lack some. Each has a share of its own,
+/// so that one that lies takes no place of the others'.
 const SIZES_MAX: usize = 256;
 
 /// Attestations of checkpoints that are not final yet.
 #[derive(Debug, Default)]
 pub struct Finality {
-    by_size: BTreeMap<u64, HashMap<[u8; 32], Attestation>>,
+    by_validator: HashMap<[u8; 32], BTreeMap<u64, Attestation>>,
 }
 
 impl Finality {
@@ -64,24 +65,30 @@ impl Finality {
         if attestation.size <= final_size {
             return false;
         }
-        let known = self.by_size.entry(attestation.size).or_default();
-        let new = known.insert(attestation.validator, attestation).is_none();
-        // The furthest go first: what is near becomes final first, and what a
-        // liar makes up far ahead must not push it out.
-        while self.by_size.len() > SIZES_MAX {
-            self.by_size.pop_last();
+        let known = self.by_validator.entry(attestation.validator).or_default();
+        let new = known.insert(attestation.size, attestation).is_none();
+        // The furthest go first: what is near becomes final first.
+        while known.len() > SIZES_MAX {
+            known.pop_last();
         }
-        new
+        new && known.contains_key(&attestation.size)
     }
 
     /// Forgets what is final.
     pub fn forget_through(&mut self, size: u64) {
-        self.by_size = self.by_size.split_off(&(size + 1));
+        self.by_validator.retain(|_, known| {
+            known.retain(|of, _| *of > size);
+            !known.is_empty()
+        });
     }
 
-    /// Sizes of which something is known, the smallest first.
-    pub fn sizes(&self) -> Vec<u64> {
-        self.by_size.keys().copied().collect()
+    /// Sizes that are attested, the smallest first, and by how many.
+    pub fn sizes(&self) -> BTreeMap<u64, usize> {
+        let mut attested = BTreeMap::<u64, usize>::new();
+        for size in self.by_validator.values().flat_map(BTreeMap::keys) {
+            *attested.entry(*size).or_default() += 1;
+        }
+        attested
     }
 
     /// The final checkpoint of `checkpoint`, once more than two thirds of the
@@ -95,9 +102,9 @@ impl Finality {
     ) -> Option<SignedCheckpoint> {
         let validators = membership.validators();
         let attested: Vec<(&Validator, &Attestation)> = self
-            .by_size
-            .get(&checkpoint.size)?
+            .by_validator
             .values()
+            .filter_map(|known| known.get(&checkpoint.size))
             .filter(|attestation| attestation.root == checkpoint.root)
             .filter_map(|attestation| {
                 Some((validators.by_consensus_key(&attestation.validator)?, attestation))

@@ -22,7 +22,7 @@ use arc_malachitebft_app::{
 };
 use bytes::Bytes;
 use quittance_ledger::{
-    chain::{self, Block, Certificate, CommitSignature},
+    chain::{self, Block, Certificate, CommitSignature, Header},
     digest::{Digest, RecordId},
     limits::VALIDATORS_MAX,
     store::{Proposals, StoredProposal},
@@ -242,13 +242,15 @@ impl Host {
 
     /// Starts the next height where somebody has something to decide.
     fn start_if_due(&mut self) {
+        if self.held.is_none() {
+            return;
+        }
         let next = self.next();
-        let peers = self.engine.peers();
+        let peers = self.engine.peers().listened_to(|peer| self.shared.is_validator(peer));
         // Until its first height has started, the engine tells nobody of its blocks.
         let is_needed =
-            matches!(self.held, Some(Held::First(_))) && peers.lag_behind(Height(next.0 - 1));
-        let wanted = || self.shared.queue.is_ready() || peers.speak_of(next) || is_needed;
-        if self.held.is_none() || !wanted() {
+            || matches!(self.held, Some(Held::First(_))) && peers.lag_behind(Height(next.0 - 1));
+        if !self.shared.queue.is_ready() && !peers.speak_of(next) && !is_needed() {
             return;
         }
         let parameters = self.parameters();
@@ -350,7 +352,7 @@ impl Host {
             None => match self.application.propose()? {
                 Some(block) => {
                     #[cfg(feature = "byzantine")]
-                    let block = crate::byzantine::spoil(block);
+                    let block = crate::byzantine::spoil(block, &self.shared.store.decided());
                     Arc::new(block)
                 }
                 None => return Ok(()),
@@ -437,9 +439,7 @@ impl Host {
 
     /// Whether a node is that of a validator: nobody else proposes.
     fn is_validator(&self, sender: &PeerId) -> bool {
-        let name = sender.to_string();
-        let membership = self.shared.membership();
-        membership.validators().iter().any(|of| of.peer.as_deref() == Some(&*name))
+        self.shared.is_validator(&sender.to_string())
     }
 
     /// Proposals that came before the block they follow was decided here.
@@ -468,9 +468,20 @@ impl Host {
             return Ok(None);
         }
         let hash = header.hash();
+        let is_known = self.known.contains_key(&hash);
         let sent = self.proposed.iter().filter(|of| of.sender == Some(sender)).count();
-        if sent >= PROPOSALS_MAX && !self.known.contains_key(&hash) {
+        if sent >= PROPOSALS_MAX && !is_known {
             tracing::warn!(height = %init.height, %sender, "one proposal too many is left out");
+            return Ok(None);
+        }
+        // Before the signatures are verified, and counted against nobody: these
+        // are not the bytes of that block.
+        if !is_known && !self.is_of_its_header(&header, &records) {
+            tracing::warn!(
+                height = %init.height, round = %init.round, proposer = %init.proposer,
+                reason = "its records do not make the tree_root of its header",
+                "a proposed block is refused"
+            );
             return Ok(None);
         }
         let early = Application::is_too_early(&header);
@@ -497,9 +508,6 @@ impl Host {
                 height = %init.height, round = %init.round, proposer = %init.proposer, %reason,
                 "a proposed block is refused"
             );
-            if !early && !self.is_of_its_header(&assembled.block) {
-                return Ok(None);
-            }
         }
         let proposed = Proposed {
             sender: Some(sender),
@@ -517,12 +525,10 @@ impl Host {
         Ok(Some(value))
     }
 
-    /// Whether the bytes hold the records to which their header commits.
-    fn is_of_its_header(&self, bytes: &[u8]) -> bool {
+    /// Whether these are the records to which the header commits.
+    fn is_of_its_header(&self, header: &Header, records: &[Vec<u8>]) -> bool {
         let tip = self.shared.store.decided();
-        chain::decode_block(bytes).is_ok_and(|(header, records)| {
-            chain::commits_to(&tip, &header, records.iter().map(|jws| RecordId::of(jws)))
-        })
+        chain::commits_to(&tip, header, records.iter().map(|jws| RecordId::of(jws)))
     }
 
     /// A block that a peer says was decided. The engine verifies its certificate.

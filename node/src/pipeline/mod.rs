@@ -173,6 +173,40 @@ struct Decided {
 }
 
 impl Shared {
+    /// Gives what the ingress thread takes from, too.
+    fn new(
+        store: Arc<Store>,
+        signers: Signers,
+        limits: QueueLimits,
+    ) -> Result<(Arc<Self>, mpsc::Receiver<Submission>), Fatal> {
+        let (submissions, received) = mpsc::channel(limits.submissions_max);
+        let peer = keypair(&signers.network)
+            .map_err(|error| Fatal::Engine(error.to_string()))?
+            .public()
+            .to_peer_id();
+        let shared = Self {
+            queue: Queue::new(limits.records_max, limits.bytes_max),
+            submissions,
+            heights: watch::Sender::new(store.tip().height),
+            fatal: watch::Sender::new(None),
+            stopping: AtomicBool::new(false),
+            signers,
+            started: Instant::now(),
+            decided: Mutex::default(),
+            finality: Mutex::default(),
+            health: Mutex::default(),
+            alerts: watch::Sender::default(),
+            offered: Mutex::default(),
+            own: Mutex::new(Own::new()),
+            neighbours: Mutex::default(),
+            peer,
+            gossip: OnceLock::new(),
+            attested: Notify::new(),
+            store,
+        };
+        Ok((Arc::new(shared), received))
+    }
+
     /// Notes that the node cannot go on. The first reason stays.
     fn fail(&self, fatal: Fatal) {
         if matches!(fatal, Fatal::Resynced) {
@@ -218,6 +252,11 @@ impl Shared {
 
     fn neighbours(&self) -> MutexGuard<'_, Vec<Neighbour>> {
         self.neighbours.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a node of this name is that of one who decides on the next block.
+    fn is_validator(&self, peer: &str) -> bool {
+        self.membership().validators().iter().any(|of| of.peer.as_deref() == Some(peer))
     }
 
     /// Why the others do not talk to this node; see [`unlisted`].
@@ -293,13 +332,11 @@ impl Shared {
     fn assemble_final(&self) -> Result<Option<SignedCheckpoint>, Fatal> {
         let own = self.own_validator().map(|validator| validator.consensus.to_bytes());
         let finality = self.finality();
-        for size in finality.sizes() {
-            if let Some(checkpoint) = self.store.decided_checkpoint(size)?
-                && let Some(signed) = finality.assemble(
-                    &checkpoint,
-                    &self.store.membership_of_size(size)?,
-                    own.as_ref(),
-                )
+        for (size, count) in finality.sizes() {
+            let membership = self.store.membership_of_size(size)?;
+            if count >= membership.validators().quorum()
+                && let Some(checkpoint) = self.store.decided_checkpoint(size)?
+                && let Some(signed) = finality.assemble(&checkpoint, &membership, own.as_ref())
             {
                 return Ok(Some(signed));
             }
@@ -322,31 +359,7 @@ impl Pipeline {
         engine: Engine,
         resume: Option<Resume>,
     ) -> Result<Self, Fatal> {
-        let (submissions, received) = mpsc::channel(limits.submissions_max);
-        let peer = keypair(&signers.network)
-            .map_err(|error| Fatal::Engine(error.to_string()))?
-            .public()
-            .to_peer_id();
-        let shared = Arc::new(Shared {
-            queue: Queue::new(limits.records_max, limits.bytes_max),
-            submissions,
-            heights: watch::Sender::new(store.tip().height),
-            fatal: watch::Sender::new(None),
-            stopping: AtomicBool::new(false),
-            signers,
-            started: Instant::now(),
-            decided: Mutex::default(),
-            finality: Mutex::default(),
-            health: Mutex::default(),
-            alerts: watch::Sender::default(),
-            offered: Mutex::default(),
-            own: Mutex::new(Own::new()),
-            neighbours: Mutex::default(),
-            peer,
-            gossip: OnceLock::new(),
-            attested: Notify::new(),
-            store,
-        });
+        let (shared, received) = Shared::new(store, signers, limits)?;
         let application = Application::new(shared.clone());
         application.recover()?;
         let mut still_waiting = Vec::new();

@@ -2,21 +2,32 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
 use libp2p::PeerId;
 use quittance_api::submit::Outcome;
 use quittance_ledger::{
+    digest::Digest,
     membership::Membership,
     record::{Record, sign},
-    store::Location,
+    store::{self, Location, Store},
 };
 
-use super::queue::Queue;
-use crate::{json, setup};
+use super::{
+    QueueLimits, Shared, Signers,
+    exchange::{Exchange, ExchangeInbox},
+    finality::{Attestation, Finality},
+    queue::Queue,
+};
+use crate::{
+    gossip::{Inbox as _, RecordBatch, Verdict},
+    json, setup,
+};
 
 struct Bench {
-    _root: tempfile::TempDir,
+    root: tempfile::TempDir,
     membership: Membership,
     keys: crate::keys::Keys,
 }
@@ -26,7 +37,7 @@ impl Bench {
         let root = tempfile::tempdir().unwrap();
         let folder = setup::ensure(root.path()).unwrap();
         let (membership, keys) = (folder.membership().unwrap(), folder.keys().unwrap());
-        Self { _root: root, membership, keys }
+        Self { root, membership, keys }
     }
 
     fn record(&self, number: u32) -> Record {
@@ -127,4 +138,72 @@ fn one_node_cannot_take_the_place_of_all_others() {
     assert!(queue.push_foreign(flooder, records[20..25].to_vec()));
     queue.expire_foreign(Duration::ZERO);
     assert_eq!(queue.size().0, 5, "what this node keeps durably stays");
+}
+
+/// A node's side of gossip, on a ledger without blocks.
+fn exchange(bench: &Bench) -> (ExchangeInbox, Arc<Exchange>) {
+    let path = bench.root.path().join("store");
+    let options = store::Options::default();
+    let store = Store::open(&path, bench.membership.clone(), options).unwrap();
+    let signers = Signers {
+        member: "insurer".parse().unwrap(),
+        network: SigningKey::from_bytes(&[7; 32]),
+        validator: None,
+        records: BTreeMap::new(),
+    };
+    let (shared, _) = Shared::new(Arc::new(store), signers, QueueLimits::default()).unwrap();
+    let exchange = Arc::new(Exchange::new(shared));
+    (ExchangeInbox(exchange.clone()), exchange)
+}
+
+#[tokio::test]
+async fn what_a_node_hands_on_depends_on_the_bytes_and_not_on_what_their_author_told_it() {
+    let (bench, author) = (Bench::new(), PeerId::random());
+    let (inbox, exchange) = exchange(&bench);
+    let batch = |first: u64, records: Vec<Vec<u8>>| RecordBatch {
+        epoch: 9,
+        first,
+        records: records.into_iter().map(Bytes::from).collect(),
+    };
+    let good = bench.record(1).jws().to_vec();
+    let garbage = b"no record".to_vec();
+    // The author says that it has nothing before its thousandth record.
+    exchange.take(author, batch(1000, Vec::new()), true);
+    for bad in [vec![garbage.clone()], vec![good.clone(), garbage]] {
+        let verdict = inbox.records(author, batch(0, bad)).await;
+        assert_eq!(verdict, Verdict::Reject, "whoever gets it next would blame this node");
+    }
+    assert_eq!(inbox.records(author, batch(0, vec![good.clone()])).await, Verdict::Accept);
+    assert_eq!(exchange.waiting(), 0, "its turn is over");
+    assert_eq!(inbox.records(author, batch(1000, vec![good.clone()])).await, Verdict::Accept);
+    assert_eq!(inbox.records(author, batch(1000, vec![good])).await, Verdict::Accept, "again");
+    assert_eq!(exchange.waiting(), 1);
+}
+
+fn attestation(validator: u8, size: u64) -> Attestation {
+    Attestation {
+        size,
+        root: Digest::from_bytes([validator; 32]),
+        validator: [validator; 32],
+        log: [0; 64],
+        cosigned_at_s: 1,
+        cosignature: [0; 64],
+    }
+}
+
+#[test]
+fn a_validator_that_attests_whatever_it_likes_pushes_nobody_elses_attestations_out() {
+    let mut finality = Finality::default();
+    for size in 11..2000 {
+        finality.add(attestation(1, size), 10);
+    }
+    assert!(finality.sizes().len() < 300, "{}", finality.sizes().len());
+    for validator in 2..5 {
+        assert!(finality.add(attestation(validator, 5000), 10));
+        assert!(!finality.add(attestation(validator, 5000), 10), "it is known");
+    }
+    assert_eq!(finality.sizes().get(&5000), Some(&3));
+    finality.forget_through(4999);
+    assert_eq!(finality.sizes().into_iter().collect::<Vec<_>>(), [(5000, 3)]);
+    assert!(!finality.add(attestation(1, 10), 10), "that is final");
 }
