@@ -255,10 +255,12 @@ impl Application {
     /// Takes a checkpoint from a peer, where it is final and this ledger's.
     pub fn adopt(&self, signed: SignedCheckpoint) -> Result<bool, Fatal> {
         let store = &self.shared.store;
-        let checkpoint = signed.checkpoint().clone();
+        let checkpoint = signed.checkpoint();
+        // The signatures last: a node that catches up is told of many checkpoints
+        // that it has not reached yet, again and again.
         if checkpoint.size <= store.tip().frontier.size()
+            || store.decided_checkpoint(checkpoint.size)?.as_ref() != Some(checkpoint)
             || !store.membership_of_size(checkpoint.size)?.policy().check(&signed).holds()
-            || store.decided_checkpoint(checkpoint.size)?.as_ref() != Some(&checkpoint)
         {
             return Ok(false);
         }
