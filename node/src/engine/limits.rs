@@ -21,6 +21,13 @@ pub const SYNC_RESPONSE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// An answer to a node that catches up, with certificates.
 pub const SYNC_MESSAGE_BYTES_MAX: usize = 10 * 1024 * 1024;
 
+/// Blocks that arrived while the node catches up and are still to be verified
+/// ahead; more of them are verified only when it is their turn.
+pub const ARRIVALS_MAX: usize = 256;
+
+/// Their bytes.
+pub const ARRIVALS_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// The name of a stream of parts.
 pub const STREAM_ID_BYTES_MAX: usize = 64;
 

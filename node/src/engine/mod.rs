@@ -6,6 +6,7 @@
 //! whose host thread answers them when it is ready. That is why a question may
 //! wait for its answer as long as the ledger is idle.
 
+pub mod arrivals;
 mod codec;
 pub mod context;
 pub mod limits;
@@ -52,6 +53,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::mpsc;
 
 pub use self::{
+    arrivals::Arrivals,
     codec::EngineCodec,
     peers::{Peer, Peers},
     signing::{StrictVerifier, ValidatorSigner},
@@ -100,6 +102,7 @@ pub struct Engine {
     // Kept, so that the actors are not orphans.
     _consensus: ConsensusRef<Context>,
     sync: Option<SyncRef<Context>>,
+    arrivals: Option<Arrivals>,
 }
 
 impl Engine {
@@ -115,6 +118,11 @@ impl Engine {
     /// The engine's next question; none once it has ended.
     pub async fn next_question(&mut self) -> Option<Question> {
         self.questions.recv().await
+    }
+
+    /// Blocks that arrive while this node catches up; only once.
+    pub const fn take_arrivals(&mut self) -> Option<Arrivals> {
+        self.arrivals.take()
     }
 
     /// The engines of other members.
@@ -287,9 +295,9 @@ async fn start(
     };
 
     let (node, ended) = spawn_node_actor(metrics.clone()).await?;
+    let (codec, arrivals) = arrivals::showing();
     let network =
-        spawn_network_actor(&consensus_config, &sync_config, identity, &registry, EngineCodec)
-            .await?;
+        spawn_network_actor(&consensus_config, &sync_config, identity, &registry, codec).await?;
     network.link(node.get_cell());
     let wal = spawn_wal_actor(&context, EngineCodec, &wal, &registry, node.clone()).await?;
     wal.link(node.get_cell());
@@ -358,5 +366,6 @@ async fn start(
         runtime: tokio::runtime::Handle::current(),
         _consensus: consensus,
         sync,
+        arrivals: Some(arrivals),
     })
 }

@@ -8,6 +8,7 @@ use quittance_ledger::{
     chain::{self, Block, Built, Certificate, Header, Tip},
     digest::RecordId,
     insurance::rules::BlockState,
+    membership::Membership,
     record::Record,
     refusal::{Code, Refusal},
     store::{Location, StoreError},
@@ -151,19 +152,10 @@ impl Application {
     ) -> Result<Result<Block, String>, Fatal> {
         let store = &self.shared.store;
         let tip = store.decided();
-        let membership = tip.membership();
-        let verified: Result<Vec<Record>, String> = records
-            .into_par_iter()
-            .enumerate()
-            .map(|(place, jws)| {
-                let id = RecordId::of(&jws);
-                match self.shared.queue.get(&id) {
-                    Some(record) => Ok(record),
-                    None => Record::open(jws, membership)
-                        .map_err(|refusal| format!("record {place} ({id}): {refusal}")),
-                }
-            })
-            .collect();
+        let verified = match self.shared.ahead.take(&tip, &records) {
+            Some(records) => Ok(records),
+            None => self.verify(records, tip.membership()),
+        };
         let block = match verified {
             Ok(records) => Block { header, records },
             Err(reason) => return Ok(Err(reason)),
@@ -174,6 +166,25 @@ impl Application {
             Err(CheckError::Block(error)) => Ok(Err(error.to_string())),
             Err(CheckError::Store(error)) => Err(error.into()),
         }
+    }
+
+    fn verify(
+        &self,
+        records: Vec<Vec<u8>>,
+        membership: &Membership,
+    ) -> Result<Vec<Record>, String> {
+        records
+            .into_par_iter()
+            .enumerate()
+            .map(|(place, jws)| {
+                let id = RecordId::of(&jws);
+                match self.shared.queue.get(&id) {
+                    Some(record) => Ok(record),
+                    None => Record::open(jws, membership)
+                        .map_err(|refusal| format!("record {place} ({id}): {refusal}")),
+                }
+            })
+            .collect()
     }
 
     /// Whether a block's time is too far ahead of this node's clock to vote for.

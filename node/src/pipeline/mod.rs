@@ -9,9 +9,11 @@
 //! proposes blocks of records that wait, checks what others propose, and
 //! commits what was decided, all through the `Application`. A ledger with one
 //! validator runs on the same engine. A decided block is final once enough
-//! validators have cosigned its checkpoint (`finality`). The *maintenance*
-//! thread does what may take long and hurry nobody.
+//! validators have cosigned its checkpoint (`finality`). The *ahead* thread
+//! verifies, while the node catches up, what the host gets to next. The
+//! *maintenance* thread does what may take long and hurry nobody.
 
+mod ahead;
 mod application;
 mod evidence;
 mod exchange;
@@ -60,6 +62,7 @@ use crate::{
 
 pub use self::signers::{Signers, ValidatorSigners};
 use self::{
+    ahead::Ahead,
     application::Application,
     exchange::{Exchange, ExchangeInbox, Own},
     finality::{Attestation, Finality},
@@ -129,6 +132,7 @@ pub struct Pipeline {
 struct Shared {
     store: Arc<Store>,
     queue: Queue,
+    ahead: Ahead,
     submissions: mpsc::Sender<Submission>,
     heights: watch::Sender<u64>,
     fatal: watch::Sender<Option<Arc<Fatal>>>,
@@ -185,6 +189,7 @@ impl Shared {
             .public()
             .to_peer_id();
         let shared = Self {
+            ahead: Ahead::default(),
             queue: Queue::new(limits.records_max, limits.bytes_max),
             submissions,
             heights: watch::Sender::new(store.tip().height),
@@ -275,6 +280,12 @@ impl Shared {
         self.health().tip.is_some_and(|tip| tip > height + 1)
     }
 
+    /// Whether the others have decided blocks that this node lacks.
+    fn has_more_to_fetch(&self) -> bool {
+        let decided = self.store.decided().height;
+        self.health().tip.is_some_and(|tip| tip > decided)
+    }
+
     fn set_health(&self, health: Health) {
         let alerts: Vec<_> = health.not_ready.iter().chain(&health.alerts).cloned().collect();
         self.alerts.send_if_modified(|told| {
@@ -356,7 +367,7 @@ impl Pipeline {
         waiting: Vec<PendingBatch>,
         signers: Signers,
         limits: QueueLimits,
-        engine: Engine,
+        mut engine: Engine,
         resume: Option<Resume>,
     ) -> Result<Self, Fatal> {
         let (shared, received) = Shared::new(store, signers, limits)?;
@@ -377,6 +388,10 @@ impl Pipeline {
         let mut pipeline = Self { shared: shared.clone(), threads: Vec::new() };
         let ingress = ingress::Ingress::new(shared.clone(), pending, received);
         pipeline.spawn("ingress", move || ingress.run())?;
+        if let Some(arrivals) = engine.take_arrivals() {
+            let shared = shared.clone();
+            pipeline.spawn("ahead", move || ahead::run(&shared, &arrivals))?;
+        }
         let host = Host::new(application, shared.clone(), engine, resume)?;
         pipeline.spawn("host", move || host.run())?;
         pipeline.spawn("maintenance", move || maintenance::run(&shared))?;

@@ -9,14 +9,17 @@ use ed25519_dalek::SigningKey;
 use libp2p::PeerId;
 use quittance_api::submit::Outcome;
 use quittance_ledger::{
+    chain::{self, Header, Tip},
     digest::Digest,
-    membership::Membership,
+    insurance::rules::BlockState,
+    membership::{Membership, MembershipState},
     record::{Record, sign},
     store::{self, Location, Store},
 };
 
 use super::{
     QueueLimits, Shared, Signers,
+    ahead::{self, Ahead},
     exchange::{Exchange, ExchangeInbox},
     finality::{Attestation, Finality},
     queue::Queue,
@@ -41,11 +44,14 @@ impl Bench {
     }
 
     fn record(&self, number: u32) -> Record {
-        let payload = json::object(&format!(
+        self.record_of(&format!(
             r#"{{"type":"contract.quoted","occurred_at":"2026-01-02T09:00:00+01:00",
                 "contract":"insurer/P-{number}","data":{{"quote":"Q-{number}"}}}}"#
         ))
-        .unwrap();
+    }
+
+    fn record_of(&self, payload: &str) -> Record {
+        let payload = json::object(payload).unwrap();
         let member = "insurer".parse().unwrap();
         let (id, key) = &self.keys.record[&member];
         let signed = sign(payload, self.membership.origin(), &member, id, key).unwrap();
@@ -206,4 +212,101 @@ fn a_validator_that_attests_whatever_it_likes_pushes_nobody_elses_attestations_o
     finality.forget_through(4999);
     assert_eq!(finality.sizes().into_iter().collect::<Vec<_>>(), [(5000, 3)]);
     assert!(!finality.add(attestation(1, 10), 10), "that is final");
+}
+
+/// A block as it arrives: nothing about its header is checked ahead of its turn.
+fn arriving(tip: &Tip, height: u64, records: Vec<Vec<u8>>) -> Vec<u8> {
+    let zero = Digest::from_bytes([0; 32]);
+    let header = Header {
+        ledger: tip.membership().ledger_id(),
+        height,
+        previous: zero,
+        time_ms: 1,
+        proposer: [0; 32],
+        tree_size: 1,
+        tree_root: zero,
+        effects: zero,
+        validators: zero,
+    };
+    chain::encode_block(&header, records).unwrap()
+}
+
+fn tip_at(bench: &Bench, height: u64) -> Tip {
+    Tip { height, ..Tip::empty(MembershipState::from_genesis(bench.membership.genesis())) }
+}
+
+#[test]
+fn a_block_verified_ahead_is_found_once_for_the_same_bytes_and_the_same_membership() {
+    let (bench, ahead) = (Bench::new(), Ahead::default());
+    let records: Vec<_> = (0..3).map(|number| bench.record(number).jws().to_vec()).collect();
+    let (before, at) = (tip_at(&bench, 5), tip_at(&bench, 6));
+    let block = arriving(&at, 7, records.clone());
+    let found = |tip: &Tip, records: &[Vec<u8>]| ahead.take(tip, records).map(|found| found.len());
+    ahead.verify(&block, &at);
+    assert_eq!(found(&at, &records), None, "the host is at that block already");
+    ahead.verify(&block, &before);
+    assert_eq!(found(&before, &records), None, "it is of another height");
+    assert_eq!(found(&at, &records), Some(3));
+    assert_eq!(found(&at, &records), None, "it is held no longer");
+    for others in [&records[..2], &[&records[1..], &records[..1]].concat()] {
+        ahead.verify(&block, &before);
+        assert_eq!(found(&at, others), None, "other records");
+    }
+    ahead.verify(&block, &before);
+    ahead.verify(&arriving(&at, 8, records.clone()), &before);
+    assert_eq!(found(&tip_at(&bench, 7), &records), Some(3));
+    assert_eq!(ahead.bytes(), 0, "what was passed over is gone");
+}
+
+#[test]
+fn what_was_verified_by_an_earlier_membership_is_verified_again() {
+    let (bench, ahead) = (Bench::new(), Ahead::default());
+    let records = vec![bench.record(1).jws().to_vec()];
+    let before = tip_at(&bench, 5);
+    ahead.verify(&arriving(&before, 7, records.clone()), &before);
+    let proposal = bench.record_of(
+        r#"{"type":"member.proposed","occurred_at":"2026-01-02T09:00:00+01:00",
+            "data":{"change":"remove","member":"broker"}}"#,
+    );
+    let mut changed = tip_at(&bench, 6);
+    let mut state = BlockState::new(6, 1_800_000_000_000, &changed.members);
+    state.apply(&proposal).unwrap();
+    changed.members = state.into_members();
+    assert!(changed.members.changed_height() > 0);
+    assert!(ahead.take(&changed, &records).is_none());
+}
+
+#[test]
+fn a_block_with_a_record_that_does_not_hold_is_never_taken_for_verified() {
+    let (bench, ahead) = (Bench::new(), Ahead::default());
+    let (good, other) = (bench.record(1).jws().to_vec(), Bench::new().record(2));
+    let mut forged = good.clone();
+    let last = forged.len() - 2;
+    forged[last] = if forged[last] == b'A' { b'B' } else { b'A' };
+    let tip = tip_at(&bench, 1);
+    let at = tip_at(&bench, 8);
+    for bad in [forged, other.jws().to_vec(), b"no record".to_vec()] {
+        let records = vec![good.clone(), bad];
+        ahead.verify(&arriving(&tip, 9, records.clone()), &tip);
+        assert!(ahead.take(&at, &records).is_none());
+    }
+    ahead.verify(b"no block", &tip);
+    ahead.verify(&arriving(&tip, 9, vec![good.clone()]), &tip);
+    assert!(ahead.take(&at, &[good]).is_some(), "what is bad does not end the thread's work");
+}
+
+#[test]
+fn verifying_ahead_holds_bounded_memory_and_lets_go_of_what_nobody_takes() {
+    let (bench, ahead) = (Bench::new(), Ahead::default());
+    let tip = tip_at(&bench, 1);
+    // The same records in every block: their order is checked later.
+    let records: Vec<_> = (0..1000).map(|number| bench.record(number).jws().to_vec()).collect();
+    let bytes: usize = records.iter().map(Vec::len).sum();
+    let blocks = ahead::BYTES_MAX / bytes;
+    for height in 3..3 + blocks as u64 + 5 {
+        ahead.verify(&arriving(&tip, height, records.clone()), &tip);
+    }
+    assert_eq!(ahead.bytes(), blocks * bytes);
+    ahead.make_room();
+    assert_eq!(ahead.bytes(), 0);
 }
