@@ -235,9 +235,9 @@ fn a_fifth_node_that_nobody_listed_gets_nothing() {
 
     let data = cluster.folder().join("stranger");
     let path = data.to_str().unwrap();
-    let own = ["/ip4/127.0.0.1/tcp/19801", "/ip4/127.0.0.1/tcp/19802"];
+    let own = cluster.spare_addresses().map(|at| format!("/ip4/{}/tcp/{}", at.ip(), at.port()));
     let init = ["init", "--member", "stranger", "--role", "insurer", "--data", path];
-    let addresses = ["--engine-address", own[0], "--gossip-address", own[1]];
+    let addresses = ["--engine-address", &own[0], "--gossip-address", &own[1]];
     let _ = quittance([&init[..], &addresses[..]].concat()).success();
     std::fs::write(data.join("genesis.toml"), cluster.genesis()).unwrap();
 

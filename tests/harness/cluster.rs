@@ -227,6 +227,13 @@ impl Cluster {
         self.len() - 1
     }
 
+    /// Two addresses at which nobody listens.
+    #[must_use]
+    pub fn spare_addresses(&self) -> [SocketAddr; 2] {
+        let (host, port) = free_ports(1);
+        [at(host, 0, port), at(host, 0, port + 1)]
+    }
+
     /// `quittance member …` through the API of a node, signed as the member of
     /// another one.
     #[must_use]

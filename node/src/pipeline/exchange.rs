@@ -408,9 +408,16 @@ impl Exchange {
                 }
             }
             {
-                // A node that is away tells where it stands when it comes back.
-                let here: HashSet<_> = peers.iter().collect();
+                let here: HashSet<_> = peers.iter().copied().collect();
+                let listed: HashSet<_> =
+                    self.shared.neighbours().iter().map(|neighbour| neighbour.peer).collect();
                 let mut origins = self.origins();
+                // What is held of a node that left is of no use; of one that only is
+                // away, it is.
+                origins.retain(|peer, origin| {
+                    origin.asking || here.contains(peer) || listed.contains(peer)
+                });
+                // A node that is away tells where it stands when it comes back.
                 for (peer, origin) in origins.iter_mut() {
                     if !here.contains(peer) {
                         origin.asked = None;

@@ -146,22 +146,42 @@ impl Watchdog {
     }
 
     /// The engine has asked something, or has nothing to do.
-    pub fn fed(&mut self) {
-        self.spoke = Instant::now();
+    pub const fn fed(&mut self, now: Instant) {
+        self.spoke = now;
     }
 
     /// Why the engine is taken to hang: it is silent though others speak.
-    pub fn bite(&mut self, health: &Health) -> Option<String> {
+    pub fn bite(&mut self, health: &Health, now: Instant) -> Option<String> {
         if !health.quorum_speaks {
             // Without them it has nothing to say.
-            self.fed();
+            self.fed(now);
         }
-        (self.spoke.elapsed() > SILENCE_MAX).then(|| {
+        (now.saturating_duration_since(self.spoke) > SILENCE_MAX).then(|| {
             format!(
                 "has said nothing for {} s though enough validators speak and there is something \
                  to decide; this process ends so that it can be started again",
                 SILENCE_MAX.as_secs()
             )
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_that_hangs_ends_the_process_and_one_that_waits_does_not() {
+        let with = |quorum_speaks| Health { quorum_speaks, ..Health::default() };
+        let (mut watchdog, start) = (Watchdog::new(), Instant::now());
+        watchdog.fed(start);
+        let silent = start + SILENCE_MAX;
+        assert_eq!(watchdog.bite(&with(true), silent), None, "the last moment");
+        let hangs = silent + Duration::from_millis(1);
+        assert!(watchdog.bite(&with(true), hangs).is_some_and(|why| why.contains("for 60 s")));
+        assert_eq!(watchdog.bite(&with(false), hangs), None, "below quorum it has nothing to say");
+        assert_eq!(watchdog.bite(&with(true), hangs + SILENCE_MAX), None, "counted anew");
+        watchdog.fed(hangs + SILENCE_MAX);
+        assert_eq!(watchdog.bite(&with(true), hangs + 2 * SILENCE_MAX), None);
     }
 }

@@ -53,8 +53,10 @@ const TICK: Duration = Duration::from_millis(200);
 /// How often what lingers is let go.
 const TIDY_UP: Duration = Duration::from_secs(10);
 
-/// How long a checkpoint may lack cosignatures before they are asked for.
-const FINALITY_PATIENCE: Duration = Duration::from_millis(600);
+/// How long a decided block may lack cosignatures before this node sends its own
+/// again. Longer than a peer takes to be asked for the checkpoint, which is less
+/// to send.
+const COSIGN_AGAIN: Duration = Duration::from_millis(600);
 
 type Reply<T> = RpcReplyPort<T>;
 
@@ -81,8 +83,8 @@ struct Proposed {
     validity: Validity,
 }
 
-/// A whole proposal for a height after the next one.
-struct Early {
+/// A whole proposal from another node.
+struct Received {
     sender: PeerId,
     assembled: Assembled,
     reply: Reply<ProposedValue<Context>>,
@@ -98,7 +100,7 @@ pub struct Host {
     proposed: Vec<Proposed>,
     streams: Streams,
     /// Whole proposals for heights after the next one.
-    early: VecDeque<Early>,
+    early: VecDeque<Received>,
     held: Option<Held>,
     wanted: Option<Wanted>,
     ticked: Instant,
@@ -265,7 +267,7 @@ impl Host {
     }
 
     fn answer(&mut self, question: Question) -> Result<(), Fatal> {
-        self.watchdog.fed();
+        self.watchdog.fed(Instant::now());
         match question {
             HostMsg::ConsensusReady { reply_to } => {
                 self.held = Some(Held::First(reply_to));
@@ -303,7 +305,7 @@ impl Host {
             HostMsg::ReceivedProposalPart { from, published_by, part, reply_to } => {
                 let sender = published_by.unwrap_or(from);
                 if let Some(assembled) = self.streams.take(sender, part) {
-                    self.receive(Early { sender, assembled, reply: reply_to })?;
+                    self.receive(Received { sender, assembled, reply: reply_to })?;
                 }
             }
             HostMsg::Decided { certificate, reply_to, .. } => {
@@ -416,11 +418,11 @@ impl Host {
     }
 
     /// A whole proposal from a peer.
-    fn receive(&mut self, received: Early) -> Result<(), Fatal> {
+    fn receive(&mut self, received: Received) -> Result<(), Fatal> {
         let next = self.next();
         let height = received.assembled.init.height;
         if height > next {
-            let of_sender = |early: &Early| early.sender == received.sender;
+            let of_sender = |early: &Received| early.sender == received.sender;
             if self.early.iter().filter(|early| of_sender(early)).count() == EARLY_PROPOSALS_MAX
                 && let Some(oldest) = self.early.iter().position(of_sender)
             {
@@ -752,9 +754,9 @@ impl Host {
         let health = Health::of(&self.shared, self.engine.peers(), &self.accused);
         // While a start is held, the engine is silent because it is told to be.
         if self.held.is_some() {
-            self.watchdog.fed();
+            self.watchdog.fed(Instant::now());
         }
-        if let Some(why) = self.watchdog.bite(&health) {
+        if let Some(why) = self.watchdog.bite(&health, Instant::now()) {
             return Err(Fatal::Engine(why));
         }
         self.part();
@@ -768,7 +770,7 @@ impl Host {
         let store = &self.shared.store;
         if store.decided().height == store.tip().height {
             self.behind_since = None;
-        } else if self.behind_since.get_or_insert_with(Instant::now).elapsed() > FINALITY_PATIENCE {
+        } else if self.behind_since.get_or_insert_with(Instant::now).elapsed() > COSIGN_AGAIN {
             self.behind_since = None;
             self.application.attest_again()?;
             self.application.publish_final()?;
