@@ -45,7 +45,7 @@ impl std::fmt::Debug for RecordSigner {
 pub enum RecordsError {
     /// None of the keys belongs to a member that may sign any of the types.
     #[error(
-        "none of the members whose keys are given may sign records; give one of an insurer, a broker or a provider"
+        "none of the members whose keys are given may sign records; give one of another role than regulator"
     )]
     NobodySigns,
     /// The number of contracts is zero.
@@ -61,32 +61,57 @@ pub enum RecordsError {
     },
 }
 
-#[derive(Debug, Clone, Copy)]
+/// Records of one dossier that stand next to each other in a [`Series`]: a
+/// request that holds a multiple of them depends on no other request.
+pub const DOSSIER_RECORDS: u64 = 10;
+
+/// What a record of a dossier is, in the order in which they stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    ClaimOpened,
+    /// The contract; where the dossier exists already, a change of address.
+    ContractIssued,
+    DocumentRequested,
+    DocumentReceived,
     DocumentAssessed,
+    ClaimOpened,
+    ClaimRegistered,
+    ClaimDecided,
     PaymentRecorded,
+    ClaimClosed,
     ConsentRecorded,
 }
 
-/// An endless series of records. The same series gives the same records.
+const DOSSIER: [Kind; DOSSIER_RECORDS as usize] = [
+    Kind::ContractIssued,
+    Kind::DocumentRequested,
+    Kind::DocumentReceived,
+    Kind::DocumentAssessed,
+    Kind::ClaimOpened,
+    Kind::ClaimRegistered,
+    Kind::ClaimDecided,
+    Kind::PaymentRecorded,
+    Kind::ClaimClosed,
+    Kind::ConsentRecorded,
+];
+
+/// An endless series of records, which the rules of the ledger let pass in this
+/// order. The same series gives the same records.
 #[derive(Debug)]
 pub struct Series {
     origin: Origin,
     signers: Vec<RecordSigner>,
-    /// Who may sign what, in turn.
-    turns: Vec<(usize, Kind)>,
-    /// Whose contracts they are.
-    insurer: MemberId,
+    /// Whose contracts they are; without an insurer, the records are consents.
+    insurers: Vec<usize>,
     contracts: u64,
     occurred_at: String,
     seed: [u8; 32],
 }
 
 impl Series {
-    /// A series for the ledger `origin`, about `contracts` contracts, in which
-    /// the signers take turns. `occurred_at` is an RFC 3339 time that every
-    /// record bears; `seed` tells one series from another.
+    /// A series for the ledger `origin`, about `contracts` contracts of the
+    /// insurers among the signers; members that may sign the same take turns.
+    /// `occurred_at` is an RFC 3339 time that every record bears; `seed` tells one
+    /// series from another.
     ///
     /// # Errors
     /// Nobody may sign, or there is no contract.
@@ -100,33 +125,16 @@ impl Series {
         if contracts == 0 {
             return Err(RecordsError::NoContract);
         }
-        let insurer = signers
-            .iter()
-            .find(|signer| signer.role == Role::Insurer)
-            .or_else(|| signers.first())
-            .map(|signer| signer.member.clone())
-            .ok_or(RecordsError::NobodySigns)?;
-        let turns: Vec<_> = signers
-            .iter()
-            .enumerate()
-            // An insurer may speak of its own contracts only.
-            .filter(|(_, signer)| signer.role != Role::Insurer || signer.member == insurer)
-            .flat_map(|(place, signer)| {
-                kinds_of(signer.role).iter().map(move |kind| (place, *kind))
-            })
-            .collect();
-        if turns.is_empty() {
+        let signers: Vec<_> =
+            signers.into_iter().filter(|signer| signer.role != Role::Regulator).collect();
+        if signers.is_empty() {
             return Err(RecordsError::NobodySigns);
         }
-        Ok(Self {
-            origin: origin.clone(),
-            signers,
-            turns,
-            insurer,
-            contracts,
-            occurred_at: occurred_at.into(),
-            seed: Sha256::digest(seed).into(),
-        })
+        let insurers = (0..signers.len())
+            .filter(|place| signers.get(*place).is_some_and(|one| one.role == Role::Insurer))
+            .collect();
+        let (occurred_at, seed) = (occurred_at.into(), Sha256::digest(seed).into());
+        Ok(Self { origin: origin.clone(), signers, insurers, contracts, occurred_at, seed })
     }
 
     /// Record `number` of the series.
@@ -134,13 +142,11 @@ impl Series {
     /// # Errors
     /// It came out wrong, such as with a time that is none.
     pub fn record(&self, number: u64) -> Result<Envelope, RecordsError> {
-        let turn = number % self.turns.len() as u64;
-        let signed = usize::try_from(turn)
-            .ok()
-            .and_then(|turn| self.turns.get(turn))
-            .and_then(|(place, kind)| Some((self.signers.get(*place)?, *kind)));
-        let (signer, kind) = signed.ok_or(RecordsError::NobodySigns)?;
-        let payload = self.payload(kind, number);
+        let place = Place::of(number, self.contracts);
+        let insurer = pick(&self.insurers, place.contract).and_then(|at| self.signers.get(at));
+        let kind = if insurer.is_some() { place.kind } else { Kind::ConsentRecorded };
+        let signer = self.signer(kind, insurer, number).ok_or(RecordsError::NobodySigns)?;
+        let payload = self.payload(kind, number, &place, insurer);
         record::sign(payload, &self.origin, &signer.member, &signer.key_id, &signer.key)
             .map_err(|refusal| RecordsError::Refused { number, refusal })
     }
@@ -169,48 +175,126 @@ impl Series {
             .collect()
     }
 
-    fn payload(&self, kind: Kind, number: u64) -> Map<String, Value> {
-        let contract = format!("{}/C-{:07}", self.insurer, number % self.contracts);
-        let claim = format!("{}/S-{:07}", self.insurer, number % (self.contracts * 4));
+    /// Who signs: the contract's own insurer what only an insurer may, and else
+    /// those in turn who may.
+    fn signer<'a>(
+        &'a self,
+        kind: Kind,
+        insurer: Option<&'a RecordSigner>,
+        number: u64,
+    ) -> Option<&'a RecordSigner> {
+        let roles = roles_of(kind);
+        let may = |signer: &&RecordSigner| match signer.role {
+            Role::Insurer => insurer.is_none_or(|insurer| insurer.member == signer.member),
+            role => roles.contains(&role),
+        };
+        let able = self.signers.iter().filter(may).count() as u64;
+        let turn = (number / DOSSIER_RECORDS + number) % able.max(1);
+        self.signers.iter().filter(may).nth(usize::try_from(turn).ok()?)
+    }
+
+    fn payload(
+        &self,
+        kind: Kind,
+        number: u64,
+        place: &Place,
+        insurer: Option<&RecordSigner>,
+    ) -> Map<String, Value> {
         let mut payload = Map::new();
         payload.insert("salt".to_owned(), self.salt(number).into());
         payload.insert("occurred_at".to_owned(), self.occurred_at.as_str().into());
-        payload.insert("contract".to_owned(), contract.into());
-        let (record_type, data) = match kind {
-            Kind::ClaimOpened => {
+        if let Some(insurer) = insurer {
+            let contract = format!("{}/C-{}-{:07}", insurer.member, self.run(), place.contract);
+            payload.insert("contract".to_owned(), contract.into());
+            if kind.is_of_claim() {
+                let claim = format!("{}/S-{}", insurer.member, self.claim(place));
                 payload.insert("claim".to_owned(), claim.into());
-                let data = json!({
-                    "channel": "crm", "attached": ["invoice"],
-                    "claimed": 24_000 + number % 1000, "currency": "EUR",
-                });
-                ("claim.opened", data)
             }
-            Kind::DocumentAssessed => {
-                let data = json!({
-                    "item": "bank_details", "verdict": "unreadable",
-                    "label": "Illisible, à renvoyer", "action": "resend",
-                });
-                ("document.assessed", data)
-            }
-            Kind::PaymentRecorded => {
-                payload.insert("claim".to_owned(), claim.into());
-                let data = json!({
-                    "amount": 12_000 + number % 1000, "currency": "EUR", "status": "executed",
-                    "payee": "policyholder",
-                });
-                ("payment.recorded", data)
-            }
-            Kind::ConsentRecorded => {
-                let data = json!({
-                    "consent": format!("consent-{number:09}"), "state": "given",
-                    "purpose": "electronic correspondence about this contract",
-                });
-                ("consent.recorded", data)
-            }
-        };
+        }
+        let (record_type, data) = self.data(kind, number, place);
         payload.insert("type".to_owned(), record_type.into());
         payload.insert("data".to_owned(), data);
         payload
+    }
+
+    fn data(&self, kind: Kind, number: u64, place: &Place) -> (&'static str, Value) {
+        let amount = 24_000 + place.lap % 1000;
+        let item = format!("bank_details_{}", place.lap);
+        match kind {
+            Kind::ContractIssued if place.lap > 0 => (
+                "party.updated",
+                json!({ "what": "address", "confirmed": true, "effective": self.day() }),
+            ),
+            Kind::ContractIssued => (
+                "contract.issued",
+                json!({
+                    "version": 1, "line_of_business": "pet_health", "signature_required": false,
+                    "period": { "from": "2000-01-01", "to": "2099-12-31" },
+                    "risk": format!("animal:{:016x}", number),
+                }),
+            ),
+            Kind::DocumentRequested => {
+                ("document.requested", json!({ "items": [item], "due": "2099-12-31" }))
+            }
+            Kind::DocumentReceived => (
+                "document.received",
+                json!({ "item": item, "label": "Reçu, en cours de vérification par le service" }),
+            ),
+            Kind::DocumentAssessed => (
+                "document.assessed",
+                json!({
+                    "item": item, "verdict": "accepted",
+                    "label": "Lisible et complet, rien à renvoyer", "action": "none",
+                }),
+            ),
+            Kind::ClaimOpened => (
+                "claim.opened",
+                json!({
+                    "channel": "crm", "attached": ["invoice"], "claimed": amount,
+                    "currency": "EUR", "kind": "accident",
+                }),
+            ),
+            Kind::ClaimRegistered => (
+                "claim.registered",
+                json!({ "number": format!("N-{}", self.claim(place)), "adjuster": "adjuster:17" }),
+            ),
+            Kind::ClaimDecided => (
+                "claim.decided",
+                json!({
+                    "outcome": "approved", "approved": amount, "refused": 0, "currency": "EUR",
+                    "reason": "covered_in_full",
+                }),
+            ),
+            Kind::PaymentRecorded => (
+                "payment.recorded",
+                json!({
+                    "amount": amount, "currency": "EUR", "status": "executed",
+                    "payee": "policyholder",
+                }),
+            ),
+            Kind::ClaimClosed => ("claim.closed", json!({ "paid": amount, "currency": "EUR" })),
+            Kind::ConsentRecorded => (
+                "consent.recorded",
+                json!({
+                    "consent": format!("consent-{}-{number:09}", self.run()), "state": "given",
+                    "purpose": "electronic correspondence about this contract",
+                }),
+            ),
+        }
+    }
+
+    /// The number of a claim, which no other claim of this or another series has.
+    fn claim(&self, place: &Place) -> String {
+        format!("{}-{:07}-{}", self.run(), place.contract, place.lap)
+    }
+
+    /// Tells the numbers of this series from those of others.
+    fn run(&self) -> String {
+        format!("{:08x}", u32::from_be_bytes(*self.seed.first_chunk().unwrap_or(&[0; 4])))
+    }
+
+    fn day(&self) -> &str {
+        self.occurred_at.get(..10).unwrap_or("2026-01-01")
     }
 
     /// Random to whoever does not know the seed; the same for the same number.
@@ -221,12 +305,54 @@ impl Series {
     }
 }
 
-const fn kinds_of(role: Role) -> &'static [Kind] {
-    match role {
-        Role::Insurer => &[Kind::ClaimOpened, Kind::DocumentAssessed, Kind::PaymentRecorded],
-        Role::Broker => &[Kind::ClaimOpened, Kind::DocumentAssessed],
-        Role::Provider => &[Kind::ClaimOpened, Kind::ConsentRecorded],
-        Role::TrustService => &[Kind::ConsentRecorded],
-        Role::Regulator => &[],
+/// Where a record stands in a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    contract: u64,
+    /// How often the series has come to this contract before.
+    lap: u64,
+    kind: Kind,
+}
+
+impl Place {
+    fn of(number: u64, contracts: u64) -> Self {
+        let dossier = number / DOSSIER_RECORDS;
+        let step = usize::try_from(number % DOSSIER_RECORDS).unwrap_or_default();
+        let kind = DOSSIER.get(step).copied().unwrap_or(Kind::ConsentRecorded);
+        Self { contract: dossier % contracts, lap: dossier / contracts, kind }
     }
+}
+
+impl Kind {
+    const fn is_of_claim(self) -> bool {
+        matches!(
+            self,
+            Self::ClaimOpened
+                | Self::ClaimRegistered
+                | Self::ClaimDecided
+                | Self::PaymentRecorded
+                | Self::ClaimClosed
+        )
+    }
+}
+
+/// Who may sign it besides the contract's insurer.
+const fn roles_of(kind: Kind) -> &'static [Role] {
+    match kind {
+        Kind::ContractIssued
+        | Kind::ClaimRegistered
+        | Kind::ClaimDecided
+        | Kind::PaymentRecorded
+        | Kind::ClaimClosed => &[],
+        Kind::DocumentRequested | Kind::DocumentReceived | Kind::DocumentAssessed => {
+            &[Role::Broker]
+        }
+        Kind::ClaimOpened => &[Role::Broker, Role::Provider],
+        Kind::ConsentRecorded => &[Role::Broker, Role::Provider, Role::TrustService],
+    }
+}
+
+fn pick(from: &[usize], turn: u64) -> Option<usize> {
+    let count = u64::try_from(from.len()).ok().filter(|count| *count > 0)?;
+    from.get(usize::try_from(turn % count).ok()?).copied()
 }

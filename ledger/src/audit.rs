@@ -5,13 +5,18 @@
 //! tree and the published checkpoints, and names the first defect. Signatures are verified
 //! on all cores; the rest is a single pass beside that.
 
-use std::collections::HashSet;
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+    ops::Bound,
+};
 
 use rayon::prelude::*;
 
 use crate::{
-    chain::{self, Block, BlockError, Certificate, Header, RawBlock, Tip},
+    chain::{self, Block, BlockError, Certificate, Checked, Header, RawBlock, Tip},
     digest::{Digest, LedgerId, RecordId},
+    insurance::state::{StateError, StateReader},
     limits::BLOCK_BYTES_MAX,
     membership::{Membership, MembershipState},
     record::{Envelope, Record},
@@ -69,6 +74,9 @@ pub enum Defect<E: std::fmt::Display + Send> {
     /// A block that may not stand where it does.
     #[error(transparent)]
     Block(#[from] BlockError),
+    /// What earlier records lead to cannot be read.
+    #[error("the history: {0}")]
+    State(StateError),
     /// The tree at a published checkpoint has another root.
     #[error("checkpoint {size}: its root is {published}, the records give {computed}")]
     CheckpointRoot {
@@ -167,7 +175,8 @@ pub fn audit<H: History + Send>(
         given: policy.map(Given::new),
         since,
         tip: Tip::empty(MembershipState::from_genesis(membership.genesis())),
-        known: HashSet::new(),
+        known: HashMap::new(),
+        values: BTreeMap::new(),
         checkpoints: Vec::new(),
         checkpoints_read: 0,
         checkpoints_held: 0,
@@ -303,9 +312,12 @@ struct Auditor<'a> {
     given: Option<Given<'a>>,
     since: Option<&'a SignedCheckpoint>,
     tip: Tip,
-    /// The first 16 bytes of every id: two records of one ledger never share
-    /// them by accident, and a whole id would double the memory.
-    known: HashSet<[u8; 16]>,
+    /// The first 16 bytes of every id, with the height of its block: two records
+    /// of one ledger never share them by accident, and a whole id would take
+    /// half as much memory again.
+    known: HashMap<[u8; 16], u64>,
+    /// The state of the rules.
+    values: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Published checkpoints that are yet to be met, the next one last.
     checkpoints: Vec<SignedCheckpoint>,
     checkpoints_read: u64,
@@ -446,14 +458,14 @@ impl Auditor<'_> {
             })
             .collect::<Result<_, _>>()?;
         let block = Block { header, records };
-        let known = &mut self.known;
-        let short = |id: &RecordId| {
-            let mut prefix = [0; 16];
-            prefix.copy_from_slice(&id.as_bytes()[..16]);
-            prefix
-        };
-        let tip =
-            chain::check(&self.tip, &block, |id| Ok::<_, BlockError>(known.contains(&short(id))))?;
+        let known = &self.known;
+        let reader = Replayed { values: &self.values, known, history: RefCell::new(&mut *history) };
+        let is_known = |id: &RecordId| Ok::<_, FollowError>(known.contains_key(&short(id)));
+        let checked = chain::check(&self.tip, &block, &reader, is_known);
+        let Checked { tip, changes } = checked.map_err(|error| match error {
+            FollowError::Block(error) => Defect::Block(error),
+            FollowError::State(error) => Defect::State(error),
+        })?;
         if let Some(signed) = self.since
             && let since = signed.checkpoint()
             && (before + 1..=tip.frontier.size()).contains(&since.size)
@@ -471,7 +483,14 @@ impl Auditor<'_> {
                 return Err(Defect::CheckpointRoot { size, published, computed });
             }
         }
-        known.extend(block.records.iter().map(|record| short(&record.id())));
+        for (key, value) in changes.iter() {
+            match value {
+                Some(value) => self.values.insert(key.clone(), value.clone()),
+                None => self.values.remove(key),
+            };
+        }
+        let height = block.header.height;
+        self.known.extend(block.records.iter().map(|record| (short(&record.id()), height)));
         self.tip = tip;
         self.check_checkpoint(history, &deciding)
     }
@@ -526,6 +545,75 @@ impl Auditor<'_> {
         Ok(())
     }
 }
+
+fn short(id: &RecordId) -> [u8; 16] {
+    id.as_bytes().first_chunk().copied().unwrap_or_default()
+}
+
+/// Tells a block that may not follow from a history that cannot be read.
+enum FollowError {
+    Block(BlockError),
+    State(StateError),
+}
+
+impl From<BlockError> for FollowError {
+    fn from(error: BlockError) -> Self {
+        Self::Block(error)
+    }
+}
+
+impl From<StateError> for FollowError {
+    fn from(error: StateError) -> Self {
+        Self::State(error)
+    }
+}
+
+/// The state as the audit itself came to it.
+struct Replayed<'a, H> {
+    values: &'a BTreeMap<Vec<u8>, Vec<u8>>,
+    known: &'a HashMap<[u8; 16], u64>,
+    history: RefCell<&'a mut H>,
+}
+
+impl<H: History> StateReader for Replayed<'_, H> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        Ok(self.values.get(key).cloned())
+    }
+
+    fn range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateError> {
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        let range = self.values.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
+        Ok(range.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+
+    /// Its block is read again: few records correct another one. Whatever the
+    /// history gives, its bytes hash to the id or are not the record.
+    fn record(&self, id: &RecordId) -> Result<Option<Record>, StateError> {
+        let Some(height) = self.known.get(&short(id)) else { return Ok(None) };
+        let block = self.history.borrow_mut().block(*height);
+        let block = block.map_err(|error| StateError::new(Unread(error.to_string())))?;
+        let jws = block.and_then(|block| {
+            block.records.into_iter().find(|jws| RecordId::of(jws) == *id)
+        });
+        let Some(jws) = jws else {
+            let problem = format!("block {height} no longer holds record {id}");
+            return Err(StateError::new(Unread(problem)));
+        };
+        Record::trusted(jws).map(Some).map_err(StateError::new)
+    }
+}
+
+/// A block cannot be read again.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unread(String);
 
 fn check_policy<E: std::fmt::Display + Send>(
     policy: &Policy,

@@ -32,7 +32,7 @@ use self::connection::{Connection, Stop};
 pub use self::report::{Counts, Latencies, Report};
 use crate::{
     machine::Machine,
-    records::{RecordSigner, RecordsError, Series},
+    records::{DOSSIER_RECORDS, RecordSigner, RecordsError, Series},
 };
 
 /// What to append, and how.
@@ -157,6 +157,10 @@ struct Request {
     records: usize,
 }
 
+/// Requests that one connection sends one after the other: the records of a
+/// dossier follow each other.
+type Turn = Vec<Request>;
+
 /// Appends records as `options` say. `progress` may be called from any thread.
 ///
 /// A node that goes away in the middle is no error: the report says so, and
@@ -175,9 +179,9 @@ pub fn run(options: &Options, progress: impl Fn(Progress) + Sync) -> Result<Repo
         .transpose()?;
     progress(Progress::Measuring);
     let machine = Machine::measure(&options.folder).map_err(file_error(&options.folder))?;
-    let requests = sign(options, &progress)?;
+    let turns = sign(options, &progress)?;
 
-    let total: u64 = requests.iter().map(|request| request.records as u64).sum();
+    let total: u64 = turns.iter().flatten().map(|request| request.records as u64).sum();
     let answered = AtomicU64::new(0);
     let next = AtomicUsize::new(0);
     let stop = Stop { raised: AtomicBool::new(false), reason: Mutex::new(None) };
@@ -186,11 +190,16 @@ pub fn run(options: &Options, progress: impl Fn(Progress) + Sync) -> Result<Repo
     let work = || {
         let mut connection = Connection::new(options, &stop, acknowledged.as_ref());
         while !stop.is_raised() && deadline.is_none_or(|deadline| Instant::now() < deadline) {
-            let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
-            connection.send(request)?;
-            let records = request.records as u64;
-            let done = answered.fetch_add(records, Ordering::Relaxed) + records;
-            progress(Progress::Appending { done, total });
+            let Some(turn) = turns.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+            for request in turn {
+                if stop.is_raised() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                    break;
+                }
+                connection.send(request)?;
+                let records = request.records as u64;
+                let done = answered.fetch_add(records, Ordering::Relaxed) + records;
+                progress(Progress::Appending { done, total });
+            }
         }
         Ok(connection.finish())
     };
@@ -218,7 +227,7 @@ fn check(options: &Options) -> Result<(), LoadError> {
 fn sign(
     options: &Options,
     progress: &(impl Fn(Progress) + Sync),
-) -> Result<Vec<Request>, LoadError> {
+) -> Result<Vec<Turn>, LoadError> {
     let mut seed = [0; 32];
     OsRng.try_fill_bytes(&mut seed).map_err(|error| LoadError::Random(error.to_string()))?;
     let now = jiff::Timestamp::now();
@@ -228,28 +237,42 @@ fn sign(
     let series = Series::new(&options.origin, signers, options.contracts, now, &seed)?;
     let total = options.records;
     let batch = if options.single { 1 } else { options.batch as u64 };
+    // Where a dossier is spread over several requests, they go out one after the other.
+    let turn = if batch.is_multiple_of(DOSSIER_RECORDS) {
+        batch
+    } else {
+        batch.div_ceil(DOSSIER_RECORDS).saturating_mul(DOSSIER_RECORDS)
+    };
     let signed = AtomicU64::new(0);
-    (0..total.div_ceil(batch))
+    (0..total.div_ceil(turn))
         .into_par_iter()
         .map(|number| {
-            let first = number * batch;
-            let last = first.saturating_add(batch).min(total);
-            let mut body = Vec::with_capacity((last - first) as usize * 560);
-            for number in first..last {
-                body.extend_from_slice(series.record(number)?.jws());
-                if !options.single {
-                    body.push(b'\n');
-                }
-            }
+            let first = number * turn;
+            let last = first.saturating_add(turn).min(total);
+            let requests = (first..last)
+                .step_by(usize::try_from(batch).unwrap_or(usize::MAX))
+                .map(|first| request(&series, first, first.saturating_add(batch).min(last), options.single))
+                .collect();
             let before = signed.fetch_add(last - first, Ordering::Relaxed);
             let done = before + last - first;
             // Not for every record of single requests.
             if before / 1024 != done / 1024 || done == total {
                 progress(Progress::Signing { done, total });
             }
-            Ok(Request { body, records: (last - first) as usize })
+            requests
         })
         .collect()
+}
+
+fn request(series: &Series, first: u64, last: u64, single: bool) -> Result<Request, LoadError> {
+    let mut body = Vec::with_capacity((last - first) as usize * 560);
+    for number in first..last {
+        body.extend_from_slice(series.record(number)?.jws());
+        if !single {
+            body.push(b'\n');
+        }
+    }
+    Ok(Request { body, records: (last - first) as usize })
 }
 
 fn file_error(path: &Path) -> impl FnOnce(io::Error) -> LoadError {

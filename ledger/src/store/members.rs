@@ -4,40 +4,49 @@
 #[cfg(test)]
 mod tests;
 
-use super::{Store, StoreError, StoredBlock, Term, TermKind};
+use super::{Store, StoreError, Term, TermKind};
 use crate::{
     chain::{Header, Tip},
     insurance::{
         Family, RecordType,
-        rules::{BlockState, Effects},
+        rules::{ApplyError, BlockState},
+        state::EmptyState,
     },
     membership::MembershipState,
     record::Record,
 };
 
-/// The state after a stored block that follows `before`. Its records are read
-/// only where the header says that they change something.
+/// The members after a block that follows `before`, whose records are these.
+/// What else it changes is not looked at.
 pub(super) fn members_after(
     before: &Tip,
     header: &Header,
-    stored: &StoredBlock,
+    records: &[Record],
 ) -> Result<MembershipState, StoreError> {
-    if header.effects == Effects::default().digest() {
+    let first = before.frontier.size();
+    let mut members = (first..)
+        .zip(records)
+        .filter(|(_, record)| record.payload().record_type.family() == Family::Member)
+        .peekable();
+    if members.peek().is_none() {
         return Ok(before.members.clone());
     }
-    let mut state = BlockState::new(header.height, header.time_ms, &before.members);
-    for (index, jws) in (before.frontier.size()..).zip(&stored.records) {
-        let record = Record::trusted(jws.clone())
-            .map_err(|refusal| StoreError::Record { index, refusal })?;
-        state.apply(&record).map_err(|refusal| StoreError::Record { index, refusal })?;
-    }
-    if state.effects_digest() != header.effects {
-        return Err(StoreError::damaged(
-            "blocks",
-            format!("what block {} changes is not what its header says", header.height),
-        ));
+    let mut state = members_only(header.height, header.time_ms, &before.members);
+    for (index, record) in members {
+        apply(&mut state, index, record)?;
     }
     Ok(state.into_members())
+}
+
+fn members_only(height: u64, time_ms: u64, members: &MembershipState) -> BlockState<'static> {
+    BlockState::without_rules(height, time_ms, 0, members, &EmptyState)
+}
+
+fn apply(state: &mut BlockState<'_>, index: u64, record: &Record) -> Result<(), StoreError> {
+    state.apply(record).map_err(|error| match error {
+        ApplyError::Refused(refusal) => StoreError::Record { index, refusal },
+        ApplyError::State(error) => error.into(),
+    })
 }
 
 impl Store {
@@ -55,7 +64,7 @@ impl Store {
             .map(|record_type| Term::of(TermKind::Type, record_type.as_str()))
             .collect();
         let mut members = known.members.clone();
-        let mut block: Option<BlockState> = None;
+        let mut block: Option<BlockState<'static>> = None;
         let mut block_height = 0;
         let mut from = known.frontier.size();
         loop {
@@ -85,10 +94,10 @@ impl Store {
                 Some(state) => state,
                 None => {
                     let time_ms = self.header_at(stands_in)?.time_ms;
-                    block.insert(BlockState::new(stands_in, time_ms, &members))
+                    block.insert(members_only(stands_in, time_ms, &members))
                 }
             };
-            state.apply(&record).map_err(|refusal| StoreError::Record { index, refusal })?;
+            apply(state, index, &record)?;
         }
         Ok(block.map_or(members, BlockState::into_members))
     }

@@ -5,7 +5,7 @@
 //! nodes.flat       the Merkle tree's nodes, 32 bytes each         ┐ derived from the blocks,
 //! positions.flat   where each record stands in blocks/, 8 bytes   │ rebuilt by reindex
 //! heights.flat     where each block stands, 24 bytes              ┘
-//! index/           sled: the acknowledged head, checkpoints, postings
+//! index/           sled: the acknowledged head, checkpoints, postings, the state of the rules
 //! pending/         records that were acknowledged but are in no block yet
 //! proposals/       blocks that are being voted on
 //! clean            written by an orderly stop, removed at the next start
@@ -31,6 +31,7 @@ mod query;
 mod read;
 mod scrub;
 mod segments;
+mod state;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -53,14 +54,14 @@ pub use scrub::Progress;
 
 use self::{
     flat::Flat,
-    members::members_after,
     segments::{Frame, Segments, sync_folder},
+    state::Applied,
     terms::{Term, TermKind, Terms},
 };
 use crate::{
     chain::{Block, Certificate, CommitSignature, HEADER_BYTES, Header, Tip},
     digest::{Digest, RecordId},
-    membership::Membership,
+    membership::{Membership, MembershipState},
     record::Record,
     transparency::{Checkpoint, SignedCheckpoint, tree},
 };
@@ -155,6 +156,7 @@ pub struct Appended {
     tip: Tip,
     end: u64,
     checkpoint: Checkpoint,
+    applied: Applied,
 }
 
 impl Appended {
@@ -235,7 +237,12 @@ struct Derived {
 
 impl Derived {
     /// Computes it from the stored bytes and nothing else.
-    fn of(before: &Tip, position: u64, stored: &StoredBlock) -> Result<Self, StoreError> {
+    fn of(
+        before: &Tip,
+        position: u64,
+        stored: &StoredBlock,
+        members: MembershipState,
+    ) -> Result<Self, StoreError> {
         let header = Header::decode(&stored.header)
             .map_err(|error| StoreError::damaged("blocks", error.to_string()))?;
         let mut frontier = before.frontier.clone();
@@ -259,7 +266,6 @@ impl Derived {
             header_crc: crc32fast::hash(&stored.header),
             count: u32::try_from(stored.records.len()).unwrap_or(u32::MAX),
         };
-        let members = members_after(before, &header, stored)?;
         let (height, hash, time_ms) = (header.height, header.hash(), header.time_ms);
         let tip = Tip { height, hash, time_ms, frontier, members };
         Ok(Self { nodes, positions, height: item.encode(), tip })
@@ -371,7 +377,8 @@ impl Store {
         };
         let stored: StoredBlock = codec::decode("block", &payload)?;
         let before = self.decided();
-        let derived = Derived::of(&before, position, &stored)?;
+        let applied = self.apply(&before, &block.header, &block.records)?;
+        let derived = Derived::of(&before, position, &stored, applied.members.clone())?;
         let after = self.write_derived(&before, derived)?;
         if stored.header != block.header.encode() || after.frontier.root() != block.header.tree_root
         {
@@ -385,7 +392,7 @@ impl Store {
             size: after.frontier.size(),
             root: after.frontier.root(),
         };
-        Ok(Appended { block, tip: after, end, checkpoint })
+        Ok(Appended { block, tip: after, end, checkpoint, applied })
     }
 
     /// Writes the flat files for the block after `before`, and gives the tip after it.
@@ -407,7 +414,7 @@ impl Store {
         appended: Appended,
         checkpoint: Option<&SignedCheckpoint>,
     ) -> Result<Block, StoreError> {
-        let Appended { block, tip, end, checkpoint: expected } = appended;
+        let Appended { block, tip, end, checkpoint: expected, applied } = appended;
         if checkpoint.is_some_and(|signed| *signed.checkpoint() != expected) {
             return Err(StoreError::Tree("the signed checkpoint is not this block's".to_owned()));
         }
@@ -428,6 +435,7 @@ impl Store {
         if let Some(checkpoint) = checkpoint {
             batch.insert(&checkpoint_key(head.tree_size)[..], checkpoint.to_bytes());
         }
+        applied.write_to(&mut batch);
         let run = self.terms.prepare_run(head.tree_size, &mut batch)?;
         if run.is_some() {
             self.nodes.sync()?;

@@ -13,8 +13,8 @@ use std::{
 
 use super::{
     CLEAN, Derived, Flat, Frame, HEAD, Head, INDEXED, Indexed, Options, Segments, Store,
-    StoreError, StoredBlock, Terms, checkpoint_key, clean_mark, codec, poisoned, read::NodeReader,
-    segments::sync_folder, terms_of, tree_error,
+    StoreError, StoredBlock, Terms, checkpoint_key, clean_mark, codec, members::members_after,
+    poisoned, read::NodeReader, segments::sync_folder, state::records_of, terms_of, tree_error,
 };
 use crate::{
     chain::{Block, BlockError, Certificate, Header, Tip},
@@ -239,7 +239,8 @@ impl Store {
                 ));
             };
             let stored: StoredBlock = codec::decode("block", &payload)?;
-            tip = self.restore_block(&tip, position, &stored)?;
+            let records = records_of(&tip, &stored)?;
+            tip = self.restore_block(&tip, position, &stored, &records)?;
             position = next;
         }
         if tip.height != head.height
@@ -310,10 +311,12 @@ impl Store {
         before: &Tip,
         position: u64,
         stored: &StoredBlock,
+        records: &[Record],
     ) -> Result<Tip, StoreError> {
         let header = Header::decode(&stored.header)
             .map_err(|error| StoreError::damaged("blocks", error.to_string()))?;
-        let derived = Derived::of(before, position, stored)?;
+        let members = members_after(before, &header, records)?;
+        let derived = Derived::of(before, position, stored, members)?;
         if header.ledger != self.membership.ledger_id() || !derived.follows(before, &header) {
             return Err(StoreError::damaged(
                 "blocks",
@@ -321,10 +324,8 @@ impl Store {
             ));
         }
         let mut postings = Vec::new();
-        for (index, jws) in (before.frontier.size()..).zip(&stored.records) {
-            let record = Record::trusted(jws.clone())
-                .map_err(|refusal| StoreError::Record { index, refusal })?;
-            postings.extend(terms_of(&record).map(|term| (term, index)));
+        for (index, record) in (before.frontier.size()..).zip(records) {
+            postings.extend(terms_of(record).map(|term| (term, index)));
         }
         self.terms.add(postings)?;
         let size = before.frontier.size();
@@ -492,8 +493,17 @@ impl Store {
                 }
             };
             let stored: StoredBlock = codec::decode("block", &payload)?;
-            tip = self.restore_block(&tip, position, &stored)?;
+            let records = records_of(&tip, &stored)?;
+            let header = Header::decode(&stored.header)
+                .map_err(|error| StoreError::damaged("blocks", error.to_string()))?;
+            // At once, since the next block reads it.
+            let mut changes = sled::Batch::default();
+            self.apply(&tip, &header, &records)?.write_to(&mut changes);
+            self.database.apply_batch(changes)?;
+            tip = self.restore_block(&tip, position, &stored, &records)?;
             position = next;
+            // A record may be one that a later one corrects.
+            *self.decided.write().map_err(|_| poisoned())? = Arc::new(tip.clone());
             keep(&tip, &mut batch)?;
             if let Some(run) = self.terms.prepare_run(tip.frontier.size(), &mut batch)? {
                 self.sync_flat()?;
@@ -660,7 +670,8 @@ fn check_blocks(
             .certificate()
             .verify(&header, tip.membership().validators())
             .map_err(|error| BlockError::Certificate { height, error })?;
-        let derived = Derived::of(&tip, position, &stored)?;
+        let members = members_after(&tip, &header, &records_of(&tip, &stored)?)?;
+        let derived = Derived::of(&tip, position, &stored, members)?;
         if header.ledger != membership.ledger_id() || !derived.follows(&tip, &header) {
             return Err(damaged(format!(
                 "the block at {position} does not follow height {}",

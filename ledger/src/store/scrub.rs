@@ -2,7 +2,7 @@
 
 use super::{
     Derived, Frame, HEAD, Head, INDEXED, Indexed, Store, StoreError, StoredBlock, codec,
-    open::first_tip, parse_checkpoint, poisoned,
+    members::members_after, open::first_tip, parse_checkpoint, poisoned, state::records_of,
 };
 use crate::chain::{Header, Tip};
 use tlog_tiles::stored_hash_count;
@@ -58,7 +58,8 @@ impl Store {
     ) -> Result<Tip, StoreError> {
         let header = Header::decode(&stored.header)
             .map_err(|error| StoreError::damaged("blocks", error.to_string()))?;
-        let derived = Derived::of(before, position, stored)?;
+        let members = members_after(before, &header, &records_of(before, stored)?)?;
+        let derived = Derived::of(before, position, stored, members)?;
         if !derived.follows(before, &header) {
             return Err(StoreError::damaged(
                 "blocks",

@@ -7,7 +7,10 @@ use quittance_api::submit::Outcome;
 use quittance_ledger::{
     chain::{self, Block, Built, Certificate, Header, Tip},
     digest::RecordId,
-    insurance::rules::BlockState,
+    insurance::{
+        rules::{ApplyError, BlockState},
+        state::StateError,
+    },
     membership::Membership,
     record::Record,
     refusal::{Code, Refusal},
@@ -21,6 +24,21 @@ use crate::engine::limits::CLOCK_AHEAD_MS_MAX;
 
 /// How long a record that names another one waits for it before it is refused.
 const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a record waits for others that would make it acceptable, such as one
+/// that is on its way from another node, before it is refused.
+const RULE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a record that was refused so may wait for what would let it in; for
+/// ever where only the clock is missing.
+fn patience(code: Code) -> Duration {
+    match code {
+        Code::OccurredInFuture => Duration::MAX,
+        Code::UnknownReference => PREDECESSOR_PATIENCE,
+        code if code.can_pass_later() => RULE_PATIENCE,
+        _ => Duration::ZERO,
+    }
+}
 
 /// How long another node's record is kept that gets into no block. That node
 /// keeps it.
@@ -54,7 +72,7 @@ impl Application {
         if let Some((block, certificate)) = store.unfinished() {
             tracing::info!(height = block.header.height, "committing the block that was under way");
             let tip = store.decided();
-            chain::check(&tip, block, |id| store.is_decided(id))?;
+            chain::check(&tip, block, &**store, |id| store.is_decided(id))?;
             self.commit(block.clone(), certificate)?;
         }
         Ok(())
@@ -75,15 +93,16 @@ impl Application {
             return Ok(None);
         }
         let tip = store.decided();
-        let Built { block, refused, known } = chain::build::<StoreError>(
+        let Built { block, refused, known, .. } = chain::build::<StoreError>(
             &tip,
             validator.consensus.verifying_key().to_bytes(),
             now_ms(),
             waiting,
+            &**store,
             |id| store.is_decided(id),
         )?;
         for (id, refusal) in refused {
-            self.refuse(&tip, id, refusal);
+            self.refuse(&tip, id, refusal)?;
         }
         for id in known {
             self.shared.settle_known(&id)?;
@@ -93,27 +112,41 @@ impl Application {
 
     /// A record that may not stand in the block that was just built. Only what
     /// no later block may hold either is refused for good.
-    fn refuse(&self, tip: &Tip, id: RecordId, refusal: Refusal) {
+    fn refuse(&self, tip: &Tip, id: RecordId, refusal: Refusal) -> Result<(), Fatal> {
         let queue = &self.shared.queue;
-        let Some(record) = queue.get(&id) else { return };
-        let Some(since) = queue.set_aside(&id) else { return };
-        let alone = self.decides_alone();
-        let refusal = if alone {
+        let Some(record) = queue.get(&id) else { return Ok(()) };
+        let Some(since) = queue.set_aside(&id) else { return Ok(()) };
+        let refusal = if self.decides_alone() {
+            if refusal.code == Code::OccurredInFuture {
+                queue.settle([(id, Outcome::Refused(refusal))]);
+                return Ok(());
+            }
             Some(refusal)
         } else {
             // Another validator's clock may be behind ours; the time of the last
-            // block holds for all.
-            let time_ms = chain::next_time_ms(tip, 0);
-            BlockState::new(tip.height + 1, time_ms, &tip.members).apply(&record).err()
+            // block holds for all. And the block that was just built may never be.
+            self.refusal(tip, chain::next_time_ms(tip, 0), &record)?
         };
-        match refusal {
-            Some(refusal) if refusal.code == Code::OccurredInFuture && !alone => {}
-            // What it names may still be on its way from another node.
-            Some(refusal)
-                if refusal.code == Code::UnknownReference
-                    && since.elapsed() < PREDECESSOR_PATIENCE => {}
-            Some(refusal) => queue.settle([(id, Outcome::Refused(refusal))]),
-            None => {}
+        if let Some(refusal) = refusal.filter(|refusal| since.elapsed() >= patience(refusal.code)) {
+            queue.settle([(id, Outcome::Refused(refusal))]);
+        }
+        Ok(())
+    }
+
+    /// Why a record may not stand first in a block of that time after `tip`, the
+    /// decided one.
+    fn refusal(
+        &self,
+        tip: &Tip,
+        time_ms: u64,
+        record: &Record,
+    ) -> Result<Option<Refusal>, Fatal> {
+        let (height, first) = (tip.height.saturating_add(1), tip.frontier.size());
+        let store = &*self.shared.store;
+        match BlockState::new(height, time_ms, first, &tip.members, store).apply(record) {
+            Ok(()) => Ok(None),
+            Err(ApplyError::Refused(refusal)) => Ok(Some(refusal)),
+            Err(ApplyError::State(error)) => Err(StoreError::from(error).into()),
         }
     }
 
@@ -125,19 +158,19 @@ impl Application {
     /// Looks again at what was set aside for long: no block may come that would
     /// make the queue do so. What waited for a record that it names is refused;
     /// what came before its time may have reached it.
-    pub fn look_again(&self) {
+    pub fn look_again(&self) -> Result<(), Fatal> {
         let queue = &self.shared.queue;
         let tip = self.shared.store.decided();
-        for record in queue.aside_for(PREDECESSOR_PATIENCE) {
-            let time_ms = chain::next_time_ms(&tip, now_ms());
-            match BlockState::new(tip.height + 1, time_ms, &tip.members).apply(&record) {
-                Ok(()) => queue.ready(&record.id()),
-                Err(refusal) if refusal.code == Code::UnknownReference => {
+        for (record, since) in queue.aside_for(RULE_PATIENCE) {
+            match self.refusal(&tip, chain::next_time_ms(&tip, now_ms()), &record)? {
+                None => queue.ready(&record.id()),
+                Some(refusal) if since.elapsed() >= patience(refusal.code) => {
                     queue.settle([(record.id(), Outcome::Refused(refusal))]);
                 }
-                Err(_) => {}
+                Some(_) => {}
             }
         }
+        Ok(())
     }
 
     /// Verifies a block that somebody proposes after the decided tip: envelope
@@ -161,7 +194,7 @@ impl Application {
             Err(reason) => return Ok(Err(reason)),
         };
         let is_known = |id: &RecordId| store.is_decided(id).map_err(CheckError::Store);
-        match chain::check(&tip, &block, is_known) {
+        match chain::check(&tip, &block, &**store, is_known) {
             Ok(_) => Ok(Ok(block)),
             Err(CheckError::Block(error)) => Ok(Err(error.to_string())),
             Err(CheckError::Store(error)) => Err(error.into()),
@@ -289,6 +322,12 @@ impl Application {
 enum CheckError {
     Block(chain::BlockError),
     Store(StoreError),
+}
+
+impl From<StateError> for CheckError {
+    fn from(error: StateError) -> Self {
+        Self::Store(error.into())
+    }
 }
 
 impl From<chain::BlockError> for CheckError {

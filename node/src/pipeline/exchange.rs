@@ -335,8 +335,11 @@ impl Exchange {
                 if place < known {
                     return Ok(None);
                 }
-                let mut state = BlockState::new(tip.height + 1, time_ms, &tip.members);
-                let is_refused = state.apply(&record).is_err_and(|refusal| is_final(refusal.code));
+                // What the rules between records say, the next proposer asks.
+                let mut state =
+                    BlockState::without_rules(tip.height + 1, time_ms, 0, &tip.members, &EmptyState);
+                let refused = state.apply(&record).err().and_then(ApplyError::into_refusal);
+                let is_refused = refused.is_some_and(|refusal| is_final(refusal.code));
                 Ok((!is_refused).then_some(record))
             })
             .collect();

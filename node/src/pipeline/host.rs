@@ -760,7 +760,7 @@ impl Host {
             return Err(Fatal::Engine(why));
         }
         self.part();
-        self.application.look_again();
+        self.application.look_again()?;
         if self.tidied.elapsed() > TIDY_UP {
             self.tidied = Instant::now();
             self.application.tidy_up();

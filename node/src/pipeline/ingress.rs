@@ -1,16 +1,30 @@
 //! Making records durable before anything is said about them.
+//!
+//! A record that the rules refuse as things stand may have been sent just after
+//! the one that would let it in, which waits for its block or comes from another
+//! node. It is *held*: looked at again with each new block, for a moment, and
+//! only then refused. Nothing is said about it until then, so nothing that was
+//! acknowledged is taken back.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use quittance_api::submit::{Accepted, SubmitError};
+use quittance_api::submit::{Accepted, Outcome, SubmitError};
 use quittance_ledger::{
-    chain,
-    insurance::rules::BlockState,
+    chain::{self, Tip},
+    digest::RecordId,
+    insurance::{
+        Family,
+        rules::{ApplyError, BlockState},
+    },
     record::Record,
     refusal::{Code, Refusal},
-    store::{Pending, StoreError},
+    store::{Pending, Store, StoreError},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Fatal, Shared, now_ms};
 
@@ -27,10 +41,36 @@ const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How often the thread looks whether the node is stopping.
 const LOOK_UP: Duration = Duration::from_millis(200);
 
+/// How often the thread looks for a new block while it holds records.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// How long a record is held before it is refused. Blocks of a consortium are
+/// decided several times a second, and a node that keeps up is one behind.
+const HOLD: Duration = Duration::from_secs(1);
+
+/// Records that are held at once; what more comes is refused at once.
+const HELD_RECORDS_MAX: usize = 10_000;
+
 pub struct Ingress {
     shared: Arc<Shared>,
     pending: Pending,
     received: mpsc::Receiver<Submission>,
+    held: Vec<Held>,
+    /// The height that what is held was looked at last.
+    held_at: u64,
+}
+
+/// A call that is answered once nothing of it is held any more.
+struct Held {
+    decisions: Vec<Decision>,
+    answer: oneshot::Sender<Result<Vec<Accepted>, SubmitError>>,
+    until: Instant,
+}
+
+impl Held {
+    fn records(&self) -> usize {
+        self.decisions.iter().filter(|one| matches!(one, Decision::Hold(..))).count()
+    }
 }
 
 impl Ingress {
@@ -39,7 +79,7 @@ impl Ingress {
         pending: Pending,
         received: mpsc::Receiver<Submission>,
     ) -> Self {
-        Self { shared, pending, received }
+        Self { shared, pending, received, held: Vec::new(), held_at: 0 }
     }
 
     pub fn run(mut self) -> Result<(), Fatal> {
@@ -48,8 +88,10 @@ impl Ingress {
             .build()
             .map_err(|error| Fatal::Thread("ingress", error.to_string()))?;
         while !self.shared.is_stopping() {
+            let pause = if self.held.is_empty() { LOOK_UP } else { LOOK_AGAIN };
             let next = runtime
-                .block_on(async { tokio::time::timeout(LOOK_UP, self.received.recv()).await });
+                .block_on(async { tokio::time::timeout(pause, self.received.recv()).await });
+            self.look_again()?;
             let Ok(Some(first)) = next else {
                 self.forget()?;
                 continue;
@@ -80,10 +122,9 @@ impl Ingress {
         let mut decided = Vec::with_capacity(group.len());
         let mut new = Vec::new();
         let mut places = HashMap::new();
-        // As if they came into the next block: what decides is that block.
-        let tip = self.shared.store.decided();
-        let time_ms = chain::next_time_ms(&tip, now_ms());
-        let mut block = BlockState::new(tip.height + 1, time_ms, &tip.members);
+        let shared = self.shared.clone();
+        let tip = shared.store.decided();
+        let mut block = next_block(&tip, &shared.store);
         let mut new_bytes = 0;
         let unlisted = self.shared.unlisted();
         for Submission { records, answer } in group {
@@ -100,35 +141,90 @@ impl Ingress {
             }
             let decisions = records
                 .into_iter()
-                .map(|record| self.decide(record, &mut block, &mut new, &mut places))
+                .map(|record| self.decide(record, true, &mut block, &mut new, &mut places))
                 .collect::<Result<Vec<_>, _>>()?;
             new_bytes += bytes;
             decided.push((decisions, answer));
         }
-        let receivers: Vec<_> = if new.is_empty() {
-            Vec::new()
-        } else {
-            let position = self.pending.append(&new)?;
-            let ids: Vec<_> = new.iter().map(Record::id).collect();
-            let receivers = self.shared.queue.push(new.iter().cloned(), position);
-            self.shared.publish_records(&new);
-            if self.shared.store.decided().height > self.shared.store.tip().height {
-                for id in ids {
-                    self.shared.settle_known(&id)?;
-                }
-            }
-            receivers
-        };
+        let receivers = self.keep(&new)?;
         for (decisions, answer) in decided {
-            let accepted = decisions
+            let decisions: Vec<_> =
+                decisions.into_iter().map(|decision| decision.kept(&receivers)).collect();
+            self.held_at = self.held_at.max(tip.height);
+            self.answer(Held { decisions, answer, until: Instant::now() + HOLD });
+        }
+        Ok(())
+    }
+
+    /// Makes new records durable and puts them into the queue.
+    fn keep(&self, new: &[Record]) -> Result<Vec<watch::Receiver<Outcome>>, Fatal> {
+        if new.is_empty() {
+            return Ok(Vec::new());
+        }
+        let position = self.pending.append(new)?;
+        let receivers = self.shared.queue.push(new.iter().cloned(), position);
+        self.shared.publish_records(new);
+        if self.shared.store.decided().height > self.shared.store.tip().height {
+            for record in new {
+                self.shared.settle_known(&record.id())?;
+            }
+        }
+        Ok(receivers)
+    }
+
+    /// Answers a call of which nothing is held, and keeps any other one.
+    fn answer(&mut self, call: Held) {
+        if call.records() > 0 {
+            self.held.push(call);
+            return;
+        }
+        let accepted = call
+            .decisions
+            .into_iter()
+            .filter_map(|decision| match decision {
+                Decision::Answer(accepted) => Some(accepted),
+                Decision::New(_) | Decision::Hold(..) => None,
+            })
+            .collect();
+        // Whoever asked may have gone; the records are durable all the same.
+        let _ = call.answer.send(Ok(accepted));
+    }
+
+    /// Looks at what is held again, where a block has been decided since or its
+    /// time is up.
+    fn look_again(&mut self) -> Result<(), Fatal> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let shared = self.shared.clone();
+        let tip = shared.store.decided();
+        let now = Instant::now();
+        let is_new = tip.height > self.held_at;
+        if !is_new && self.held.iter().all(|call| now < call.until) {
+            return Ok(());
+        }
+        self.held_at = tip.height;
+        let mut block = next_block(&tip, &shared.store);
+        let (mut new, mut places) = (Vec::new(), HashMap::new());
+        let mut calls = Vec::new();
+        for Held { decisions, answer, until } in std::mem::take(&mut self.held) {
+            let may_wait = now < until;
+            let decisions = decisions
                 .into_iter()
-                .filter_map(|decision| match decision {
-                    Decision::Answer(accepted) => Some(accepted),
-                    Decision::New(place) => receivers.get(place).cloned().map(Accepted::Pending),
+                .map(|decision| match decision {
+                    Decision::Hold(record) => {
+                        self.decide(*record, may_wait, &mut block, &mut new, &mut places)
+                    }
+                    other => Ok(other),
                 })
-                .collect();
-            // Whoever asked may have gone; the records are durable all the same.
-            let _ = answer.send(Ok(accepted));
+                .collect::<Result<Vec<_>, _>>()?;
+            calls.push(Held { decisions, answer, until });
+        }
+        let receivers = self.keep(&new)?;
+        for Held { decisions, answer, until } in calls {
+            let decisions =
+                decisions.into_iter().map(|decision| decision.kept(&receivers)).collect();
+            self.answer(Held { decisions, answer, until });
         }
         Ok(())
     }
@@ -136,9 +232,10 @@ impl Ingress {
     fn decide(
         &self,
         record: Record,
-        block: &mut BlockState,
+        may_wait: bool,
+        block: &mut BlockState<'_>,
         new: &mut Vec<Record>,
-        places: &mut HashMap<quittance_ledger::digest::RecordId, usize>,
+        places: &mut HashMap<RecordId, usize>,
     ) -> Result<Decision, StoreError> {
         let id = record.id();
         if let Some(place) = places.get(&id) {
@@ -151,18 +248,30 @@ impl Ingress {
         if let Some(location) = self.shared.store.find(&id)? {
             return Ok(Decision::Answer(Accepted::Recorded(location)));
         }
-        if let Err(refusal) = block.apply(&record)
-            && !self.may_be_on_its_way(&refusal)
-        {
-            return Ok(Decision::Answer(Accepted::Refused(refusal)));
+        match block.apply(&record) {
+            Ok(()) => {}
+            Err(ApplyError::State(error)) => return Err(error.into()),
+            Err(ApplyError::Refused(refusal)) if !self.may_pass_later(&refusal) => {
+                return Ok(Decision::Answer(Accepted::Refused(refusal)));
+            }
+            // A change of the membership may wait for long for what it names.
+            Err(ApplyError::Refused(refusal))
+                if record.payload().record_type.family() == Family::Member
+                    && refusal.code == Code::UnknownReference => {}
+            Err(ApplyError::Refused(refusal)) => {
+                let held: usize = self.held.iter().map(Held::records).sum();
+                return Ok(if may_wait && held < HELD_RECORDS_MAX {
+                    Decision::Hold(Box::new(record))
+                } else {
+                    Decision::Answer(Accepted::Refused(refusal))
+                });
+            }
         }
         places.insert(id, new.len());
         new.push(record);
         Ok(Decision::New(new.len() - 1))
     }
-}
 
-impl Ingress {
     fn are_known(&self, records: &[Record]) -> Result<bool, StoreError> {
         for id in records.iter().map(Record::id) {
             if !self.shared.queue.contains(&id) && self.shared.store.find(&id)?.is_none() {
@@ -172,19 +281,39 @@ impl Ingress {
         Ok(true)
     }
 
-    /// Whether what a record names may still wait here or come from another node:
-    /// then the record waits for it, too.
-    fn may_be_on_its_way(&self, refusal: &Refusal) -> bool {
+    /// Whether what would let a record in may wait here or come from another node.
+    fn may_pass_later(&self, refusal: &Refusal) -> bool {
         let (waiting, _) = self.shared.queue.size();
-        refusal.code == Code::UnknownReference
+        refusal.code.can_pass_later()
             && (waiting > 0 || self.shared.membership().validators().len() > 1)
     }
 }
 
+/// As if records came into the next block: what decides is that block.
+fn next_block<'a>(tip: &Tip, store: &'a Store) -> BlockState<'a> {
+    let (height, first) = (tip.height.saturating_add(1), tip.frontier.size());
+    BlockState::new(height, chain::next_time_ms(tip, now_ms()), first, &tip.members, store)
+}
+
 enum Decision {
     Answer(Accepted),
-    /// The place among the group's new records.
+    /// The place among the new records that are made durable together.
     New(usize),
+    /// Not yet.
+    Hold(Box<Record>),
+}
+
+impl Decision {
+    /// The answer for a record that has been made durable.
+    fn kept(self, receivers: &[watch::Receiver<Outcome>]) -> Self {
+        match self {
+            Self::New(place) => match receivers.get(place) {
+                Some(receiver) => Self::Answer(Accepted::Pending(receiver.clone())),
+                None => Self::New(place),
+            },
+            other => other,
+        }
+    }
 }
 
 fn bytes_of(records: &[Record]) -> usize {

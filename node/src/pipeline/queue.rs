@@ -334,8 +334,8 @@ impl Queue {
         state.by_id.get(id).map(|waiting| waiting.since)
     }
 
-    /// Records that are set aside and have waited for so long.
-    pub fn aside_for(&self, patience: Duration) -> Vec<Record> {
+    /// Records that are set aside and have waited for so long, and since when.
+    pub fn aside_for(&self, patience: Duration) -> Vec<(Record, Instant)> {
         let state = self.state();
         if state.aside == 0 {
             return Vec::new();
@@ -344,7 +344,7 @@ impl Queue {
             .by_id
             .values()
             .filter(|waiting| waiting.stage == Stage::Set && waiting.since.elapsed() >= patience)
-            .map(|waiting| waiting.record.clone())
+            .map(|waiting| (waiting.record.clone(), waiting.since))
             .collect()
     }
 
