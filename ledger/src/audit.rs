@@ -10,8 +10,9 @@ use std::collections::HashSet;
 use rayon::prelude::*;
 
 use crate::{
-    chain::{self, Block, BlockError, Certificate, Header, RawBlock, Tip},
+    chain::{self, Block, BlockError, Certificate, Checked, Header, RawBlock, Tip},
     digest::{Digest, LedgerId, RecordId},
+    insurance::state::MemoryState,
     limits::BLOCK_BYTES_MAX,
     membership::{Membership, MembershipState},
     record::{Envelope, Record},
@@ -168,6 +169,7 @@ pub fn audit<H: History + Send>(
         since,
         tip: Tip::empty(MembershipState::from_genesis(membership.genesis())),
         known: HashSet::new(),
+        state: MemoryState::default(),
         checkpoints: Vec::new(),
         checkpoints_read: 0,
         checkpoints_held: 0,
@@ -306,6 +308,8 @@ struct Auditor<'a> {
     /// The first 16 bytes of every id: two records of one ledger never share
     /// them by accident, and a whole id would double the memory.
     known: HashSet<[u8; 16]>,
+    /// What the rules know after the tip.
+    state: MemoryState,
     /// Published checkpoints that are yet to be met, the next one last.
     checkpoints: Vec<SignedCheckpoint>,
     checkpoints_read: u64,
@@ -452,8 +456,9 @@ impl Auditor<'_> {
             prefix.copy_from_slice(&id.as_bytes()[..16]);
             prefix
         };
-        let tip =
-            chain::check(&self.tip, &block, |id| Ok::<_, BlockError>(known.contains(&short(id))))?;
+        let Checked { tip, changes } = chain::check(&self.tip, &self.state, &block, |id| {
+            Ok::<_, BlockError>(known.contains(&short(id)))
+        })?;
         if let Some(signed) = self.since
             && let since = signed.checkpoint()
             && (before + 1..=tip.frontier.size()).contains(&since.size)
@@ -472,6 +477,7 @@ impl Auditor<'_> {
             }
         }
         known.extend(block.records.iter().map(|record| short(&record.id())));
+        self.state.apply(changes, &block.records);
         self.tip = tip;
         self.check_checkpoint(history, &deciding)
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     chain::{self, Block, Certificate},
+    insurance::state::EmptyState,
     membership::{
         Genesis, KeyId, Member, MemberId, Membership, Origin, RecordKey, Role, Validator,
         cosigner_name,
@@ -151,6 +152,7 @@ impl Ledger {
     pub fn block(&self, store: &Store, records: Vec<Record>) -> Block {
         let built = chain::build(
             &store.decided(),
+            &EmptyState,
             key(self.seed).verifying_key().to_bytes(),
             START_MS,
             records,

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{chain::BlockError, refusal::Refusal};
+use crate::{chain::BlockError, insurance::state::StateError, refusal::Refusal};
 
 /// The store cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +45,9 @@ pub enum StoreError {
     /// A block that does not follow the tip.
     #[error(transparent)]
     Block(#[from] BlockError),
+    /// What the rules need to know cannot be read.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// A stored record that cannot be read.
     #[error("the store is damaged: record {index}: {refusal}")]
     Record {

@@ -10,6 +10,7 @@ use crate::{
     insurance::{
         Family, RecordType,
         rules::{BlockState, Effects},
+        state::{ApplyError, EmptyState},
     },
     membership::MembershipState,
     record::Record,
@@ -25,11 +26,17 @@ pub(super) fn members_after(
     if header.effects == Effects::default().digest() {
         return Ok(before.members.clone());
     }
-    let mut state = BlockState::new(header.height, header.time_ms, &before.members);
+    let mut state = BlockState::without_rules(
+        header.height,
+        header.time_ms,
+        before.frontier.size(),
+        &before.members,
+        &EmptyState,
+    );
     for (index, jws) in (before.frontier.size()..).zip(&stored.records) {
         let record = Record::trusted(jws.clone())
             .map_err(|refusal| StoreError::Record { index, refusal })?;
-        state.apply(&record).map_err(|refusal| StoreError::Record { index, refusal })?;
+        state.apply(&record).map_err(|error| not_applied(index, error))?;
     }
     if state.effects_digest() != header.effects {
         return Err(StoreError::damaged(
@@ -38,6 +45,13 @@ pub(super) fn members_after(
         ));
     }
     Ok(state.into_members())
+}
+
+fn not_applied(index: u64, error: ApplyError) -> StoreError {
+    match error {
+        ApplyError::Refused(refusal) => StoreError::Record { index, refusal },
+        ApplyError::State(error) => error.into(),
+    }
 }
 
 impl Store {
@@ -55,7 +69,7 @@ impl Store {
             .map(|record_type| Term::of(TermKind::Type, record_type.as_str()))
             .collect();
         let mut members = known.members.clone();
-        let mut block: Option<BlockState> = None;
+        let mut block: Option<BlockState<'_>> = None;
         let mut block_height = 0;
         let mut from = known.frontier.size();
         loop {
@@ -85,10 +99,12 @@ impl Store {
                 Some(state) => state,
                 None => {
                     let time_ms = self.header_at(stands_in)?.time_ms;
-                    block.insert(BlockState::new(stands_in, time_ms, &members))
+                    block.insert(BlockState::without_rules(
+                        stands_in, time_ms, index, &members, &EmptyState,
+                    ))
                 }
             };
-            state.apply(&record).map_err(|refusal| StoreError::Record { index, refusal })?;
+            state.apply(&record).map_err(|error| not_applied(index, error))?;
         }
         Ok(block.map_or(members, BlockState::into_members))
     }
