@@ -223,7 +223,7 @@ impl Ledger {
         let is_known = |_: &_| Ok::<_, StoreError>(false);
         let waiting = records.iter().cloned();
         let proposer = self.consensus.verifying_key().to_bytes();
-        let built = chain::build(&tip, proposer, now_ms, waiting, is_known)?;
+        let built = chain::build(&tip, store, proposer, now_ms, waiting, is_known)?;
         let Some(block) = built.block else {
             let first = built.refused.first().map(|(id, refusal)| format!("{id}: {refusal}"));
             return Err(FixtureError::NoBlock(first.unwrap_or_else(|| "no records".to_owned())));

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use crate::{
     chain::{self, Block, BlockError, Certificate, Checked, Header, RawBlock, Tip},
     digest::{Digest, LedgerId, RecordId},
-    insurance::state::{StateError, StateReader},
+    insurance::state::{Pair, StateError, StateReader},
     limits::BLOCK_BYTES_MAX,
     membership::{Membership, MembershipState},
     record::{Envelope, Record},
@@ -461,7 +461,7 @@ impl Auditor<'_> {
         let known = &self.known;
         let reader = Replayed { values: &self.values, known, history: RefCell::new(&mut *history) };
         let is_known = |id: &RecordId| Ok::<_, FollowError>(known.contains_key(&short(id)));
-        let checked = chain::check(&self.tip, &block, &reader, is_known);
+        let checked = chain::check(&self.tip, &reader, &block, is_known);
         let Checked { tip, changes } = checked.map_err(|error| match error {
             FollowError::Block(error) => Defect::Block(error),
             FollowError::State(error) => Defect::State(error),
@@ -485,7 +485,7 @@ impl Auditor<'_> {
         }
         for (key, value) in changes.iter() {
             match value {
-                Some(value) => self.values.insert(key.clone(), value.clone()),
+                Some(value) => self.values.insert(key.to_vec(), value.to_vec()),
                 None => self.values.remove(key),
             };
         }
@@ -580,12 +580,7 @@ impl<H: History> StateReader for Replayed<'_, H> {
         Ok(self.values.get(key).cloned())
     }
 
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateError> {
+    fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Pair>, StateError> {
         if from >= to {
             return Ok(Vec::new());
         }

@@ -151,6 +151,7 @@ impl Ledger {
     pub fn block(&self, store: &Store, records: Vec<Record>) -> Block {
         let built = chain::build(
             &store.decided(),
+            store,
             key(self.seed).verifying_key().to_bytes(),
             START_MS,
             records,

@@ -10,6 +10,7 @@ use arc_malachitebft_app::{
 use quittance_ledger::{
     chain::{RawBlock, Tip},
     digest::RecordId,
+    insurance::state::MemoryState,
     membership::{Genesis, Membership, MembershipState},
     record::Record,
     store::StoredProposal,
@@ -58,6 +59,8 @@ impl Log {
 pub struct Disk {
     /// The end of the chain.
     pub tip: Tip,
+    /// What the rules know at that end.
+    pub state: MemoryState,
     /// Every decided block with this node's certificate.
     pub blocks: Vec<RawBlock>,
     /// The records of these blocks.
@@ -75,6 +78,7 @@ impl Disk {
     pub fn new(genesis: &Genesis) -> Self {
         Self {
             tip: Tip::empty(MembershipState::from_genesis(genesis)),
+            state: MemoryState::default(),
             blocks: Vec::new(),
             decided: BTreeSet::new(),
             log: Log::default(),

@@ -202,6 +202,7 @@ impl Works {
     fn build(&self) -> Result<Option<Block>, Halt> {
         let built = chain::build::<BlockError>(
             &self.disk.tip,
+            &self.disk.state,
             self.identity.address.0,
             self.now_ms(),
             self.host.waiting.iter().cloned(),
@@ -221,7 +222,7 @@ impl Works {
             .collect();
         let block = Block { header, records: records? };
         let is_known = |id: &RecordId| Ok(self.disk.decided.contains(id));
-        chain::check::<BlockError>(&self.disk.tip, &block, is_known)
+        chain::check::<BlockError>(&self.disk.tip, &self.disk.state, &block, is_known)
             .map(|_| block)
             .map_err(|error| error.to_string())
     }
@@ -420,15 +421,17 @@ impl Works {
             .map_err(|error| Halt::Failed(format!("a certificate of its own: {error}")))?;
         let decided = &self.disk.decided;
         let is_known = |id: &RecordId| Ok(decided.contains(id));
-        let tip = chain::check::<BlockError>(&self.disk.tip, &block, is_known)
-            .map_err(|error| Halt::Failed(format!("decided on a bad block: {error}")))?;
+        let checked =
+            chain::check::<BlockError>(&self.disk.tip, &self.disk.state, &block, is_known)
+                .map_err(|error| Halt::Failed(format!("decided on a bad block: {error}")))?;
         self.host.known.clear();
         self.host.proposed.clear();
         self.host.wanted = None;
         // One durable write.
         self.step()?;
         let ids: Vec<_> = block.records.iter().map(Record::id).collect();
-        self.disk.tip = tip;
+        self.disk.tip = checked.tip;
+        self.disk.state.apply(checked.changes, &block.records);
         self.disk.decided.extend(&ids);
         self.disk.blocks.push(RawBlock {
             header: block.header,

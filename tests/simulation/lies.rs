@@ -38,6 +38,7 @@ impl Works {
             let proposer = validators[usize::try_from(number).unwrap() % validators.len()];
             let built = chain::build::<BlockError>(
                 &self.disk.tip,
+                &self.disk.state,
                 proposer,
                 self.now_ms() + number,
                 self.host.waiting.iter().cloned(),

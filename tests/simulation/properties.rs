@@ -7,6 +7,7 @@ use arc_malachitebft_app::{
     types::core::{NilOrVal, VoteType},
 };
 use quittance_ledger::{
+    insurance::state::MemoryState,
     chain::{self, Block, BlockError, RawBlock, Tip},
     digest::{Digest, RecordId},
     membership::{Genesis, MembershipState, ValidatorSet},
@@ -22,6 +23,7 @@ type Said = (Machine, &'static str, u64, i64);
 /// One history, as an onlooker who misses nothing sees it.
 pub struct Properties {
     tip: Tip,
+    state: MemoryState,
     chain: Vec<Digest>,
     /// Who validated each height.
     validators: Vec<ValidatorSet>,
@@ -42,6 +44,7 @@ impl Properties {
     pub fn new(genesis: &Genesis, machines: usize, twins: BTreeSet<[u8; 32]>) -> Self {
         Self {
             tip: Tip::empty(MembershipState::from_genesis(genesis)),
+            state: MemoryState::default(),
             validators: Vec::new(),
             chain: Vec::new(),
             places: BTreeMap::new(),
@@ -107,10 +110,11 @@ impl Properties {
         };
         let places = &self.places;
         let is_known = |id: &RecordId| Ok(places.contains_key(id));
-        let tip = chain::check::<BlockError>(&self.tip, &block, is_known)
+        let checked = chain::check::<BlockError>(&self.tip, &self.state, &block, is_known)
             .map_err(|error| error.to_string())?;
         self.validators.push(self.tip.membership().validators().clone());
-        self.tip = tip;
+        self.tip = checked.tip;
+        self.state.apply(checked.changes, &block.records);
         for record in &block.records {
             let place = self.places.len() as u64;
             self.places.insert(record.id(), place);

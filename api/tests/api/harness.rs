@@ -27,7 +27,10 @@ use quittance_api::{
 use quittance_ledger::{
     chain,
     digest::RecordId,
-    insurance::rules::BlockState,
+    insurance::{
+        rules::BlockState,
+        state::ApplyError,
+    },
     membership::{
         Genesis, Member, MemberId, Membership, Origin, RecordKey, Role, Validator, cosigner_name,
     },
@@ -190,9 +193,14 @@ impl FakeNode {
         let records: Vec<_> = waiting.iter().map(|(record, _)| record.clone()).collect();
         let tip = self.store.tip();
         let built =
-            chain::build(&tip, key(101).verifying_key().to_bytes(), START_MS, records, |id| {
-                self.store.contains(id)
-            })
+            chain::build::<StoreError>(
+                &tip,
+                &*self.store,
+                key(101).verifying_key().to_bytes(),
+                START_MS,
+                records,
+                |id| self.store.contains(id),
+            )
             .unwrap();
         if let Some(block) = built.block {
             let certificate = chain::Certificate::of_one(&block.header, &key(101));
@@ -217,9 +225,13 @@ impl FakeNode {
         }
         let now_ms = START_MS;
         let tip = self.store.tip();
-        let mut block = BlockState::new(tip.height + 1, now_ms, &tip.members);
-        if let Err(refusal) = block.apply(&record) {
-            return Accepted::Refused(refusal);
+        let first = tip.frontier.size();
+        let mut block =
+            BlockState::new(tip.height + 1, now_ms, first, &tip.members, &*self.store);
+        match block.apply(&record) {
+            Ok(()) => {}
+            Err(ApplyError::Refused(refusal)) => return Accepted::Refused(refusal),
+            Err(ApplyError::State(error)) => panic!("{error}"),
         }
         let mut waiting = self.waiting.lock().unwrap();
         if let Some((_, sender)) = waiting.iter().find(|(other, _)| *other == record) {

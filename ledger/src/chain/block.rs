@@ -5,7 +5,10 @@ use std::collections::HashSet;
 use super::{Certificate, CertificateError, Header};
 use crate::{
     digest::{Digest, RecordId},
-    insurance::rules::BlockState,
+    insurance::{
+        rules::BlockState,
+        state::{ApplyError, StateChanges, StateError, StateReader},
+    },
     limits::{BLOCK_BYTES_MAX, RECORD_OVERHEAD_BYTES},
     membership::{Membership, MembershipState},
     record::Record,
@@ -119,6 +122,9 @@ pub enum BlockError {
     /// The tree cannot hold more.
     #[error(transparent)]
     Tree(#[from] TreeError),
+    /// What the rules need to know cannot be read.
+    #[error(transparent)]
+    State(#[from] StateError),
 }
 
 /// What [`build`] made of the waiting records.
@@ -130,6 +136,17 @@ pub struct Built {
     pub refused: Vec<(RecordId, Refusal)>,
     /// Records that are on the ledger already.
     pub known: Vec<RecordId>,
+    /// What the block changes in the state.
+    pub changes: StateChanges,
+}
+
+/// What follows from a block that [`check`] let pass.
+#[derive(Debug)]
+pub struct Checked {
+    /// The chain's end once it is in.
+    pub tip: Tip,
+    /// What it changes in the state.
+    pub changes: StateChanges,
 }
 
 /// The time of the next block: `now_ms`, or just after the block before it when
@@ -141,13 +158,15 @@ pub const fn next_time_ms(tip: &Tip, now_ms: u64) -> u64 {
 
 /// Makes the block that follows `tip` from `waiting`, in order, until it is full.
 ///
-/// `is_known` tells whether a record is on the ledger already.
+/// `reader` is the state after `tip`, and `is_known` tells whether a record is
+/// on the ledger already.
 ///
 /// # Errors
 /// `proposer` does not validate, such as one whose keys were replaced; or those
-/// of `is_known`.
-pub fn build<E: From<BlockError>>(
+/// of `reader` and `is_known`.
+pub fn build<E: From<BlockError> + From<StateError>>(
     tip: &Tip,
+    reader: &dyn StateReader,
     proposer: [u8; 32],
     now_ms: u64,
     waiting: impl IntoIterator<Item = Record>,
@@ -155,13 +174,19 @@ pub fn build<E: From<BlockError>>(
 ) -> Result<Built, E> {
     let time_ms = next_time_ms(tip, now_ms);
     check_proposer(tip, &proposer)?;
-    let mut built = Built { block: None, refused: Vec::new(), known: Vec::new() };
+    let mut built = Built {
+        block: None,
+        refused: Vec::new(),
+        known: Vec::new(),
+        changes: StateChanges::default(),
+    };
     let mut records = Vec::new();
     let mut ids = HashSet::new();
     let mut bytes = 0;
     let mut frontier = tip.frontier.clone();
     let membership = tip.membership();
-    let mut state = BlockState::new(tip.height + 1, time_ms, &tip.members);
+    let first_index = tip.frontier.size();
+    let mut state = BlockState::new(tip.height + 1, time_ms, first_index, &tip.members, reader);
     for record in waiting {
         let id = record.id();
         let cost = cost_bytes(&record);
@@ -178,7 +203,8 @@ pub fn build<E: From<BlockError>>(
                 bytes += cost;
                 records.push(record);
             }
-            Err(refusal) => built.refused.push((id, refusal)),
+            Err(ApplyError::Refused(refusal)) => built.refused.push((id, refusal)),
+            Err(ApplyError::State(error)) => return Err(error.into()),
         }
     }
     if !records.is_empty() {
@@ -194,6 +220,7 @@ pub fn build<E: From<BlockError>>(
             validators: membership.validators().hash(),
         };
         built.block = Some(Block { header, records });
+        built.changes = state.into_parts().1;
     }
     Ok(built)
 }
@@ -208,12 +235,13 @@ pub fn build<E: From<BlockError>>(
 ///
 /// # Errors
 /// The first thing that is wrong, which names the block and the field or
-/// record; or whatever `is_known` fails with.
-pub fn check<E: From<BlockError>>(
+/// record; or whatever `reader`, the state after `tip`, or `is_known` fails with.
+pub fn check<E: From<BlockError> + From<StateError>>(
     tip: &Tip,
+    reader: &dyn StateReader,
     block: &Block,
     mut is_known: impl FnMut(&RecordId) -> Result<bool, E>,
-) -> Result<Tip, E> {
+) -> Result<Checked, E> {
     let Header { height, time_ms, .. } = block.header;
     let expect = |field: &'static str, is: String, expected: String| {
         if is == expected {
@@ -243,20 +271,28 @@ pub fn check<E: From<BlockError>>(
     }
     let mut ids = HashSet::with_capacity(block.records.len());
     let mut frontier = tip.frontier.clone();
-    let mut state = BlockState::new(height, time_ms, &tip.members);
+    let first_index = tip.frontier.size();
+    let mut state = BlockState::new(height, time_ms, first_index, &tip.members, reader);
     for record in &block.records {
         let id = record.id();
         if !ids.insert(id) || is_known(&id)? {
             return Err(BlockError::Duplicate { height, id }.into());
         }
-        state.apply(record).map_err(|refusal| BlockError::Record { height, id, refusal })?;
+        match state.apply(record) {
+            Ok(()) => {}
+            Err(ApplyError::Refused(refusal)) => {
+                return Err(BlockError::Record { height, id, refusal }.into());
+            }
+            Err(ApplyError::State(error)) => return Err(error.into()),
+        }
         frontier.push(tree::leaf_hash(&id)).map_err(BlockError::Tree)?;
     }
     expect("tree_size", block.header.tree_size.to_string(), frontier.size().to_string())?;
     expect("tree_root", block.header.tree_root.to_string(), frontier.root().to_string())?;
     expect("effects", block.header.effects.to_string(), state.effects_digest().to_string())?;
-    let members = state.into_members();
-    Ok(Tip { height, hash: block.header.hash(), time_ms, frontier, members })
+    let (members, changes) = state.into_parts();
+    let tip = Tip { height, hash: block.header.hash(), time_ms, frontier, members };
+    Ok(Checked { tip, changes })
 }
 
 fn check_proposer(tip: &Tip, proposer: &[u8; 32]) -> Result<(), BlockError> {

@@ -16,7 +16,9 @@ mod proposal;
 mod vectors;
 mod wire;
 
-pub use block::{Block, BlockError, Built, RawBlock, Tip, build, check, commits_to, next_time_ms};
+pub use block::{
+    Block, BlockError, Built, Checked, RawBlock, Tip, build, check, commits_to, next_time_ms,
+};
 pub use certificate::{Certificate, CertificateError, CommitSignature, VOTE_BYTES, Vote, VoteKind};
 pub use evidence::{Evidence, Statement, Step};
 pub use header::{HEADER_BYTES, Header, HeaderError};

@@ -9,7 +9,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{
     digest::Digest,
-    insurance::rules::{BlockState, Effects},
+    insurance::{
+        rules::{BlockState, Effects},
+        state::EmptyState,
+    },
     membership::{Genesis, Membership, MembershipState},
     record::Record,
     testing::{Ledger, START_MS, key},
@@ -97,7 +100,7 @@ fn membership_effects() -> Value {
     let approval = json!({"proposal": added.id()});
     let approval = sign("insurer", 3, "member.approved", approval);
     let members = MembershipState::from_genesis(ledger.membership.genesis());
-    let mut state = BlockState::new(7, START_MS, &members);
+    let mut state = BlockState::new(7, START_MS, 0, &members, &EmptyState);
     let records = [added, removed, approval];
     for record in &records {
         state.apply(record).unwrap();

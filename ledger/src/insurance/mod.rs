@@ -12,6 +12,7 @@ mod references;
 pub mod rules;
 pub mod settlement;
 pub mod signature;
+pub mod state;
 mod time;
 mod types;
 mod values;

@@ -9,8 +9,8 @@ use crate::{
     chain::{Header, Tip},
     insurance::{
         Family, RecordType,
-        rules::{ApplyError, BlockState},
-        state::EmptyState,
+        rules::BlockState,
+        state::{ApplyError, EmptyState},
     },
     membership::MembershipState,
     record::Record,

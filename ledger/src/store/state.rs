@@ -8,8 +8,8 @@ use crate::{
     chain::{Header, Tip},
     digest::RecordId,
     insurance::{
-        rules::{ApplyError, BlockState},
-        state::{StateChanges, StateError, StateReader},
+        rules::BlockState,
+        state::{ApplyError, Pair, StateChanges, StateError, StateReader},
     },
     membership::MembershipState,
     record::Record,
@@ -90,7 +90,7 @@ impl Store {
     /// The store cannot be read.
     pub fn state_entries(
         &self,
-    ) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + use<> {
+    ) -> impl Iterator<Item = Result<Pair, StoreError>> + use<> {
         self.database.scan_prefix([STATE]).map(|entry| {
             let (key, value) = entry?;
             Ok((key.get(1..).unwrap_or_default().to_vec(), value.to_vec()))
@@ -105,12 +105,7 @@ impl StateReader for Store {
         Ok(found.map(|value| value.to_vec()))
     }
 
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateError> {
+    fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Pair>, StateError> {
         self.database
             .range(state_key(from)..state_key(to))
             .take(limit)
@@ -138,7 +133,7 @@ impl From<StoreError> for StateError {
 /// The store's own error comes back as it was.
 impl From<StateError> for StoreError {
     fn from(error: StateError) -> Self {
-        let source: Box<dyn Error + Send + Sync> = error.into_source();
+        let source: Box<dyn Error + Send + Sync> = error.into_cause();
         match source.downcast::<Self>() {
             Ok(error) => *error,
             Err(other) => Self::damaged("the state", other.to_string()),

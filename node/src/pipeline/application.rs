@@ -8,8 +8,8 @@ use quittance_ledger::{
     chain::{self, Block, Built, Certificate, Header, Tip},
     digest::RecordId,
     insurance::{
-        rules::{ApplyError, BlockState},
-        state::StateError,
+        rules::BlockState,
+        state::{ApplyError, StateError},
     },
     membership::Membership,
     record::Record,
@@ -72,7 +72,7 @@ impl Application {
         if let Some((block, certificate)) = store.unfinished() {
             tracing::info!(height = block.header.height, "committing the block that was under way");
             let tip = store.decided();
-            chain::check(&tip, block, &**store, |id| store.is_decided(id))?;
+            chain::check(&tip, &**store, block, |id| store.is_decided(id))?;
             self.commit(block.clone(), certificate)?;
         }
         Ok(())
@@ -95,10 +95,10 @@ impl Application {
         let tip = store.decided();
         let Built { block, refused, known, .. } = chain::build::<StoreError>(
             &tip,
+            &**store,
             validator.consensus.verifying_key().to_bytes(),
             now_ms(),
             waiting,
-            &**store,
             |id| store.is_decided(id),
         )?;
         for (id, refusal) in refused {
@@ -194,7 +194,7 @@ impl Application {
             Err(reason) => return Ok(Err(reason)),
         };
         let is_known = |id: &RecordId| store.is_decided(id).map_err(CheckError::Store);
-        match chain::check(&tip, &block, &**store, is_known) {
+        match chain::check(&tip, &**store, &block, is_known) {
             Ok(_) => Ok(Ok(block)),
             Err(CheckError::Block(error)) => Ok(Err(error.to_string())),
             Err(CheckError::Store(error)) => Err(error.into()),

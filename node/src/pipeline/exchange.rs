@@ -19,7 +19,10 @@ use libp2p::PeerId;
 use quittance_ledger::{
     chain,
     digest::{Digest, RecordId},
-    insurance::rules::BlockState,
+    insurance::{
+        rules::BlockState,
+        state::{ApplyError, EmptyState},
+    },
     record::Record,
     refusal::{Code, Refusal},
     transparency::SignedCheckpoint,
@@ -338,8 +341,10 @@ impl Exchange {
                 // What the rules between records say, the next proposer asks.
                 let mut state =
                     BlockState::without_rules(tip.height + 1, time_ms, 0, &tip.members, &EmptyState);
-                let refused = state.apply(&record).err().and_then(ApplyError::into_refusal);
-                let is_refused = refused.is_some_and(|refusal| is_final(refusal.code));
+                let is_refused = matches!(
+                    state.apply(&record),
+                    Err(ApplyError::Refused(refusal)) if is_final(refusal.code)
+                );
                 Ok((!is_refused).then_some(record))
             })
             .collect();

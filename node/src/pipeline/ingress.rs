@@ -18,7 +18,8 @@ use quittance_ledger::{
     digest::RecordId,
     insurance::{
         Family,
-        rules::{ApplyError, BlockState},
+        rules::BlockState,
+        state::ApplyError,
     },
     record::Record,
     refusal::{Code, Refusal},

@@ -11,7 +11,7 @@ use quittance_api::submit::Outcome;
 use quittance_ledger::{
     chain::{self, Header, Tip},
     digest::Digest,
-    insurance::rules::BlockState,
+    insurance::{rules::BlockState, state::EmptyState},
     membership::{Membership, MembershipState},
     record::{Record, sign},
     store::{self, Location, Store},
@@ -269,7 +269,8 @@ fn what_was_verified_by_an_earlier_membership_is_verified_again() {
             "data":{"change":"remove","member":"broker"}}"#,
     );
     let mut changed = tip_at(&bench, 6);
-    let mut state = BlockState::new(6, 1_800_000_000_000, &changed.members);
+    let mut state =
+        BlockState::without_rules(6, 1_800_000_000_000, 0, &changed.members, &EmptyState);
     state.apply(&proposal).unwrap();
     changed.members = state.into_members();
     assert!(changed.members.changed_height() > 0);

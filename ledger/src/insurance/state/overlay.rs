@@ -1,0 +1,125 @@
+//! What a block has changed so far, over the state before it, and what the
+//! record at hand changes, over that.
+
+use std::{collections::BTreeMap, fmt, ops::Bound};
+
+use super::{Pair, StateChanges, StateError, StateReader};
+
+/// A value that a block has read or changed.
+#[derive(Clone)]
+struct Cell {
+    /// Before the block.
+    before: Option<Vec<u8>>,
+    /// After the records so far.
+    now: Option<Vec<u8>>,
+}
+
+/// Two layers of changes over a state. A record that is refused is discarded
+/// with all it would have changed.
+#[derive(Clone)]
+pub(in crate::insurance) struct Overlay<'a> {
+    reader: &'a dyn StateReader,
+    block: BTreeMap<Vec<u8>, Cell>,
+    record: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+}
+
+impl fmt::Debug for Overlay<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Overlay").field("block", &self.block.len()).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Overlay<'a> {
+    pub(in crate::insurance) const fn new(reader: &'a dyn StateReader) -> Self {
+        Self { reader, block: BTreeMap::new(), record: BTreeMap::new() }
+    }
+
+    /// The state before the block.
+    pub(in crate::insurance) const fn reader(&self) -> &'a dyn StateReader {
+        self.reader
+    }
+
+    /// The value as the record at hand sees it.
+    pub(in crate::insurance) fn get(&mut self, key: &[u8]) -> Result<Option<&[u8]>, StateError> {
+        if self.record.contains_key(key) {
+            return Ok(self.record.get(key).and_then(Option::as_deref));
+        }
+        self.load(key)?;
+        Ok(self.block.get(key).and_then(|cell| cell.now.as_deref()))
+    }
+
+    fn load(&mut self, key: &[u8]) -> Result<(), StateError> {
+        if !self.block.contains_key(key) {
+            let before = self.reader.get(key)?;
+            self.block.insert(key.to_vec(), Cell { now: before.clone(), before });
+        }
+        Ok(())
+    }
+
+    /// Sets or, with none, removes a value.
+    pub(in crate::insurance) fn set(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        self.record.insert(key, value);
+    }
+
+    /// Keys from `from` on and before `to`, at most `limit`, as the record at
+    /// hand sees them.
+    pub(in crate::insurance) fn range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Pair>, StateError> {
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        let bounds = (Bound::Included(from), Bound::Excluded(to));
+        let changed = self
+            .block
+            .range::<[u8], _>(bounds)
+            .map(|(key, cell)| (key, &cell.now))
+            .chain(self.record.range::<[u8], _>(bounds));
+        let changed: BTreeMap<&Vec<u8>, &Option<Vec<u8>>> = changed.collect();
+        // Each change hides at most one key of the state before.
+        let before = self.reader.range(from, to, limit.saturating_add(changed.len()))?;
+        let mut merged: BTreeMap<Vec<u8>, Vec<u8>> = before.into_iter().collect();
+        for (key, value) in changed {
+            match value {
+                Some(value) => merged.insert(key.clone(), value.clone()),
+                None => merged.remove(key),
+            };
+        }
+        Ok(merged.into_iter().take(limit).collect())
+    }
+
+    /// Takes what the record at hand changed into the block, and tells each
+    /// change in the order of the keys. A value that is what it was is none.
+    pub(in crate::insurance) fn commit(
+        &mut self,
+        mut note: impl FnMut(&[u8], Option<&[u8]>),
+    ) -> Result<(), StateError> {
+        let changes = std::mem::take(&mut self.record);
+        for key in changes.keys() {
+            self.load(key)?;
+        }
+        for (key, value) in changes {
+            if let Some(cell) = self.block.get_mut(&key)
+                && cell.now != value
+            {
+                note(&key, value.as_deref());
+                cell.now = value;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets what the record at hand changed.
+    pub(in crate::insurance) fn discard(&mut self) {
+        self.record.clear();
+    }
+
+    /// What the block changes.
+    pub(in crate::insurance) fn into_changes(self) -> StateChanges {
+        let changed = self.block.into_iter().filter(|(_, cell)| cell.now != cell.before);
+        changed.map(|(key, cell)| (key, cell.now)).collect()
+    }
+}
