@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{fs, path::PathBuf};
+use std::{collections::VecDeque, fs, path::PathBuf};
 
 use quittance_ledger::{record::Record, transparency::verify_bytes};
-use quittance_tests::{Consortium, DOSSIERS, quittance_in, sample_file, samples};
+use quittance_tests::{
+    Answer, Consortium, DOSSIERS, Node, Sample, quittance_in, sample_file, samples, seeded,
+};
+use rand::{Rng as _, rngs::StdRng};
 use serde_json::Value;
 
 /// The accepted records of all dossiers.
@@ -63,7 +66,13 @@ fn signed_by_their_members_they_are_recorded_one_by_one_and_every_receipt_verifi
     let node = consortium.start();
     let policy = consortium.membership().policy();
     let mut ids = Vec::new();
-    for sample in samples().iter().filter(|sample| sample.refused.is_none()) {
+    for sample in samples() {
+        if let Some(code) = &sample.refused {
+            let size = node.tree_size();
+            is_refused(&node, &sample, code);
+            assert_eq!(node.tree_size(), size);
+            continue;
+        }
         let record = consortium.sign(&sample.signer, &sample.record);
         let answer = node.append(&record);
         assert_eq!(answer.status, 201, "{} {}", sample.record, answer.text());
@@ -84,6 +93,56 @@ fn signed_by_their_members_they_are_recorded_one_by_one_and_every_receipt_verifi
         // The record stands by itself too.
         Record::open(receipt.record.clone(), consortium.membership()).unwrap();
     }
+}
+
+/// Asks a node to sign and take a record: a member's own tools would refuse an
+/// amount below zero before.
+fn offer(node: &Node, sample: &Sample) -> Answer {
+    let line = serde_json::json!({ "signer": sample.signer, "record": sample.record });
+    let headers = [("content-type", "application/json"), ("prefer", "wait=30")];
+    node.post("/v1/records", &headers, line.to_string())
+}
+
+fn is_refused(node: &Node, sample: &Sample, code: &str) {
+    let answer = offer(node, sample);
+    assert_eq!((answer.status, &*answer.problem()), (422, code), "{}", answer.text());
+    let problem = answer.json();
+    assert!(problem["field"].is_string(), "{problem}");
+    assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{problem}");
+}
+
+/// The lines of all dossiers, those of one contract in their order and else mixed.
+fn interleaved(random: &mut StdRng) -> Vec<Sample> {
+    let mut dossiers: Vec<VecDeque<Sample>> = DOSSIERS
+        .iter()
+        .map(|name| samples().into_iter().filter(|sample| sample.dossier == *name).collect())
+        .collect();
+    let mut mixed = Vec::new();
+    while !dossiers.is_empty() {
+        let place = random.random_range(0..dossiers.len());
+        match dossiers[place].pop_front() {
+            Some(sample) => mixed.push(sample),
+            None => drop(dossiers.swap_remove(place)),
+        }
+    }
+    mixed
+}
+
+#[test]
+fn mixed_with_each_other_they_are_accepted_and_refused_just_the_same() {
+    let mut random = seeded();
+    let consortium = Consortium::new();
+    let node = consortium.start();
+    for sample in interleaved(&mut random) {
+        match &sample.refused {
+            Some(code) => is_refused(&node, &sample, code),
+            None => {
+                let answer = offer(&node, &sample);
+                assert_eq!(answer.status, 201, "{} {}", sample.record, answer.text());
+            }
+        }
+    }
+    assert_eq!(node.tree_size(), ACCEPTED);
 }
 
 #[test]

@@ -114,6 +114,11 @@ pub trait Submit: Send + Sync + 'static {
     /// A record that waits for its block.
     fn pending(&self, id: &RecordId) -> Option<Record>;
 
+    /// Why a record that was accepted here came into no block, if that was lately.
+    fn refusal(&self, _id: &RecordId) -> Option<Refusal> {
+        None
+    }
+
     /// Signs for a member whose record key this node holds. The record it gives
     /// is verified against the membership, as one that came signed would be.
     ///

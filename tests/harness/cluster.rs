@@ -32,7 +32,8 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    Api, Ended, Members, Node, Settings, namespaces::Lan, quittance, relay::Relay, wait_for,
+    Api, Ended, Members, Node, Settings, members::member_without_node, namespaces::Lan, quittance,
+    relay::Relay, wait_for,
 };
 
 /// The ledger's name.
@@ -48,6 +49,9 @@ const VALIDATORS: [(&str, &str); 7] = [
     ("makler-1", "broker"),
     ("auto-fr", "insurer"),
 ];
+
+/// Members that run no node, and their roles.
+const GUESTS: [(&str, &str); 2] = [("vet-1", "provider"), ("otp-it", "trust_service")];
 
 /// How the nodes of a cluster reach each other.
 #[derive(Debug)]
@@ -117,7 +121,23 @@ impl Cluster {
             gossip: at(host, index, port + 1),
             listen: None,
         });
-        Self::set_up(addresses.collect(), Wiring::Direct)
+        Self::set_up(addresses.collect(), Wiring::Direct, &[])
+    }
+
+    /// As [`Cluster::new`], with a provider `vet-1` and a trust service `otp-it`
+    /// that run no node.
+    ///
+    /// # Panics
+    /// A command fails.
+    #[must_use]
+    pub fn with_guests(validators: usize) -> Self {
+        let (host, port) = free_ports(validators);
+        let addresses = (0..validators).map(|index| Addresses {
+            engine: at(host, index, port),
+            gossip: at(host, index, port + 1),
+            listen: None,
+        });
+        Self::set_up(addresses.collect(), Wiring::Direct, &GUESTS)
     }
 
     /// So many validators whose links go through relays: see [`Cluster::relays`].
@@ -139,7 +159,7 @@ impl Cluster {
             Some([Relay::new(node.engine, engine), Relay::new(node.gossip, gossip)])
         });
         let wiring = Wiring::Relayed(relays.collect());
-        Self::set_up(addresses, wiring)
+        Self::set_up(addresses, wiring, &[])
     }
 
     /// So many validators in network namespaces: see [`Cluster::lan`]. None
@@ -158,10 +178,14 @@ impl Cluster {
                 listen: None,
             }
         });
-        Some(Self::set_up(addresses.collect(), Wiring::Lan(lan)))
+        Some(Self::set_up(addresses.collect(), Wiring::Lan(lan), &[]))
     }
 
-    fn set_up(addresses: Vec<Addresses>, wiring: Wiring) -> Self {
+    fn set_up(
+        addresses: Vec<Addresses>,
+        wiring: Wiring,
+        guests: &[(&'static str, &'static str)],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut seats = Vec::new();
         for (index, ((member, role), addresses)) in
@@ -183,8 +207,14 @@ impl Cluster {
             let door = Door::default();
             seats.push(Seat { member, data, addresses, settings, node: None, door });
         }
-        let parts = seats.iter().map(|seat| seat.data.join("member.toml")).collect();
-        let keys = seats.iter().map(|seat| (seat.member, record_key(&seat.data, seat.member)));
+        let mut parts: Vec<_> = seats.iter().map(|seat| seat.data.join("member.toml")).collect();
+        let mut keys: Vec<_> =
+            seats.iter().map(|seat| (seat.member, record_key(&seat.data, seat.member))).collect();
+        for guest in guests {
+            let key = folder.path().join(format!("{}.pem", guest.0));
+            parts.push(member_without_node(folder.path(), *guest, &key));
+            keys.push((guest.0, key));
+        }
         let (members, genesis) = Members::of_genesis(ORIGIN, parts, keys);
         for seat in &seats {
             fs::write(seat.data.join("genesis.toml"), &genesis).unwrap();

@@ -8,7 +8,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Members, Node, Settings, quittance};
+use crate::{Members, Node, Settings, members::member_without_node, quittance};
 
 /// The ledger's name.
 const ORIGIN: &str = "tests.quittance.example/ledger";
@@ -68,16 +68,7 @@ impl Consortium {
                 let _ = quittance(arguments.iter().map(Path::new).chain([&*data])).success();
                 parts.push(data.join("member.toml"));
             } else {
-                let made =
-                    quittance([Path::new("key"), Path::new("new"), Path::new("--out"), &key]);
-                let public = made.success().text().trim().to_owned();
-                let part = folder.path().join(format!("{member}.toml"));
-                let text = format!(
-                    "[[member]]\nid = \"{member}\"\nname = \"{member}\"\nrole = \"{role}\"\n\
-                     keys = [{{ id = \"1\", alg = \"Ed25519\", public = \"{public}\" }}]\n"
-                );
-                fs::write(&part, text).unwrap();
-                parts.push(part);
+                parts.push(member_without_node(folder.path(), (member, role), &key));
             }
             keys.push((member, key));
         }

@@ -74,6 +74,24 @@ impl Members {
     }
 }
 
+/// Makes a record key and the public part of a member that runs no node, by
+/// hand as the documentation says. Gives the part's file.
+pub(crate) fn member_without_node(
+    folder: &Path,
+    (member, role): (&str, &str),
+    key: &Path,
+) -> PathBuf {
+    let made = quittance([Path::new("key"), Path::new("new"), Path::new("--out"), key]);
+    let public = made.success().text().trim().to_owned();
+    let part = folder.join(format!("{member}.toml"));
+    let text = format!(
+        "[[member]]\nid = \"{member}\"\nname = \"{member}\"\nrole = \"{role}\"\n\
+         keys = [{{ id = \"1\", alg = \"Ed25519\", public = \"{public}\" }}]\n"
+    );
+    fs::write(&part, text).unwrap();
+    part
+}
+
 /// A secret key as the program writes it.
 ///
 /// # Panics

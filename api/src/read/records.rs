@@ -117,9 +117,14 @@ pub(crate) fn find(app: &Shared, id: &RecordId) -> Result<Found, Failed> {
     {
         return Ok(Found::Entry(entry));
     }
-    pending
-        .map(Found::Pending)
-        .ok_or_else(|| Problem::not_found(format!("the ledger holds no record {id}")).into())
+    if let Some(record) = pending {
+        return Ok(Found::Pending(record));
+    }
+    Err(match app.node.refusal(id) {
+        Some(refusal) => Problem::from(refusal),
+        None => Problem::not_found(format!("the ledger holds no record {id}")),
+    }
+    .into())
 }
 
 /// One record
@@ -135,7 +140,8 @@ pub(crate) fn find(app: &Shared, id: &RecordId) -> Result<Found, Failed> {
             (RecordAnswer = "application/json"), (String = "application/jose")
         )),
         (status = 400, description = "Not an id", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "Not on the ledger and not pending", body = ProblemBody, content_type = "application/problem+json")
+        (status = 404, description = "Not on the ledger and not pending", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "It was accepted here and then refused by a rule, which the code names", body = ProblemBody, content_type = "application/problem+json")
     )
 )]
 pub(crate) async fn get_record(

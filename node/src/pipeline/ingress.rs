@@ -119,7 +119,7 @@ impl Ingress {
     }
 
     /// Decides on a group, flushes what is new once, then answers everybody.
-    fn take(&self, group: Vec<Submission>) -> Result<(), Fatal> {
+    fn take(&mut self, group: Vec<Submission>) -> Result<(), Fatal> {
         let mut decided = Vec::with_capacity(group.len());
         let mut new = Vec::new();
         let mut places = HashMap::new();

@@ -45,6 +45,7 @@ use quittance_ledger::{
     digest::RecordId,
     membership::{MemberId, Membership, Validator},
     record::{self, Record},
+    refusal::Refusal,
     store::{Location, Pending, PendingBatch, Store, StoreError},
     transparency::SignedCheckpoint,
     wire::WireError,
@@ -522,6 +523,10 @@ impl Submit for Handle {
 
     fn pending(&self, id: &RecordId) -> Option<Record> {
         self.0.queue.get(id)
+    }
+
+    fn refusal(&self, id: &RecordId) -> Option<Refusal> {
+        self.0.queue.refusal(id)
     }
 
     fn sign(&self, member: &MemberId, payload: Map<String, Value>) -> Result<Record, SignError> {

@@ -12,11 +12,15 @@ use quittance_ledger::{
     digest::RecordId,
     limits::{BLOCK_BYTES_MAX, RECORD_OVERHEAD_BYTES},
     record::Record,
+    refusal::Refusal,
 };
 use tokio::sync::{Notify, watch};
 
 /// One other node may take this part of the queue.
 const FOREIGN_PART: usize = 8;
+
+/// Refusals that are remembered.
+const REFUSALS_MAX: usize = 10_000;
 
 /// Where a record is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +77,28 @@ struct State {
     foreign: HashMap<PeerId, Share>,
     /// How many records of each durable batch still wait.
     positions: BTreeMap<u64, usize>,
+    refused: Refusals,
+}
+
+/// Records that were accepted here and then refused, the last ones, for whoever
+/// did not wait for the outcome.
+#[derive(Default)]
+struct Refusals {
+    order: VecDeque<RecordId>,
+    by_id: HashMap<RecordId, Refusal>,
+}
+
+impl Refusals {
+    fn add(&mut self, id: RecordId, refusal: Refusal) {
+        if self.by_id.insert(id, refusal).is_none() {
+            self.order.push_back(id);
+        }
+        while self.order.len() > REFUSALS_MAX {
+            if let Some(oldest) = self.order.pop_front() {
+                self.by_id.remove(&oldest);
+            }
+        }
+    }
 }
 
 impl State {
@@ -283,6 +309,11 @@ impl Queue {
         self.state().by_id.get(id).map(|waiting| waiting.record.clone())
     }
 
+    /// Why a record was refused that this node had accepted, if it was lately.
+    pub fn refusal(&self, id: &RecordId) -> Option<Refusal> {
+        self.state().refused.by_id.get(id).cloned()
+    }
+
     pub fn contains(&self, id: &RecordId) -> bool {
         self.state().by_id.contains_key(id)
     }
@@ -382,6 +413,11 @@ impl Queue {
         let mut state = self.state();
         for (id, outcome) in outcomes {
             if let Some(waiting) = state.remove(&id) {
+                if let Outcome::Refused(refusal) = &outcome
+                    && waiting.position.is_some()
+                {
+                    state.refused.add(id, refusal.clone());
+                }
                 waiting.outcome.send_replace(outcome);
             }
         }
