@@ -72,3 +72,18 @@ pub const FUTURE_MS_MAX: u64 = 2 * 60 * 1000;
 
 /// A record older than this when its block is made is shown as `late`, in milliseconds (DOMAIN: one hour).
 pub const LATE_AFTER_MS: u64 = 60 * 60 * 1000;
+
+/// A value of the state: a list of [`LIST_ITEMS_MAX`] names of [`CODE_CHARS_MAX`]
+/// characters of four bytes fits, with what stands beside each.
+pub const STATE_VALUE_BYTES_MAX: usize = 256 * 1024;
+
+/// Holds of one insurance period that are neither claimed nor released nor
+/// known to be over.
+pub const PERIOD_HOLDS_MAX: usize = 256;
+
+/// Ceilings asked for in one insurance period, without repetitions; older ones
+/// are forgotten.
+pub const PERIOD_CEILINGS_REQUESTED_MAX: usize = 16;
+
+/// Documents asked for about one contract, or about one claim.
+pub const DOSSIER_ITEMS_MAX: usize = 256;

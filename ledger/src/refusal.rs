@@ -59,6 +59,84 @@ codes! {
     Expired = "expired",
     /// Refers to something that the ledger does not hold.
     UnknownReference = "unknown_reference",
+    /// The contract's number is taken.
+    ContractExists = "contract_exists",
+    /// Not the version that follows, or no longer the one that stands.
+    VersionGap = "version_gap",
+    /// A deductible model without the modules it needs.
+    ModuleCombination = "module_combination",
+    /// A ceiling change asked for later than six weeks before the period ends.
+    NoticeTooLate = "notice_too_late",
+    /// A ceiling changed inside its period.
+    ChangeOnlyAtPeriodEnd = "change_only_at_period_end",
+    /// The contract is not in force at that time.
+    PolicyNotInForce = "policy_not_in_force",
+    /// A period that does not begin the day after the last.
+    PeriodGap = "period_gap",
+    /// Another ceiling than before, which nobody asked for.
+    NoChangeRequest = "no_change_request",
+    /// No document is missing.
+    DossierGreen = "dossier_green",
+    /// Requested documents are missing.
+    DossierRed = "dossier_red",
+    /// The day for the documents has not passed.
+    DeadlineNotPassed = "deadline_not_passed",
+    /// The signature's number is taken.
+    SignatureExists = "signature_exists",
+    /// The signature is not at that stage.
+    SignatureState = "signature_state",
+    /// The time to sign has passed.
+    SignatureExpired = "signature_expired",
+    /// Accepted without a completed signature on that very offer.
+    SignatureIncomplete = "signature_incomplete",
+    /// The pre-authorisation's number is taken.
+    PreauthorisationExists = "preauthorisation_exists",
+    /// The pre-authorisation was answered before.
+    AlreadyAnswered = "already_answered",
+    /// Parts that do not add up to the whole.
+    SplitMismatch = "split_mismatch",
+    /// A hold that does not last 24 hours.
+    HoldNot24h = "hold_not_24h",
+    /// More than the period's ceiling.
+    CeilingExceeded = "ceiling_exceeded",
+    /// Another currency than the contract, request or claim has.
+    CurrencyMismatch = "currency_mismatch",
+    /// There is no live hold.
+    NotHeld = "not_held",
+    /// The hold is over.
+    HoldExpired = "hold_expired",
+    /// Claimed more than was guaranteed.
+    ClaimExceedsGuarantee = "claim_exceeds_guarantee",
+    /// A claim came in by a way that is not open.
+    ChannelNotAccepted = "channel_not_accepted",
+    /// A claim without the documents it must come with.
+    MandatoryDocumentMissing = "mandatory_document_missing",
+    /// The claim's number is taken.
+    ClaimExists = "claim_exists",
+    /// The insurer gave that number to another claim.
+    ClaimNumberTaken = "claim_number_taken",
+    /// The claim is not at that stage.
+    ClaimState = "claim_state",
+    /// Not the deductible that the ladder says.
+    DeductibleWrong = "deductible_wrong",
+    /// Not the step that the service asks for.
+    LadderEffectWrong = "ladder_effect_wrong",
+    /// Not one legal step of the ladder.
+    LadderStep = "ladder_step",
+    /// Not the round that follows, or not the open one.
+    RoundGap = "round_gap",
+    /// The offer has not reached whom it is for.
+    NotNotified = "not_notified",
+    /// Nothing was decided or accepted.
+    NotDecided = "not_decided",
+    /// More is paid than was approved or accepted.
+    PaidExceedsApproved = "paid_exceeds_approved",
+    /// Not the sum of the payments.
+    TotalMismatch = "total_mismatch",
+    /// Figures that the ledger does not hold.
+    StatementMismatch = "statement_mismatch",
+    /// The record was corrected before, by another one.
+    AlreadyCorrected = "already_corrected",
     /// The member approved that proposal before.
     AlreadyApproved = "already_approved",
     /// The proposal came in force before.
@@ -69,6 +147,44 @@ codes! {
     ChangeImpossible = "change_impossible",
     /// Too many proposals are open.
     TooManyProposals = "too_many_proposals",
+}
+
+impl Code {
+    /// Whether a later record, or the passing of time, could make the same
+    /// record acceptable. Where not, the refusal is final.
+    #[must_use]
+    pub const fn can_pass_later(self) -> bool {
+        matches!(
+            self,
+            Self::UnknownMember
+                | Self::UnknownKey
+                | Self::KeyNotValidThen
+                | Self::OccurredInFuture
+                | Self::UnknownReference
+                | Self::ChangeImpossible
+                | Self::TooManyProposals
+                | Self::VersionGap
+                | Self::PolicyNotInForce
+                | Self::PeriodGap
+                | Self::NoChangeRequest
+                | Self::DossierGreen
+                | Self::DossierRed
+                | Self::SignatureState
+                | Self::SignatureIncomplete
+                | Self::CeilingExceeded
+                | Self::NotHeld
+                | Self::ClaimState
+                | Self::DeductibleWrong
+                | Self::LadderEffectWrong
+                | Self::LadderStep
+                | Self::RoundGap
+                | Self::NotNotified
+                | Self::NotDecided
+                | Self::PaidExceedsApproved
+                | Self::TotalMismatch
+                | Self::StatementMismatch
+        )
+    }
 }
 
 impl fmt::Display for Code {

@@ -19,6 +19,19 @@ impl Day {
     pub const fn date(self) -> Date {
         self.0
     }
+
+    /// The day so many days later, or earlier for a negative number; none
+    /// outside the calendar.
+    #[must_use]
+    pub fn plus_days(self, days: i32) -> Option<Self> {
+        self.0.checked_add(jiff::Span::new().try_days(days).ok()?).ok().map(Self)
+    }
+}
+
+impl From<Date> for Day {
+    fn from(date: Date) -> Self {
+        Self(date)
+    }
 }
 
 impl fmt::Display for Day {
@@ -48,6 +61,12 @@ impl Moment {
     #[must_use]
     pub const fn timestamp(self) -> Timestamp {
         self.0
+    }
+}
+
+impl From<Timestamp> for Moment {
+    fn from(timestamp: Timestamp) -> Self {
+        Self(timestamp)
     }
 }
 

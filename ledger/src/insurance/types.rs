@@ -243,13 +243,13 @@ record_types! {
     ConsentRecorded = "consent.recorded": Contract, Optional, [Insurer Broker Provider TrustService];
 
     /// A signature was asked for (firma digitale, elektronische Unterschrift).
-    SignatureRequested = "signature.requested": Signature, Optional, [Broker Insurer];
+    SignatureRequested = "signature.requested": Signature, Contract, [Broker Insurer];
     /// The signer was sent a one-time code.
-    SignatureChallenged = "signature.challenged": Signature, Optional, [TrustService];
+    SignatureChallenged = "signature.challenged": Signature, Contract, [TrustService];
     /// An attempt to sign failed.
-    SignatureFailed = "signature.failed": Signature, Optional, [TrustService];
+    SignatureFailed = "signature.failed": Signature, Contract, [TrustService];
     /// The signer signed.
-    SignatureCompleted = "signature.completed": Signature, Optional, [TrustService];
+    SignatureCompleted = "signature.completed": Signature, Contract, [TrustService];
 
     /// A provider asked what the insurer will pay, before treating or repairing.
     PreauthorisationRequested = "preauthorisation.requested": Settlement, Contract, [Provider];
@@ -304,7 +304,7 @@ macro_rules! words {
         $(
             $(#[$doc])*
             #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-            #[derive(serde::Serialize, serde::Deserialize)]
+            #[derive(serde::Serialize, serde::Deserialize, bincode::Encode, bincode::Decode)]
             pub enum $name {
                 $($(#[$word_doc])* #[serde(rename = $text)] $word,)+
             }

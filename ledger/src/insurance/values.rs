@@ -149,6 +149,12 @@ impl FromStr for Currency {
 pub struct Ordinal(u64);
 
 impl Ordinal {
+    /// That number, unless it is 0 or more than 2^53 − 1.
+    #[must_use]
+    pub const fn new(number: u64) -> Option<Self> {
+        if number >= 1 && number <= INTEGER_MAX { Some(Self(number)) } else { None }
+    }
+
     /// The number, from 1 to 2^53 − 1.
     #[must_use]
     pub const fn get(self) -> u64 {

@@ -6,6 +6,24 @@
 //! one record and its time stand here; a rule between records reads the state
 //! of a [`BlockState`] and adds what it changes to its [`Effects`].
 
+mod case;
+mod ceiling;
+mod claim;
+mod contract;
+mod corrections;
+mod documents;
+mod figures;
+mod ladder;
+mod payment;
+mod preauthorisation;
+mod settlement;
+mod signature;
+mod statement;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod time;
+
 use std::collections::HashMap;
 
 use sha2::{Digest as _, Sha256};
@@ -132,7 +150,7 @@ impl<'a> BlockState<'a> {
                 members.approve(*at, deciding, proposal, record.signer(), &mut note)?;
             }
             _ if self.ruled => {
-                let decided = decide(record, deciding, &self.records, self.next_index, state);
+                let decided = case::decide(record, deciding, &self.records, self.next_index, state);
                 if let Err(error) = decided {
                     state.discard();
                     return Err(error);
@@ -235,17 +253,6 @@ fn check_time(record: &Record, block_time_ms: u64, backdating: Backdating) -> Re
 pub fn is_late(record: &Record, block_time_ms: u64) -> bool {
     let occurred_ms = i128::from(record.payload().occurred_at.as_millisecond());
     i128::from(block_time_ms) - occurred_ms > i128::from(LATE_AFTER_MS)
-}
-
-/// Decides on a record by what the ledger holds.
-fn decide(
-    _record: &Record,
-    _membership: &Membership,
-    _block: &HashMap<RecordId, Record>,
-    _index: u64,
-    _state: &mut Overlay<'_>,
-) -> Result<(), ApplyError> {
-    Ok(())
 }
 
 fn display_ms(time_ms: i128) -> String {

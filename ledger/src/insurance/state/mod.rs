@@ -6,6 +6,9 @@
 //! block changes is collected in [`StateChanges`], which are written at once
 //! with the block.
 
+mod encoding;
+pub mod entities;
+pub mod keys;
 mod memory;
 mod overlay;
 
@@ -14,7 +17,15 @@ use std::collections::BTreeMap;
 pub use memory::MemoryState;
 pub(super) use overlay::Overlay;
 
-use crate::{digest::RecordId, record::Record, refusal::Refusal};
+use bincode::{Decode, Encode};
+
+use crate::{
+    digest::RecordId,
+    limits::STATE_VALUE_BYTES_MAX,
+    record::Record,
+    refusal::Refusal,
+    wire::{self, WireError},
+};
 
 /// A key and its value.
 pub type Pair = (Vec<u8>, Vec<u8>);
@@ -98,6 +109,39 @@ impl StateChanges {
 impl FromIterator<(Vec<u8>, Option<Vec<u8>>)> for StateChanges {
     fn from_iter<I: IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>>(changes: I) -> Self {
         Self(changes.into_iter().collect())
+    }
+}
+
+/// Reads the value under a key as what it is.
+///
+/// # Errors
+/// It cannot be read, or is not such a value.
+pub fn read<E: Encode + Decode<()>>(
+    reader: &dyn StateReader,
+    key: &keys::Key<E>,
+) -> Result<Option<E>, StateError> {
+    reader.get(key.as_bytes())?.map(|bytes| decode(&bytes)).transpose()
+}
+
+/// The layout of values; a new one gets a new number.
+const VERSION: u8 = 1;
+
+/// A value as it is stored: the number of its layout, then its fields.
+fn encode<E: Encode>(value: &E) -> Result<Vec<u8>, WireError> {
+    wire::encode::<STATE_VALUE_BYTES_MAX, _>(&(VERSION, value))
+}
+
+/// Reads the value that [`encode`] wrote.
+///
+/// # Errors
+/// The bytes are no such value.
+pub fn decode<E: Encode + Decode<()>>(bytes: &[u8]) -> Result<E, StateError> {
+    let (version, value) = wire::decode::<STATE_VALUE_BYTES_MAX, (u8, E)>(bytes)
+        .map_err(|error| StateError::new(format!("a value is damaged: {error}")))?;
+    if version == VERSION {
+        Ok(value)
+    } else {
+        Err(StateError::new(format!("a value has layout {version}; this version reads {VERSION}")))
     }
 }
 

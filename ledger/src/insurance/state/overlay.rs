@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeMap, fmt, ops::Bound};
 
-use super::{Pair, StateChanges, StateError, StateReader};
+use bincode::{Decode, Encode};
+
+use super::{ApplyError, Pair, StateChanges, StateError, StateReader, keys::Key};
+use crate::refusal::{Code, Refusal};
 
 /// A value that a block has read or changed.
 #[derive(Clone)]
@@ -56,9 +59,37 @@ impl<'a> Overlay<'a> {
         Ok(())
     }
 
-    /// Sets or, with none, removes a value.
-    pub(in crate::insurance) fn set(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
-        self.record.insert(key, value);
+    /// The value under a key, read as what it is.
+    pub(in crate::insurance) fn read<E: Encode + Decode<()>>(
+        &mut self,
+        key: &Key<E>,
+    ) -> Result<Option<E>, StateError> {
+        self.get(key.as_bytes())?.map(super::decode).transpose()
+    }
+
+    /// Whether there is a value.
+    pub(in crate::insurance) fn holds<E>(&mut self, key: &Key<E>) -> Result<bool, StateError> {
+        Ok(self.get(key.as_bytes())?.is_some())
+    }
+
+    /// Sets a value. Every list inside a value is bounded by a rule; this bound
+    /// is that of them all.
+    pub(in crate::insurance) fn write<E: Encode>(
+        &mut self,
+        key: Key<E>,
+        value: &E,
+    ) -> Result<(), ApplyError> {
+        let bytes = super::encode(value).map_err(|error| {
+            let detail = format!("what the ledger would have to remember is too long: {error}");
+            Refusal::new(Code::TooLarge, detail)
+        })?;
+        self.record.insert(key.into_bytes(), Some(bytes));
+        Ok(())
+    }
+
+    /// Removes a value.
+    pub(in crate::insurance) fn remove<E>(&mut self, key: Key<E>) {
+        self.record.insert(key.into_bytes(), None);
     }
 
     /// Keys from `from` on and before `to`, at most `limit`, as the record at

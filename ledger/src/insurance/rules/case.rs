@@ -1,0 +1,243 @@
+//! The record at hand and what the ledger holds: what every rule works on.
+
+use std::collections::HashMap;
+
+use crate::{
+    digest::RecordId,
+    insurance::{
+        Amount, ClaimRef, ContractRef, Data, Moment,
+        state::{
+            ApplyError, Overlay,
+            entities::{Claim, Contract, Flags, Period},
+            keys,
+        },
+    },
+    membership::{Disposition, Membership, Role},
+    record::Record,
+    refusal::{Code, Refusal},
+};
+
+/// What a rule decides.
+pub(super) type Verdict<T = ()> = Result<T, ApplyError>;
+
+/// Refuses for one field.
+pub(super) fn refuse<T>(code: Code, field: &str, detail: impl Into<String>) -> Verdict<T> {
+    Err(Refusal::of_field(code, field, detail).into())
+}
+
+/// A record on its way into a block.
+pub(super) struct Case<'r, 'a> {
+    pub(super) record: &'r Record,
+    /// Who decides on the block.
+    pub(super) membership: &'r Membership,
+    /// The records of the block so far.
+    pub(super) block: &'r HashMap<RecordId, Record>,
+    pub(super) state: &'r mut Overlay<'a>,
+    /// Rules that it breaks and that the genesis only flags.
+    pub(super) flags: Vec<Code>,
+    /// The record that it corrects, whose effect is undone already.
+    pub(super) corrected: Option<Record>,
+    /// What the corrected record leaves behind for this one.
+    pub(super) kept: Kept,
+}
+
+/// What a correction takes over from what it corrects.
+#[derive(Default)]
+pub(super) struct Kept {
+    /// What was spent and held of a period that is made again.
+    pub(super) period: Option<Period>,
+    /// The claim that is opened again.
+    pub(super) claim: Option<Claim>,
+    /// The deductible by which a decision was judged; none in it where there was no ladder.
+    pub(super) deductible: Option<Option<Amount>>,
+}
+
+/// Decides on a record by what the ledger holds, and takes in what it changes.
+pub(super) fn decide(
+    record: &Record,
+    membership: &Membership,
+    block: &HashMap<RecordId, Record>,
+    index: u64,
+    state: &mut Overlay<'_>,
+) -> Verdict {
+    let (flags, kept) = (Vec::new(), Kept::default());
+    let mut case = Case { record, membership, block, state, flags, corrected: None, kept };
+    case.check_references()?;
+    if case.correct()? {
+        case.take()?;
+    }
+    if !case.flags.is_empty() {
+        let codes = case.flags.iter().map(|code| code.as_str().to_owned()).collect();
+        case.state.write(keys::flags(index), &Flags { codes })?;
+    }
+    Ok(())
+}
+
+impl<'r> Case<'r, '_> {
+    /// When it happened, as the signer claims.
+    pub(super) fn at(&self) -> Moment {
+        Moment::from(self.record.payload().occurred_at)
+    }
+
+    /// The contract that the record names.
+    pub(super) fn contract_ref(&self) -> Verdict<&'r ContractRef> {
+        match &self.record.payload().contract {
+            Some(contract) => Ok(contract),
+            None => refuse(Code::Malformed, "contract", "contract is missing"),
+        }
+    }
+
+    /// The claim that the record names.
+    pub(super) fn claim_ref(&self) -> Verdict<&'r ClaimRef> {
+        match &self.record.payload().claim {
+            Some(claim) => Ok(claim),
+            None => refuse(Code::Malformed, "claim", "claim is missing"),
+        }
+    }
+
+    /// The contract that the record names, as it stands.
+    pub(super) fn contract(&mut self) -> Verdict<Contract> {
+        let contract = self.contract_ref()?;
+        match self.state.read(&keys::contract(contract))? {
+            Some(contract) => Ok(contract),
+            None => refuse(
+                Code::UnknownReference,
+                "contract",
+                format!("the ledger holds no contract {contract}; it was never issued here"),
+            ),
+        }
+    }
+
+    /// The claim that the record names, as it stands.
+    pub(super) fn claim(&mut self) -> Verdict<Claim> {
+        let claim = self.claim_ref()?;
+        match self.state.read(&keys::claim(claim))? {
+            Some(claim) => Ok(claim),
+            None => refuse(
+                Code::UnknownReference,
+                "claim",
+                format!("the ledger holds no claim {claim}; it was never opened here"),
+            ),
+        }
+    }
+
+    /// That the contract and the claim it names are on the ledger and belong
+    /// together, and that a broker speaks of its own contracts.
+    fn check_references(&mut self) -> Verdict {
+        let payload = self.record.payload();
+        if matches!(
+            payload.data,
+            // They come before there is a contract; a number they name is one to be.
+            Data::ContractQuoted(_) | Data::ContractApplied(_) | Data::ContractIssued(_)
+        ) {
+            return Ok(());
+        }
+        let contract = match &payload.contract {
+            Some(_) => Some(self.contract()?),
+            None => None,
+        };
+        if let Some(claim_ref) = &payload.claim
+            && !matches!(payload.data, Data::ClaimOpened(_))
+        {
+            let claim = self.claim()?;
+            if let Some(named) = payload.contract.as_ref().filter(|named| **named != claim.contract)
+            {
+                let detail = format!(
+                    "claim {claim_ref} is about contract {} (record {}), not about {named}",
+                    claim.contract, claim.opened
+                );
+                return refuse(Code::UnknownReference, "claim", detail);
+            }
+        }
+        contract.map_or(Ok(()), |contract| self.check_broker(&contract))
+    }
+
+    /// Only the broker that a contract names speaks of it as a broker. A consent
+    /// may come from anybody.
+    fn check_broker(&self, contract: &Contract) -> Verdict {
+        let signer = self.record.signer();
+        let is_broker =
+            self.membership.past(signer).is_some_and(|member| member.role == Role::Broker);
+        if let Some(broker) = contract.broker.as_ref().filter(|_| is_broker)
+            && broker.as_str() != signer.as_str()
+            && !matches!(self.record.payload().data, Data::ConsentRecorded(_))
+        {
+            let detail = format!(
+                "the contract's broker is {broker} (record {}), and {signer} is another one",
+                contract.issued
+            );
+            return refuse(Code::NotAParty, "contract", detail);
+        }
+        Ok(())
+    }
+
+    /// Refuses by a rule that the genesis may soften, or flags the record.
+    pub(super) fn refuse_or_flag(
+        &mut self,
+        code: Code,
+        field: &str,
+        detail: impl FnOnce() -> String,
+    ) -> Verdict {
+        let rules = &self.membership.genesis().rules;
+        let disposition = match code {
+            Code::ChangeOnlyAtPeriodEnd => rules.change_only_at_period_end,
+            Code::DossierRed => rules.dossier_red,
+            Code::NoticeTooLate => rules.notice_too_late,
+            _ => Disposition::Reject,
+        };
+        match disposition {
+            Disposition::Reject => refuse(code, field, detail()),
+            Disposition::Flag => {
+                self.flags.push(code);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the record corrects another one.
+    pub(super) const fn corrects(&self) -> bool {
+        self.corrected.is_some()
+    }
+
+    /// Takes in what the record says, by its type.
+    fn take(&mut self) -> Verdict {
+        match &self.record.payload().data {
+            Data::ContractQuoted(data) => self.contract_quoted(data),
+            Data::ContractApplied(data) => self.contract_applied(data),
+            Data::ContractIssued(data) => self.contract_issued(data),
+            Data::ContractChangeRequested(data) => self.contract_change_requested(data),
+            Data::ContractAmended(data) => self.contract_amended(data),
+            Data::ContractRenewed(data) => self.contract_renewed(data),
+            Data::ContractTerminated(data) => self.contract_terminated(data),
+            Data::ContractPremium(data) => self.contract_premium(data),
+            Data::DocumentRequested(data) => self.document_requested(data),
+            Data::DocumentReceived(data) => self.document_assessed(&data.item, data.verdict),
+            Data::DocumentAssessed(data) => self.document_assessed(&data.item, Some(data.verdict)),
+            Data::DocumentIssued(data) => self.document_issued(data),
+            // Nothing else depends on them.
+            Data::PartyUpdated(_) | Data::MemberProposed(_) | Data::MemberApproved(_) => Ok(()),
+            Data::ConsentRecorded(data) => self.consent_recorded(data),
+            Data::SignatureRequested(data) => self.signature_requested(data),
+            Data::SignatureChallenged(data) => self.signature_challenged(data),
+            Data::SignatureFailed(data) => self.signature_failed(data),
+            Data::SignatureCompleted(data) => self.signature_completed(data),
+            Data::PreauthorisationRequested(data) => self.preauthorisation_requested(data),
+            Data::PreauthorisationAnswered(data) => self.preauthorisation_answered(data),
+            Data::PreauthorisationReleased(data) => self.preauthorisation_released(data),
+            Data::ClaimOpened(data) => self.claim_opened(data),
+            Data::ClaimRegistered(data) => self.claim_registered(data),
+            Data::ClaimState(data) => self.claim_state(data),
+            Data::ClaimDecided(data) => self.claim_decided(data),
+            Data::ClaimDisputed(_) => self.claim_disputed(),
+            Data::ClaimClosed(data) => self.claim_closed(data),
+            Data::DeductibleSet(data) => self.deductible_set(data),
+            Data::SettlementOffered(data) => self.settlement_offered(data),
+            Data::SettlementNotified(data) => self.settlement_notified(data),
+            Data::SettlementAnswered(data) => self.settlement_answered(data),
+            Data::PaymentRecorded(data) => self.payment_recorded(data),
+            Data::StatementIssued(data) => self.statement_issued(data),
+            Data::AlertRaised(data) => self.alert_raised(data),
+            Data::RewardRecorded(data) => self.reward_recorded(data),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What a period has spent and holds, against the most that it pays.
+
+use super::{
+    case::{Case, Verdict, refuse},
+    figures::{figure, grouped, unit},
+};
+use crate::{
+    insurance::{
+        Amount, Code as Number, ContractRef, Currency, Moment,
+        state::{
+            entities::{Claim, Period},
+            keys,
+        },
+    },
+    limits::PERIOD_HOLDS_MAX,
+    refusal::Code,
+};
+
+impl Period {
+    /// The sum of the holds that are live at a moment, or will be after it.
+    ///
+    /// A record may be late: those that were answered after that moment count
+    /// as well, so that spent and held never exceed the ceiling together.
+    pub(super) fn held(&self, at: Moment) -> u64 {
+        // At most PERIOD_HOLDS_MAX amounts below 2^53.
+        self.holds.iter().filter(|hold| hold.until >= at).map(|hold| hold.amount.minor_units()).sum()
+    }
+
+    /// Takes the hold of a pre-authorisation away.
+    pub(super) fn release(&mut self, number: &Number) {
+        self.holds.retain(|hold| hold.preauthorisation != *number);
+    }
+
+    /// Notes the moment of a record about a hold.
+    pub(super) fn seen(&mut self, at: Moment) {
+        self.newest = self.newest.max(Some(at));
+    }
+
+    /// Whether another hold can be kept; forgets those that are over, if need be.
+    pub(super) fn has_room(&mut self) -> bool {
+        if self.holds.len() >= PERIOD_HOLDS_MAX {
+            let newest = self.newest;
+            self.holds.retain(|hold| Some(hold.until) >= newest);
+        }
+        self.holds.len() < PERIOD_HOLDS_MAX
+    }
+}
+
+impl Case<'_, '_> {
+    /// That what is spent and held, and what is added under some name, fits under
+    /// the ceiling.
+    pub(super) fn check_ceiling(
+        &mut self,
+        contract: &ContractRef,
+        period: &Period,
+        field: &str,
+        adding: Option<(&str, Amount)>,
+    ) -> Verdict {
+        let (Some(ceiling), Some(currency)) = (period.ceiling, period.currency) else {
+            return Ok(());
+        };
+        let at = self.at();
+        let (held, spent) = (period.held(at), period.spent.minor_units());
+        let more = adding.map_or(0, |(_, amount)| amount.minor_units());
+        if u128::from(more) + u128::from(held) + u128::from(spent)
+            <= u128::from(ceiling.minor_units())
+        {
+            return Ok(());
+        }
+        let mut detail =
+            adding.map(|(what, amount)| format!("{what} {} + ", figure(amount))).unwrap_or_default();
+        detail += &format!(
+            "held {} + spent {} > ceiling {} {} (record {}",
+            grouped(held.into()),
+            grouped(spent.into()),
+            figure(ceiling),
+            unit(currency),
+            period.made_by
+        );
+        let holds = period.holds.iter().filter(|hold| hold.until >= at).take(3);
+        let numbers: Vec<_> = holds.map(|hold| hold.preauthorisation.clone()).collect();
+        for number in numbers {
+            let held = self.state.read(&keys::preauthorisation(contract, &number))?;
+            if let Some(answer) = held.and_then(|held| held.answer) {
+                detail += &format!("; {number} is held by record {}", answer.record);
+            }
+        }
+        detail.push(')');
+        refuse(Code::CeilingExceeded, field, detail)
+    }
+
+    /// Sets what a claim has used of its period, which must stay under the ceiling.
+    pub(super) fn count(&mut self, claim: &mut Claim, field: &str, what: &str) -> Verdict {
+        let (used, Some(currency)) = (claim.used(), claim.currency) else { return Ok(()) };
+        if claim.counted == used {
+            return Ok(());
+        }
+        let contract = claim.contract.clone();
+        let mut period = self.period(&contract, claim.period)?;
+        if counts_in(&mut period, currency, field)? {
+            self.spend(&contract, &mut period, claim.counted, used, field, what)?;
+            claim.counted = used;
+            self.state.write(keys::period(&contract, claim.period), &period)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces what is spent for one claim.
+    pub(super) fn spend(
+        &mut self,
+        contract: &ContractRef,
+        period: &mut Period,
+        before: Amount,
+        after: Amount,
+        field: &str,
+        what: &str,
+    ) -> Verdict {
+        let others = period.spent.checked_sub(before).unwrap_or(Amount::ZERO);
+        let Some(spent) = others.checked_add(after) else {
+            let detail = "what the period has spent would exceed 2^53 − 1 minor units";
+            return refuse(Code::TooLarge, field, detail);
+        };
+        period.spent = others;
+        if after > before {
+            self.check_ceiling(contract, period, field, Some((what, after)))?;
+        }
+        period.spent = spent;
+        Ok(())
+    }
+}
+
+/// Whether amounts of a currency count in a period. Where it has no ceiling, its
+/// first amount says in which currency it counts, and others do not.
+pub(super) fn counts_in(period: &mut Period, currency: Currency, field: &str) -> Verdict<bool> {
+    match period.currency {
+        Some(counted) if counted == currency => Ok(true),
+        Some(counted) if period.ceiling.is_some() => {
+            let detail = format!(
+                "{} is another currency than {}, which the contract's ceiling has (record {})",
+                currency.code(),
+                counted.code(),
+                period.made_by
+            );
+            refuse(Code::CurrencyMismatch, field, detail)
+        }
+        Some(_) => Ok(false),
+        None => {
+            period.currency = Some(currency);
+            Ok(true)
+        }
+    }
+}

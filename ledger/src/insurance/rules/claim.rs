@@ -1,0 +1,295 @@
+//! Rules of claims: opened, registered, decided, disputed, closed.
+
+use super::{
+    case::{Case, Verdict, refuse},
+    ceiling::counts_in,
+    contract::check_currency,
+    figures::{figure, unit},
+    time::day_of,
+};
+use crate::{
+    digest::RecordId,
+    insurance::{
+        Amount,
+        settlement::{
+            ClaimClosed, ClaimDecided, ClaimOpened, ClaimRegistered, ClaimState, Outcome,
+        },
+        state::{
+            entities::{Attached, Claim, Decision, Ended, LadderStep, Registered},
+            keys,
+        },
+    },
+    refusal::Code,
+};
+
+/// The ways a claim may come in.
+const CHANNELS: [&str; 4] = ["portal", "vet_system", "crm", "insurer"];
+
+/// What a claim through the portal must come with.
+const PORTAL_DOCUMENTS: [&str; 2] = ["care_sheet", "invoice"];
+
+/// Whose claim it is where the signer only passes it on.
+pub(super) const POLICYHOLDER: &str = "policyholder";
+
+impl Claim {
+    /// What has left less what came back.
+    pub(super) fn paid(&self) -> Amount {
+        self.executed.checked_sub(self.returned).unwrap_or(Amount::ZERO)
+    }
+}
+
+impl Case<'_, '_> {
+    pub(super) fn put_claim(&mut self, claim: &Claim) -> Verdict {
+        self.state.write(keys::claim(self.claim_ref()?), claim)
+    }
+
+    pub(super) fn claim_opened(&mut self, data: &ClaimOpened) -> Verdict {
+        let (named, claim_ref) = (self.contract_ref()?, self.claim_ref()?);
+        let contract = self.contract()?;
+        check_channel(data)?;
+        let key = keys::claim(claim_ref);
+        if let Some(before) = self.state.read(&key)?.filter(|_| !self.corrects()) {
+            let detail = format!("claim {claim_ref} was opened by record {}", before.opened);
+            return refuse(Code::ClaimExists, "claim", detail);
+        }
+        self.check_in_force(&contract)?;
+        let (mut claimed, mut currency) = (data.claimed, data.currency);
+        let mut counted = Amount::ZERO;
+        let period = if let Some(number) = &data.preauthorisation {
+            let used = self.claim_hold(data, number, &contract)?;
+            (claimed, currency, counted) = (Some(used.amount), Some(used.currency), used.counted);
+            used.period
+        } else {
+            let (number, mut period) = self.period_of_day(named, &contract)?;
+            if let Some(currency) = currency {
+                counts_in(&mut period, currency, "data.currency")?;
+            }
+            number
+        };
+        let is_policyholders = self
+            .record
+            .payload()
+            .declared_by
+            .as_ref()
+            .is_some_and(|declared_by| declared_by.as_str() == POLICYHOLDER);
+        let opener = if is_policyholders { POLICYHOLDER } else { self.record.signer().as_str() };
+        let kept = self.kept.claim.take();
+        let claim = Claim {
+            opened: self.record.id(),
+            contract: named.clone(),
+            opener: opener.to_owned(),
+            opened_on: day_of(self.at(), &contract.zone()),
+            period,
+            claimed,
+            currency,
+            free_service: data.service.as_ref().is_some_and(super::ladder::is_free),
+            preauthorisation: data.preauthorisation.clone(),
+            disputed: kept.as_ref().is_some_and(|kept| kept.disputed),
+            number: kept.and_then(|kept| kept.number),
+            decision: None,
+            closed: None,
+            step: LadderStep::None,
+            offer: None,
+            counted,
+            executed: Amount::ZERO,
+            returned: Amount::ZERO,
+            ended: None,
+        };
+        self.state.write(key, &claim)?;
+        self.tally_open(&claim, self.day_of_insurer(named.insurer(), self.at()), 1)?;
+        if !data.attached.is_empty() {
+            let attached = Attached { kinds: data.attached.clone() };
+            self.state.write(keys::attached(claim_ref), &attached)?;
+        } else if self.corrects() {
+            self.state.remove(keys::attached(claim_ref));
+        }
+        Ok(())
+    }
+
+    pub(super) fn claim_registered(&mut self, data: &ClaimRegistered) -> Verdict {
+        let (claim_ref, mut claim) = (self.claim_ref()?, self.claim()?);
+        let key = keys::registered(claim_ref.insurer(), &data.number);
+        if let Some(taken) = self.state.read(&key)? {
+            let detail = format!(
+                "{} gave the number {} to claim {} (record {})",
+                claim_ref.insurer(),
+                data.number,
+                taken.claim,
+                taken.record
+            );
+            return refuse(Code::ClaimNumberTaken, "data.number", detail);
+        }
+        if let Some(number) = &claim.number {
+            let detail = format!("claim {claim_ref} has the number {number} already");
+            return refuse(Code::ClaimState, "data.number", detail);
+        }
+        let record = self.record.id();
+        self.state.write(key, &Registered { claim: claim_ref.clone(), record })?;
+        claim.number = Some(data.number.clone());
+        self.put_claim(&claim)
+    }
+
+    pub(super) fn claim_state(&mut self, _: &ClaimState) -> Verdict {
+        let claim = self.claim()?;
+        check_undecided(&claim)
+    }
+
+    pub(super) fn claim_decided(&mut self, data: &ClaimDecided) -> Verdict {
+        let mut claim = self.claim()?;
+        check_undecided(&claim)?;
+        check_currency(Some(data.currency), claim.currency, "data.currency")?;
+        check_decision(data, &claim)?;
+        let contract = self.contract()?;
+        let deductible = self.judge_deductible(&contract, data, &claim)?;
+        // An offer that was accepted stays due whatever is decided after it.
+        let accepted = claim.accepted();
+        let due = accepted.map_or(data.approved, |accepted| accepted.max(data.approved));
+        if claim.paid() > due {
+            let detail = format!(
+                "approved {} < {} {} that are paid already",
+                figure(data.approved),
+                figure(claim.paid()),
+                unit(data.currency)
+            );
+            return refuse(Code::PaidExceedsApproved, "data.approved", detail);
+        }
+        claim.currency = Some(data.currency);
+        claim.decision = Some(Decision {
+            record: self.record.id(),
+            outcome: data.outcome,
+            approved: data.approved,
+            deductible,
+        });
+        // A correction leaves the dispute that followed where it is.
+        claim.disputed &= self.corrects();
+        self.count(&mut claim, "data.approved", "approved")?;
+        self.move_step(&mut claim, &contract, data)?;
+        self.settle_open(&mut claim)?;
+        self.put_claim(&claim)
+    }
+
+    pub(super) fn claim_disputed(&mut self) -> Verdict {
+        let mut claim = self.claim()?;
+        claim.disputed = true;
+        self.put_claim(&claim)
+    }
+
+    pub(super) fn claim_closed(&mut self, data: &ClaimClosed) -> Verdict {
+        let mut claim = self.claim()?;
+        check_not_closed(&claim)?;
+        check_currency(Some(data.currency), claim.currency, "data.currency")?;
+        if data.paid != claim.paid() {
+            let detail = format!(
+                "paid {} ≠ {} {}, the payments executed less those that came back ({} − {})",
+                figure(data.paid),
+                figure(claim.paid()),
+                unit(data.currency),
+                figure(claim.executed),
+                figure(claim.returned)
+            );
+            return refuse(Code::TotalMismatch, "data.paid", detail);
+        }
+        claim.closed = Some(self.record.id());
+        self.settle_open(&mut claim)?;
+        self.put_claim(&claim)
+    }
+
+    /// Counts a claim that ends with the record at hand, or is open again.
+    pub(super) fn settle_open(&mut self, claim: &mut Claim) -> Verdict {
+        let refused =
+            claim.decision.as_ref().is_some_and(|decision| decision.outcome == Outcome::Refused);
+        let is_paid = claim
+            .payable(false)
+            .is_some_and(|payable| payable > Amount::ZERO && claim.paid() >= payable);
+        let open = claim.closed.is_none() && !refused && !is_paid;
+        let today = self.day_of_insurer(claim.contract.insurer(), self.at());
+        match claim.ended.take() {
+            None if !open => {
+                claim.ended = Some(Ended { record: self.record.id(), on: today });
+                self.tally_open(claim, today, -1)
+            }
+            Some(ended) if open => {
+                // After a correction it never ended; else it was over until today.
+                let day = if self.corrects() { ended.on } else { today };
+                self.tally_open(claim, day, 1)
+            }
+            ended => {
+                claim.ended = ended;
+                Ok(())
+            }
+        }
+    }
+
+    /// Forgets that a claim ended, if that record ended it.
+    pub(super) fn undo_end(&mut self, claim: &mut Claim, id: RecordId) -> Verdict {
+        match claim.ended.take_if(|ended| ended.record == id) {
+            Some(ended) => self.tally_open(claim, ended.on, 1),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check_channel(data: &ClaimOpened) -> Verdict {
+    let channel = data.channel.as_str();
+    if !CHANNELS.contains(&channel) {
+        let detail =
+            format!("claims do not come in by {channel}, but by one of: {}", CHANNELS.join(", "));
+        return refuse(Code::ChannelNotAccepted, "data.channel", detail);
+    }
+    let came = |kind: &str| data.attached.iter().any(|attached| attached.as_str() == kind);
+    if channel == "portal"
+        && let Some(missing) = PORTAL_DOCUMENTS.into_iter().find(|kind| !came(kind))
+    {
+        let detail = format!("a claim through the portal comes with a {missing}; it is missing");
+        return refuse(Code::MandatoryDocumentMissing, "data.attached", detail);
+    }
+    Ok(())
+}
+
+pub(super) fn check_not_closed(claim: &Claim) -> Verdict {
+    match claim.closed {
+        None => Ok(()),
+        Some(record) => {
+            refuse(Code::ClaimState, "claim", format!("the claim was closed by record {record}"))
+        }
+    }
+}
+
+fn check_undecided(claim: &Claim) -> Verdict {
+    check_not_closed(claim)?;
+    match &claim.decision {
+        Some(decision) if !claim.disputed => {
+            let detail = format!(
+                "the claim was decided by record {} and not disputed since",
+                decision.record
+            );
+            refuse(Code::ClaimState, "claim", detail)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_decision(data: &ClaimDecided, claim: &Claim) -> Verdict {
+    let mismatch = |field: &str, detail: String| refuse(Code::SplitMismatch, field, detail);
+    let (approved, refused) = (figure(data.approved), figure(data.refused));
+    if let Some(claimed) = claim.claimed
+        && data.approved.checked_add(data.refused) != Some(claimed)
+    {
+        let detail = format!(
+            "approved {approved} + refused {refused} ≠ claimed {} {} (record {})",
+            figure(claimed),
+            unit(data.currency),
+            claim.opened
+        );
+        return mismatch("data.approved", detail);
+    }
+    match data.outcome {
+        Outcome::Approved if data.refused > Amount::ZERO => {
+            mismatch("data.refused", format!("the outcome is approved, and {refused} are refused"))
+        }
+        Outcome::Refused if data.approved > Amount::ZERO => {
+            mismatch("data.approved", format!("the outcome is refused, and {approved} are approved"))
+        }
+        _ => Ok(()),
+    }
+}

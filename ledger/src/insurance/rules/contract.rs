@@ -1,0 +1,386 @@
+//! Rules of contracts: quotes, applications, versions, periods, the end.
+
+use super::{
+    case::{Case, Verdict, refuse},
+    figures::{figure, unit},
+    time::{day_of, time_zone, time_zone_of_insurer},
+};
+use crate::{
+    insurance::{
+        Amount, AmountOrText, Code as Name, ContractRef, Currency, Data, Ordinal, Period as Days,
+        contract::{
+            ConsentRecorded, ContractAmended, ContractApplied, ContractChangeRequested,
+            ContractIssued, ContractPremium, ContractQuoted, ContractRenewed, ContractTerminated,
+        },
+        state::{
+            entities::{Contract, Named, Period, Referral, Termination},
+            keys::{self, Key},
+        },
+    },
+    limits::PERIOD_CEILINGS_REQUESTED_MAX,
+    refusal::Code,
+};
+
+/// How long before a period ends a ceiling change is to be asked for, in days.
+const NOTICE_DAYS: i32 = 42;
+
+/// What a contract with a deductible that moves must hold, one or the other.
+const MODULES: [&[&str]; 2] =
+    [&["private", "employment", "traffic"], &["company", "traffic", "property"]];
+
+impl Case<'_, '_> {
+    /// Remembers that a number was given; a number given twice means the first.
+    fn name(&mut self, key: Key<Named>) -> Verdict {
+        if self.state.holds(&key)? {
+            return Ok(());
+        }
+        let record = self.record.id();
+        self.state.write(key, &Named { record })
+    }
+
+    fn check_named(&mut self, key: &Key<Named>, field: &str, what: &str, number: &Name) -> Verdict {
+        if self.state.holds(key)? {
+            return Ok(());
+        }
+        refuse(Code::UnknownReference, field, format!("the ledger holds no {what} {number}"))
+    }
+
+    pub(super) fn contract_quoted(&mut self, data: &ContractQuoted) -> Verdict {
+        self.name(keys::quote(&data.quote))
+    }
+
+    pub(super) fn contract_applied(&mut self, data: &ContractApplied) -> Verdict {
+        if let Some(quote) = &data.quote {
+            self.check_named(&keys::quote(quote), "data.quote", "quote", quote)?;
+        }
+        self.name(keys::application(&data.application))
+    }
+
+    pub(super) fn consent_recorded(&mut self, data: &ConsentRecorded) -> Verdict {
+        self.name(keys::consent(&data.consent))
+    }
+
+    pub(super) fn contract_issued(&mut self, data: &ContractIssued) -> Verdict {
+        let named = self.contract_ref()?;
+        let zone = self.time_zone_of_issued(data, named)?;
+        if let Some(number) = &data.application {
+            let key = keys::application(number);
+            self.check_named(&key, "data.application", "application", number)?;
+        }
+        if let Some(number) = &data.referral {
+            self.check_named(&keys::consent(number), "data.referral", "consent", number)?;
+        }
+        let before = self.state.read(&keys::contract(named))?;
+        if let Some(before) = before.as_ref().filter(|_| !self.corrects()) {
+            let detail = format!("contract {named} was issued by record {}", before.issued);
+            return refuse(Code::ContractExists, "contract", detail);
+        }
+        if data.version.get() != 1 {
+            let detail = format!("an issued contract has version 1, not {}", data.version.get());
+            return refuse(Code::VersionGap, "data.version", detail);
+        }
+        check_modules(data)?;
+        self.check_ladder_of_issued(data, named)?;
+        self.begin_period(named, 1, data.period, data.annual_ceiling, data.currency)?;
+        let record = self.record.id();
+        let contract = Contract {
+            issued: record,
+            version: data.version,
+            made_by: record,
+            time_zone: zone,
+            first_day: data.period.from(),
+            period: 1,
+            broker: data.broker.clone(),
+            deductible_model: data.deductible_model,
+            signature_required: data.signature_required,
+            signed_at: before.as_ref().and_then(|before| before.signed_at),
+            terminated: before.and_then(|before| before.terminated),
+        };
+        self.state.write(keys::contract(named), &contract)?;
+        if let Some(referral) = &data.referral
+            && !self.state.holds(&keys::referral(referral))?
+        {
+            let issued = Referral { contract: named.clone(), record };
+            self.state.write(keys::referral(referral), &issued)?;
+        }
+        Ok(())
+    }
+
+    /// The name of the time zone in which the contract will count days.
+    fn time_zone_of_issued(&self, data: &ContractIssued, named: &ContractRef) -> Verdict<Name> {
+        let Some(name) = &data.time_zone else {
+            let name = time_zone_of_insurer(self.membership, named.insurer());
+            return match name.parse() {
+                Ok(name) => Ok(name),
+                Err(_) => refuse(Code::Malformed, "contract", format!("{name:?} is no time zone")),
+            };
+        };
+        if time_zone(name.as_str()).is_some() {
+            return Ok(name.clone());
+        }
+        let detail = format!("{name} is no time zone (IANA), such as Europe/Brussels");
+        refuse(Code::Malformed, "data.time_zone", detail)
+    }
+
+    /// That a corrected contract keeps the model of a deductible that was set.
+    fn check_ladder_of_issued(&mut self, data: &ContractIssued, named: &ContractRef) -> Verdict {
+        if !self.corrects() {
+            return Ok(());
+        }
+        match self.state.read(&keys::ladder(named))? {
+            Some(ladder) if Some(ladder.model) != data.deductible_model => {
+                let detail = format!(
+                    "record {} set a deductible of the model {}; the contract keeps that model",
+                    ladder.record,
+                    ladder.model.as_str()
+                );
+                refuse(Code::LadderStep, "data.deductible_model", detail)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Begins a period, or makes one again with what was used of it.
+    fn begin_period(
+        &mut self,
+        named: &ContractRef,
+        number: u32,
+        days: Days,
+        ceiling: Option<Amount>,
+        currency: Option<Currency>,
+    ) -> Verdict {
+        let kept = self.kept.period.take();
+        let mut period = Period {
+            made_by: self.record.id(),
+            from: days.from(),
+            to: days.to(),
+            ceiling,
+            currency: ceiling.and(currency),
+            spent: Amount::ZERO,
+            holds: Vec::new(),
+            ceilings_requested: Vec::new(),
+            newest: None,
+        };
+        if let Some(kept) = kept {
+            period.spent = kept.spent;
+            period.holds = kept.holds;
+            period.ceilings_requested = kept.ceilings_requested;
+            period.newest = kept.newest;
+            let used = period.spent > Amount::ZERO || !period.holds.is_empty();
+            if ceiling.is_none() {
+                period.currency = kept.currency;
+            } else if used {
+                check_currency(period.currency, kept.currency, "data.currency")?;
+            }
+            self.check_ceiling(named, &period, "data.annual_ceiling", None)?;
+        }
+        self.state.write(keys::period(named, number), &period)
+    }
+
+    pub(super) fn contract_change_requested(&mut self, data: &ContractChangeRequested) -> Verdict {
+        if data.change.as_str() != "ceiling" {
+            return Ok(());
+        }
+        let (named, contract) = (self.contract_ref()?, self.contract()?);
+        let mut period = self.period(named, contract.period)?;
+        let day = day_of(self.at(), &contract.zone());
+        let last = period.to.plus_days(-NOTICE_DAYS);
+        if last.is_none_or(|last| day > last) {
+            self.refuse_or_flag(Code::NoticeTooLate, "occurred_at", || {
+                let last = last.map(|last| last.to_string()).unwrap_or_default();
+                format!(
+                    "received on {day}; for the period that ends on {} a ceiling change is to be \
+                     asked for by {last}, {NOTICE_DAYS} days before",
+                    period.to
+                )
+            })?;
+        }
+        if let Some(AmountOrText::Amount(to)) = data.to {
+            period.request_ceiling(to);
+            self.state.write(keys::period(named, contract.period), &period)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn contract_amended(&mut self, data: &ContractAmended) -> Verdict {
+        let (named, mut contract) = (self.contract_ref()?, self.contract()?);
+        check_version(&contract, data.version)?;
+        self.check_in_force(&contract)?;
+        if data.change.as_str() == "ceiling" {
+            self.amend_ceiling(data, named, &contract)?;
+        }
+        contract.version = data.version;
+        contract.made_by = self.record.id();
+        self.state.write(keys::contract(named), &contract)
+    }
+
+    /// A ceiling agreed for after the period is one that was asked for; the
+    /// renewal sets it. Inside the period it holds at once, where the genesis
+    /// lets it pass.
+    fn amend_ceiling(
+        &mut self,
+        data: &ContractAmended,
+        named: &ContractRef,
+        contract: &Contract,
+    ) -> Verdict {
+        let mut period = self.period(named, contract.period)?;
+        let within = data.effective <= period.to;
+        if within {
+            self.refuse_or_flag(Code::ChangeOnlyAtPeriodEnd, "data.effective", || {
+                format!(
+                    "the ceiling can change from the day after {}, the last day of the period \
+                     (record {})",
+                    period.to, period.made_by
+                )
+            })?;
+        }
+        let Some(AmountOrText::Amount(to)) = data.to else { return Ok(()) };
+        if within {
+            if period.spent > Amount::ZERO || !period.holds.is_empty() {
+                check_currency(data.currency, period.currency, "data.currency")?;
+            }
+            period.ceiling = Some(to);
+            period.currency = data.currency;
+            period.made_by = self.record.id();
+            self.check_ceiling(named, &period, "data.to", None)?;
+        } else {
+            period.request_ceiling(to);
+        }
+        self.state.write(keys::period(named, contract.period), &period)
+    }
+
+    pub(super) fn contract_renewed(&mut self, data: &ContractRenewed) -> Verdict {
+        let (named, mut contract) = (self.contract_ref()?, self.contract()?);
+        check_version(&contract, data.version)?;
+        let last = self.period(named, contract.period)?;
+        let next = last.to.plus_days(1);
+        if next != Some(data.period.from()) {
+            let detail = format!(
+                "the last period ends on {} (record {}), so the next one begins on {}, not on {}",
+                last.to,
+                last.made_by,
+                next.map(|next| next.to_string()).unwrap_or_default(),
+                data.period.from()
+            );
+            return refuse(Code::PeriodGap, "data.period.from", detail);
+        }
+        if let Some(end) = &contract.terminated {
+            let detail = format!("the contract was terminated by record {}", end.record);
+            return refuse(Code::PolicyNotInForce, "contract", detail);
+        }
+        let (ceiling, currency) = match data.annual_ceiling {
+            None => (last.ceiling, last.ceiling.and(last.currency)),
+            Some(ceiling) => (Some(ceiling), data.currency),
+        };
+        if let Some(asked) = ceiling.filter(|_| ceiling != last.ceiling)
+            && !last.ceilings_requested.contains(&asked)
+        {
+            let before = match (last.ceiling, last.currency) {
+                (Some(before), Some(currency)) => {
+                    format!("the ceiling was {} {}", figure(before), unit(currency))
+                }
+                _ => "there was no ceiling".to_owned(),
+            };
+            let detail = format!(
+                "{before} (record {}), and nobody asked for {} in that period",
+                last.made_by,
+                figure(asked)
+            );
+            return refuse(Code::NoChangeRequest, "data.annual_ceiling", detail);
+        }
+        if last.ceiling.is_some() {
+            check_currency(currency, last.currency, "data.currency")?;
+        }
+        let Some(number) = contract.period.checked_add(1) else {
+            return refuse(Code::TooLarge, "contract", "the contract has too many periods");
+        };
+        self.begin_period(named, number, data.period, ceiling, currency)?;
+        contract.period = number;
+        contract.version = data.version;
+        contract.made_by = self.record.id();
+        self.state.write(keys::contract(named), &contract)
+    }
+
+    pub(super) fn contract_terminated(&mut self, data: &ContractTerminated) -> Verdict {
+        const MISSING_DOCUMENTS: &str = "missing_documents";
+        let (named, mut contract) = (self.contract_ref()?, self.contract()?);
+        if let Some(end) = &contract.terminated {
+            let detail = format!("the contract was terminated before, by record {}", end.record);
+            return refuse(Code::PolicyNotInForce, "contract", detail);
+        }
+        // Whether documents were missing was decided on what is corrected.
+        let decided = self.corrected.as_ref().is_some_and(|corrected| {
+            matches!(&corrected.payload().data, Data::ContractTerminated(before)
+                if before.reason.as_str() == MISSING_DOCUMENTS)
+        });
+        if data.reason.as_str() == MISSING_DOCUMENTS && !decided {
+            self.check_deadline_passed(named, &contract)?;
+        }
+        let (record, at) = (self.record.id(), self.at());
+        contract.terminated = Some(Termination { record, at, effective: data.effective });
+        self.state.write(keys::contract(named), &contract)
+    }
+
+    pub(super) fn contract_premium(&mut self, data: &ContractPremium) -> Verdict {
+        if data.direct_debit == Some(true) {
+            self.check_green("data.direct_debit", "a direct debit")?;
+        }
+        Ok(())
+    }
+}
+
+impl Period {
+    /// Remembers a ceiling that was asked for.
+    pub(super) fn request_ceiling(&mut self, amount: Amount) {
+        self.ceilings_requested.retain(|requested| *requested != amount);
+        if self.ceilings_requested.len() >= PERIOD_CEILINGS_REQUESTED_MAX {
+            self.ceilings_requested.remove(0);
+        }
+        self.ceilings_requested.push(amount);
+    }
+}
+
+fn check_version(contract: &Contract, version: Ordinal) -> Verdict {
+    if version == contract.version.next() {
+        return Ok(());
+    }
+    let detail = format!(
+        "the contract has version {} (record {}), so the next one is {}, not {}",
+        contract.version.get(),
+        contract.made_by,
+        contract.version.next().get(),
+        version.get()
+    );
+    refuse(Code::VersionGap, "data.version", detail)
+}
+
+fn check_modules(data: &ContractIssued) -> Verdict {
+    let Some(model) = data.deductible_model else { return Ok(()) };
+    let taken = |module: &&str| {
+        data.modules.as_ref().is_some_and(|taken| taken.iter().any(|name| name.as_str() == *module))
+    };
+    if MODULES.iter().any(|modules| modules.iter().all(taken)) {
+        return Ok(());
+    }
+    let detail = format!(
+        "the deductible model {} needs the modules private, employment and traffic, or company, \
+         traffic and property",
+        model.as_str()
+    );
+    refuse(Code::ModuleCombination, "data.modules", detail)
+}
+
+/// That an amount is in the currency that is known already.
+pub(super) fn check_currency(
+    given: Option<Currency>,
+    known: Option<Currency>,
+    field: &str,
+) -> Verdict {
+    match (given, known) {
+        (Some(given), Some(known)) if given != known => {
+            let detail = format!("the currency is {} so far, not {}", known.code(), given.code());
+            refuse(Code::CurrencyMismatch, field, detail)
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,202 @@
+//! Rules of documents: asked for, come in, judged, handed out.
+
+use super::{
+    case::{Case, Verdict, refuse},
+    time::day_of,
+};
+use crate::{
+    insurance::{
+        ClaimRef, Code as Name, ContractRef,
+        contract::{DocumentIssued, DocumentRequested, Verdict as Finding},
+        state::{
+            decode,
+            entities::{Contract, Dossier, Item},
+            keys::{self, Key},
+        },
+    },
+    limits::DOSSIER_ITEMS_MAX,
+    refusal::Code,
+};
+
+/// Papers that show the cover; none is handed out while documents are missing.
+const PAPERS_OF_COVER: [&str; 3] = ["green_card", "certificate", "vehicle_memo"];
+
+/// What documents were asked for about.
+#[derive(Clone, Copy)]
+pub(super) enum About<'a> {
+    /// The contract: they make its dossier red or green.
+    Contract(&'a ContractRef),
+    /// One claim.
+    Claim(&'a ClaimRef),
+}
+
+impl About<'_> {
+    fn dossier(self) -> Key<Dossier> {
+        match self {
+            Self::Contract(contract) => keys::dossier(contract),
+            Self::Claim(claim) => keys::claim_dossier(claim),
+        }
+    }
+
+    pub(super) fn item(self, item: &Name) -> Key<Item> {
+        match self {
+            Self::Contract(contract) => keys::item(contract, item),
+            Self::Claim(claim) => keys::claim_item(claim, item),
+        }
+    }
+}
+
+impl Item {
+    pub(super) fn is_missing(&self) -> bool {
+        self.verdict != Some(Finding::Accepted)
+    }
+}
+
+impl<'r> Case<'r, '_> {
+    /// What the documents of the record are about.
+    pub(super) fn about(&self) -> Verdict<About<'r>> {
+        Ok(match &self.record.payload().claim {
+            Some(claim) => About::Claim(claim),
+            None => About::Contract(self.contract_ref()?),
+        })
+    }
+
+    fn dossier(&mut self, about: About<'_>) -> Verdict<Dossier> {
+        let none = Dossier { requested: 0, missing: 0 };
+        Ok(self.state.read(&about.dossier())?.unwrap_or(none))
+    }
+
+    /// Writes an item and counts it.
+    pub(super) fn put_item(
+        &mut self,
+        about: About<'_>,
+        name: &Name,
+        before: Option<&Item>,
+        after: Option<&Item>,
+    ) -> Verdict {
+        let mut dossier = self.dossier(about)?;
+        let counts = |item: Option<&Item>| {
+            (u32::from(item.is_some()), u32::from(item.is_some_and(Item::is_missing)))
+        };
+        let ((requested, missing), (requested_now, missing_now)) = (counts(before), counts(after));
+        dossier.requested = (dossier.requested + requested_now).saturating_sub(requested);
+        dossier.missing = (dossier.missing + missing_now).saturating_sub(missing);
+        if dossier.requested as usize > DOSSIER_ITEMS_MAX {
+            let detail = format!("at most {DOSSIER_ITEMS_MAX} different documents can be asked for");
+            return refuse(Code::TooLarge, "data.items", detail);
+        }
+        match after {
+            Some(item) => self.state.write(about.item(name), item)?,
+            None => self.state.remove(about.item(name)),
+        }
+        self.state.write(about.dossier(), &dossier)
+    }
+
+    pub(super) fn document_requested(&mut self, data: &DocumentRequested) -> Verdict {
+        let about = self.about()?;
+        let corrected = self.corrected.as_ref().map(|corrected| corrected.id());
+        for name in &data.items {
+            let before = self.state.read(&about.item(name))?;
+            // Whoever asks again wants another one; whoever corrects the request does not.
+            let kept = before.as_ref().filter(|item| Some(item.requested_by) == corrected);
+            let item = Item {
+                requested_by: self.record.id(),
+                due: data.due,
+                verdict: kept.and_then(|item| item.verdict),
+                assessed_by: kept.and_then(|item| item.assessed_by),
+            };
+            self.put_item(about, name, before.as_ref(), Some(&item))?;
+        }
+        Ok(())
+    }
+
+    /// Where a document that came in was asked for; nowhere where it only came
+    /// with the claim.
+    pub(super) fn find_item(&mut self, name: &Name) -> Verdict<Option<(About<'r>, Item)>> {
+        let contract = About::Contract(self.contract_ref()?);
+        if let Some(claim) = &self.record.payload().claim {
+            let about = About::Claim(claim);
+            if let Some(item) = self.state.read(&about.item(name))? {
+                return Ok(Some((about, item)));
+            }
+            let attached = self.state.read(&keys::attached(claim))?;
+            if attached.is_some_and(|attached| attached.kinds.contains(name)) {
+                return Ok(None);
+            }
+        }
+        match self.state.read(&contract.item(name))? {
+            Some(item) => Ok(Some((contract, item))),
+            None => {
+                let detail = format!("{name} was never asked for, and did not come with the claim");
+                refuse(Code::UnknownReference, "data.item", detail)
+            }
+        }
+    }
+
+    pub(super) fn document_assessed(&mut self, name: &Name, found: Option<Finding>) -> Verdict {
+        let Some((about, before)) = self.find_item(name)? else { return Ok(()) };
+        if found.is_none() && !self.corrects() {
+            return Ok(());
+        }
+        let assessed_by = found.map(|_| self.record.id());
+        let after = Item { verdict: found, assessed_by, ..before.clone() };
+        self.put_item(about, name, Some(&before), Some(&after))
+    }
+
+    pub(super) fn document_issued(&mut self, data: &DocumentIssued) -> Verdict {
+        if PAPERS_OF_COVER.contains(&data.kind.as_str()) {
+            self.check_green("data.kind", &format!("a {}", data.kind))?;
+        }
+        Ok(())
+    }
+
+    /// That no document is missing.
+    pub(super) fn check_green(&mut self, field: &str, what: &str) -> Verdict {
+        let named = self.contract_ref()?;
+        if self.dossier(About::Contract(named))?.missing == 0 {
+            return Ok(());
+        }
+        let missing: Vec<_> =
+            self.missing_items(named)?.into_iter().map(|(name, _)| name).take(5).collect();
+        self.refuse_or_flag(Code::DossierRed, field, || {
+            format!("{what} is for contracts without a missing document; not accepted yet: {}",
+                missing.join(", "))
+        })
+    }
+
+    /// The documents that are asked for and not accepted.
+    fn missing_items(&mut self, named: &ContractRef) -> Verdict<Vec<(String, Item)>> {
+        let (from, to) = keys::items(named);
+        let mut missing = Vec::new();
+        for (key, value) in self.state.range(&from, &to, DOSSIER_ITEMS_MAX)? {
+            let item: Item = decode(&value)?;
+            if item.is_missing() {
+                let name = key.get(from.len()..key.len().saturating_sub(1)).unwrap_or_default();
+                missing.push((String::from_utf8_lossy(name).into_owned(), item));
+            }
+        }
+        Ok(missing)
+    }
+
+    /// That documents are missing, and that the day for the first of them has passed.
+    pub(super) fn check_deadline_passed(
+        &mut self,
+        named: &ContractRef,
+        contract: &Contract,
+    ) -> Verdict {
+        let missing = self.missing_items(named)?;
+        let Some((name, first)) = missing.iter().min_by_key(|(_, item)| item.due) else {
+            let detail = "no document is missing, so the contract cannot end for that";
+            return refuse(Code::DossierGreen, "data.reason", detail);
+        };
+        let day = day_of(self.at(), &contract.zone());
+        if day <= first.due {
+            let detail = format!(
+                "it is {day}; {name} may come in up to and on {} (record {})",
+                first.due, first.requested_by
+            );
+            return refuse(Code::DeadlineNotPassed, "occurred_at", detail);
+        }
+        Ok(())
+    }
+}

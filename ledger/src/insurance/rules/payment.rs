@@ -1,0 +1,152 @@
+//! Rules of payments: never more than was approved or accepted.
+
+use super::{
+    case::{Case, Verdict, refuse},
+    claim::check_not_closed,
+    contract::check_currency,
+    figures::{figure, grouped, unit},
+    tally::Entry,
+};
+use crate::{
+    insurance::{
+        Amount, Moment,
+        settlement::{Answer, Outcome, PaymentRecorded, PaymentStatus},
+        state::entities::Claim,
+    },
+    record::Record,
+    refusal::Code,
+};
+
+impl Claim {
+    /// The most that may be paid: the offer accepted, else what was approved,
+    /// else, on account, the offer that was objected to.
+    pub(super) fn payable(&self, on_account: bool) -> Option<Amount> {
+        let decision = self.decision.as_ref();
+        let approved = decision.filter(|decision| decision.outcome != Outcome::Refused);
+        self.accepted()
+            .or(approved.map(|decision| decision.approved))
+            .or_else(|| self.answered(Answer::Objected).filter(|_| on_account))
+            .or(decision.map(|_| Amount::ZERO))
+    }
+
+    /// What it uses of its period's ceiling, by what was claimed on a hold,
+    /// decided, accepted and paid.
+    pub(super) fn used(&self) -> Amount {
+        let decided = match &self.decision {
+            Some(decision) => decision.approved,
+            None if self.preauthorisation.is_some() => self.claimed.unwrap_or_default(),
+            None => Amount::ZERO,
+        };
+        decided.max(self.accepted().unwrap_or_default()).max(self.paid())
+    }
+}
+
+impl Case<'_, '_> {
+    pub(super) fn payment_recorded(&mut self, data: &PaymentRecorded) -> Verdict {
+        let mut claim = self.claim()?;
+        check_currency(Some(data.currency), claim.currency, "data.currency")?;
+        match data.status {
+            PaymentStatus::Returned => {
+                let Some(returned) = claim
+                    .returned
+                    .checked_add(data.amount)
+                    .filter(|returned| *returned <= claim.executed)
+                else {
+                    let detail = format!(
+                        "{} came back before, and {} more are more than the {} {} executed",
+                        figure(claim.returned),
+                        figure(data.amount),
+                        figure(claim.executed),
+                        unit(data.currency)
+                    );
+                    return refuse(Code::TotalMismatch, "data.amount", detail);
+                };
+                claim.returned = returned;
+            }
+            PaymentStatus::Ordered | PaymentStatus::Executed => {
+                check_not_closed(&claim)?;
+                check_payable(data, &claim)?;
+                if data.status == PaymentStatus::Executed {
+                    let Some(executed) = claim.executed.checked_add(data.amount) else {
+                        let detail = "the payments would exceed 2^53 − 1 minor units";
+                        return refuse(Code::TooLarge, "data.amount", detail);
+                    };
+                    claim.executed = executed;
+                }
+            }
+        }
+        // Where a correction lowers what was executed.
+        if claim.returned > claim.executed {
+            let detail = format!(
+                "{} came back, more than the {} executed",
+                figure(claim.returned),
+                figure(claim.executed)
+            );
+            return refuse(Code::TotalMismatch, "data.amount", detail);
+        }
+        self.count(&mut claim, "data.amount", "paid on account")?;
+        self.tally_payment(&claim, data, self.at(), 1)?;
+        self.settle_open(&mut claim)?;
+        self.put_claim(&claim)
+    }
+
+    /// Takes back what a payment did, for one that corrects it.
+    pub(super) fn undo_payment(&mut self, old: &Record, data: &PaymentRecorded) -> Verdict {
+        let mut claim = self.claim()?;
+        check_not_closed(&claim)?;
+        match data.status {
+            PaymentStatus::Ordered => {}
+            PaymentStatus::Executed => {
+                claim.executed = claim.executed.checked_sub(data.amount).unwrap_or_default();
+            }
+            PaymentStatus::Returned => {
+                claim.returned = claim.returned.checked_sub(data.amount).unwrap_or_default();
+            }
+        }
+        self.tally_payment(&claim, data, old.payload().occurred_at.into(), -1)?;
+        self.undo_end(&mut claim, old.id())?;
+        self.put_claim(&claim)
+    }
+
+    fn tally_payment(
+        &mut self,
+        claim: &Claim,
+        data: &PaymentRecorded,
+        at: Moment,
+        sign: i64,
+    ) -> Verdict {
+        let sign = match data.status {
+            PaymentStatus::Ordered => return Ok(()),
+            PaymentStatus::Executed => sign,
+            PaymentStatus::Returned => -sign,
+        };
+        let amount = i64::try_from(data.amount.minor_units()).unwrap_or(i64::MAX);
+        let entry = Entry { count: sign, sum: amount.saturating_mul(sign) };
+        self.tally_paid(&claim.contract, data.payee.as_str(), data.currency, at, entry)
+    }
+}
+
+fn check_payable(data: &PaymentRecorded, claim: &Claim) -> Verdict {
+    let Some(payable) = claim.payable(data.on_account == Some(true)) else {
+        let detail = "nothing was decided, and no offer accepted; on account, up to an offer that \
+                      was objected to can be paid";
+        return refuse(Code::NotDecided, "claim", detail);
+    };
+    let paid = i128::from(claim.executed.minor_units()) - i128::from(claim.returned.minor_units());
+    if paid + i128::from(data.amount.minor_units()) <= i128::from(payable.minor_units()) {
+        return Ok(());
+    }
+    let by = match (claim.accepted(), &claim.decision, &claim.offer) {
+        (None, Some(decision), _) => decision.record,
+        (_, _, Some(offer)) => offer.record,
+        _ => claim.opened,
+    };
+    let detail = format!(
+        "paid {} + {} > {} {} approved or accepted (record {by})",
+        grouped(paid),
+        figure(data.amount),
+        figure(payable),
+        unit(data.currency)
+    );
+    refuse(Code::PaidExceedsApproved, "data.amount", detail)
+}

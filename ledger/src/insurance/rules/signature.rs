@@ -1,0 +1,160 @@
+//! Rules of signatures: asked for, challenged, failed, completed.
+
+use super::{
+    case::{Case, Verdict, refuse},
+    figures::shown,
+};
+use crate::{
+    insurance::{
+        Code as Name, ContractRef,
+        signature::{
+            SignatureChallenged, SignatureCompleted, SignatureFailed, SignatureFailure,
+            SignatureRequested, SignatureTarget,
+        },
+        state::{
+            entities::{Completed, Signature, Signed},
+            keys,
+        },
+    },
+    refusal::Code,
+};
+
+const FIELD: &str = "data.signature";
+
+impl Case<'_, '_> {
+    pub(super) fn signature_requested(&mut self, data: &SignatureRequested) -> Verdict {
+        let named = self.contract_ref()?;
+        let target = self.find_target(&data.target, named)?;
+        let key = keys::signature(named, &data.signature);
+        if let Some(before) = self.state.read(&key)? {
+            let detail = format!(
+                "signature {} of this contract was asked for by record {}",
+                data.signature, before.requested
+            );
+            return refuse(Code::SignatureExists, FIELD, detail);
+        }
+        let requested = self.record.id();
+        let (expires, challenged, completed) = (data.expires, None, None);
+        self.state.write(key, &Signature { requested, target, expires, challenged, completed })
+    }
+
+    fn find_target(&mut self, target: &SignatureTarget, named: &ContractRef) -> Verdict<Signed> {
+        match target {
+            SignatureTarget::Contract { contract, version } => {
+                let current = self.contract()?.version;
+                if contract == named && *version <= current {
+                    return Ok(Signed::Contract { version: *version });
+                }
+                let detail = format!(
+                    "{contract} version {} is not there to be signed: the record is about \
+                     {named}, which has version {}",
+                    version.get(),
+                    current.get()
+                );
+                refuse(Code::UnknownReference, "data.target", detail)
+            }
+            SignatureTarget::Settlement { settlement, round } => {
+                let claim = self.state.read(&keys::claim(settlement))?;
+                let claim = claim.filter(|claim| claim.contract == *named);
+                match claim.and_then(|claim| claim.offer) {
+                    Some(offer) if *round <= offer.round => Ok(Signed::Settlement {
+                        claim: settlement.clone(),
+                        round: *round,
+                        offer: Some(offer.record).filter(|_| *round == offer.round),
+                    }),
+                    _ => {
+                        let detail = format!(
+                            "the ledger holds no offer of round {} for a claim {settlement} of \
+                             contract {named}",
+                            round.get()
+                        );
+                        refuse(Code::UnknownReference, "data.target", detail)
+                    }
+                }
+            }
+        }
+    }
+
+    /// A signature of the contract that the record names.
+    fn signature(&mut self, number: &Name) -> Verdict<Signature> {
+        let named = self.contract_ref()?;
+        match self.state.read(&keys::signature(named, number))? {
+            Some(signature) => Ok(signature),
+            None => {
+                let detail = format!("no signature {number} of contract {named} was asked for");
+                refuse(Code::UnknownReference, FIELD, detail)
+            }
+        }
+    }
+
+    pub(super) fn signature_challenged(&mut self, data: &SignatureChallenged) -> Verdict {
+        let mut signature = self.signature(&data.signature)?;
+        check_not_completed(&signature)?;
+        signature.challenged = Some(self.at());
+        let key = keys::signature(self.contract_ref()?, &data.signature);
+        self.state.write(key, &signature)
+    }
+
+    pub(super) fn signature_failed(&mut self, data: &SignatureFailed) -> Verdict {
+        let mut signature = self.signature(&data.signature)?;
+        match data.reason {
+            // The signer may try again with the same code.
+            SignatureFailure::WrongCode => Ok(()),
+            SignatureFailure::Expired | SignatureFailure::Declined => {
+                signature.challenged = None;
+                let key = keys::signature(self.contract_ref()?, &data.signature);
+                self.state.write(key, &signature)
+            }
+        }
+    }
+
+    pub(super) fn signature_completed(&mut self, data: &SignatureCompleted) -> Verdict {
+        let mut signature = self.signature(&data.signature)?;
+        check_not_completed(&signature)?;
+        let (named, mut contract) = (self.contract_ref()?, self.contract()?);
+        let (at, zone) = (self.at(), contract.zone());
+        match signature.challenged {
+            None => {
+                let detail = "the signer was sent no code that is still good (signature.challenged)";
+                return refuse(Code::SignatureState, FIELD, detail);
+            }
+            Some(challenged) if at < challenged => {
+                let detail = format!(
+                    "it was completed at {}, before the signer was sent the code at {}",
+                    shown(at, &zone),
+                    shown(challenged, &zone)
+                );
+                return refuse(Code::SignatureState, "occurred_at", detail);
+            }
+            Some(_) => {}
+        }
+        if at > signature.expires {
+            let detail = format!(
+                "it was to be signed by {} (record {}), and was at {}",
+                shown(signature.expires, &zone),
+                signature.requested,
+                shown(at, &zone)
+            );
+            return refuse(Code::SignatureExpired, "occurred_at", detail);
+        }
+        signature.completed = Some(Completed { record: self.record.id(), at });
+        self.state.write(keys::signature(named, &data.signature), &signature)?;
+        if matches!(signature.target, Signed::Contract { .. })
+            && contract.signed_at.is_none_or(|signed_at| at < signed_at)
+        {
+            contract.signed_at = Some(at);
+            self.state.write(keys::contract(named), &contract)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_not_completed(signature: &Signature) -> Verdict {
+    match &signature.completed {
+        None => Ok(()),
+        Some(completed) => {
+            let detail = format!("it was completed by record {}", completed.record);
+            refuse(Code::SignatureState, FIELD, detail)
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! The values of the state: one small structure for each thing that rules ask about.
+
+use bincode::{Decode, Encode};
+
+use crate::{
+    digest::RecordId,
+    insurance::{
+        Amount, ClaimRef, Code, ContractRef, Currency, Day, Moment, Ordinal,
+        contract::{DeductibleModel, Verdict},
+        settlement::{Answer, Outcome},
+    },
+    membership::MemberId,
+};
+
+/// Declares values of the state. Their layout is in docs/FORMATS.md, "State":
+/// the fields in this order.
+macro_rules! entities {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty,)+ })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+            pub struct $name {
+                $($(#[$field_doc])* pub $field: $kind,)+
+            }
+        )*
+    };
+}
+
+entities! {
+    /// A contract as its newest version has it.
+    Contract {
+        /// The record that issued it.
+        issued: RecordId,
+        /// The newest version.
+        version: Ordinal,
+        /// The record that made that version.
+        made_by: RecordId,
+        /// The IANA time zone in which its days are counted.
+        time_zone: Code,
+        /// The first day of its first period.
+        first_day: Day,
+        /// The number of its last period, counted from 1.
+        period: u32,
+        /// The broker that administers it.
+        broker: Option<Code>,
+        /// How its deductible moves.
+        deductible_model: Option<DeductibleModel>,
+        /// Whether it is in force only once it is signed.
+        signature_required: bool,
+        /// When a version of it was signed first.
+        signed_at: Option<Moment>,
+        /// How it ended.
+        terminated: Option<Termination>,
+    }
+
+    /// How a contract ended.
+    Termination {
+        /// The record that ended it.
+        record: RecordId,
+        /// When that happened.
+        at: Moment,
+        /// The last day in force; when none, it was over at once.
+        effective: Option<Day>,
+    }
+
+    /// One insurance period of a contract: what it may pay and what is used of it.
+    Period {
+        /// The record that set the ceiling.
+        made_by: RecordId,
+        /// The first day.
+        from: Day,
+        /// The last day.
+        to: Day,
+        /// The most that it pays.
+        ceiling: Option<Amount>,
+        /// Of the ceiling and of what is spent.
+        currency: Option<Currency>,
+        /// What claims have used.
+        spent: Amount,
+        /// What is guaranteed and neither claimed nor released; those that have
+        /// expired stay until their room is needed.
+        holds: Vec<Hold>,
+        /// The ceilings that were asked for in time, the newest last.
+        ceilings_requested: Vec<Amount>,
+        /// The latest moment that a record about a hold told of.
+        newest: Option<Moment>,
+    }
+
+    /// A part of the ceiling that is kept for one pre-authorisation.
+    Hold {
+        /// Its number.
+        preauthorisation: Code,
+        /// How much.
+        amount: Amount,
+        /// The last moment of the hold.
+        until: Moment,
+    }
+
+    /// How many documents were asked for.
+    Dossier {
+        /// In all.
+        requested: u32,
+        /// Of these, not accepted.
+        missing: u32,
+    }
+
+    /// A document that was asked for.
+    Item {
+        /// The record that asked for it last.
+        requested_by: RecordId,
+        /// The last day for it.
+        due: Day,
+        /// What was found last.
+        verdict: Option<Verdict>,
+        /// The record that says so.
+        assessed_by: Option<RecordId>,
+    }
+
+    /// A pre-authorisation: what a provider asked and what came of it.
+    Preauthorisation {
+        /// The record that asks.
+        requested: RecordId,
+        /// The provider that asks.
+        provider: MemberId,
+        /// The sum of its lines.
+        total: Amount,
+        /// Of the sum.
+        currency: Currency,
+        /// The insurer's answer.
+        answer: Option<Guarantee>,
+        /// How its hold ended before its time.
+        exit: Option<Exit>,
+    }
+
+    /// What an insurer guarantees.
+    Guarantee {
+        /// The record that says so.
+        record: RecordId,
+        /// When.
+        at: Moment,
+        /// How much; where it is nothing, there is no hold.
+        amount: Amount,
+        /// The last moment of the hold.
+        until: Option<Moment>,
+        /// The number of the period whose ceiling it counts against.
+        period: u32,
+    }
+
+    /// How a hold ended before its time.
+    Exit {
+        /// The record that ended it.
+        record: RecordId,
+        /// When.
+        at: Moment,
+        /// The claim that used it up; none where it was released.
+        claim: Option<ClaimRef>,
+    }
+
+    /// A claim.
+    Claim {
+        /// The record that opened it.
+        opened: RecordId,
+        /// The contract it is about.
+        contract: ContractRef,
+        /// Who opened it: a member's id, or `policyholder`.
+        opener: String,
+        /// The day it was opened, in the contract's time zone.
+        opened_on: Day,
+        /// The number of the period that pays it.
+        period: u32,
+        /// How much was asked for.
+        claimed: Option<Amount>,
+        /// Of every amount of this claim, once one is known.
+        currency: Option<Currency>,
+        /// Whether its service neither costs a deductible nor moves one.
+        free_service: bool,
+        /// The pre-authorisation that it used up.
+        preauthorisation: Option<Code>,
+        /// The number that the insurer gave it.
+        number: Option<Code>,
+        /// The newest decision.
+        decision: Option<Decision>,
+        /// Whether it was disputed since that decision.
+        disputed: bool,
+        /// The record that closed it.
+        closed: Option<RecordId>,
+        /// What it does to the deductible.
+        step: LadderStep,
+        /// The newest offer.
+        offer: Option<Offer>,
+        /// What of its period's `spent` is for this claim.
+        counted: Amount,
+        /// The payments executed.
+        executed: Amount,
+        /// The payments that came back.
+        returned: Amount,
+        /// Since when it is not open: refused, fully paid or closed.
+        ended: Option<Ended>,
+    }
+
+    /// How a claim came to be open no more.
+    Ended {
+        /// The record that ended it.
+        record: RecordId,
+        /// The day, in the insurer's time zone.
+        on: Day,
+    }
+
+    /// What an insurer decided on a claim.
+    Decision {
+        /// The record that says so.
+        record: RecordId,
+        /// How.
+        outcome: Outcome,
+        /// What will be paid.
+        approved: Amount,
+        /// The contract's deductible then, by which the decision is judged.
+        deductible: Option<Amount>,
+    }
+
+    /// An offer to settle a claim.
+    Offer {
+        /// The record that says so.
+        record: RecordId,
+        /// Which offer for the claim it is.
+        round: Ordinal,
+        /// How much.
+        amount: Amount,
+        /// When it reached whom it is for.
+        notified: Option<Moment>,
+        /// What was answered.
+        answer: Option<Answered>,
+    }
+
+    /// The answer to an offer, and where the claim stood before it.
+    Answered {
+        /// The record that says so.
+        record: RecordId,
+        /// The answer.
+        answer: Answer,
+        /// What had been executed.
+        executed: Amount,
+        /// What had come back.
+        returned: Amount,
+    }
+
+    /// The claim that has a number of the insurer's.
+    Registered {
+        /// The claim.
+        claim: ClaimRef,
+        /// The record that gave it.
+        record: RecordId,
+    }
+
+    /// The signing of one version of a contract or one offer.
+    Signature {
+        /// The record that asks for it.
+        requested: RecordId,
+        /// What is to be signed.
+        target: Signed,
+        /// The last moment to sign.
+        expires: Moment,
+        /// When the signer was sent the code that is still good.
+        challenged: Option<Moment>,
+        /// When it was signed.
+        completed: Option<Completed>,
+    }
+
+    /// How a signature was made.
+    Completed {
+        /// The record that says so.
+        record: RecordId,
+        /// When.
+        at: Moment,
+    }
+
+    /// The deductible of a contract.
+    Ladder {
+        /// The record that set it.
+        record: RecordId,
+        /// How it moves.
+        model: DeductibleModel,
+        /// What it is.
+        amount: Amount,
+        /// Of the amount.
+        currency: Currency,
+        /// The last claim-free year that lowered it.
+        year: Option<i16>,
+        /// What it was before; none for the first.
+        amount_before: Option<Amount>,
+        /// The last claim-free year before.
+        year_before: Option<i16>,
+    }
+
+    /// The claims opened in one year that raise the deductible, and the cost commitments.
+    YearSteps {
+        /// How many.
+        steps: u32,
+    }
+
+    /// The first record that bears a number, such as a quote's.
+    Named {
+        /// The record.
+        record: RecordId,
+    }
+
+    /// A contract that was issued on a referral.
+    Referral {
+        /// The contract.
+        contract: ContractRef,
+        /// The record that issued it.
+        record: RecordId,
+    }
+
+    /// The kinds of document that came with a claim.
+    Attached {
+        /// In the order of the record.
+        kinds: Vec<Code>,
+    }
+
+    /// Payments, or claims that were opened less those that ended, over a year or a month.
+    Tally {
+        /// In the order of the months or days; those without anything are left out.
+        slots: Vec<Slot>,
+    }
+
+    /// One month of a year, one day of a month, or one day of a year.
+    Slot {
+        /// Which, counted from 1.
+        at: u16,
+        /// How many.
+        count: i64,
+        /// Their sum in minor units.
+        sum: i64,
+    }
+
+    /// The rules that a record breaks and was flagged for.
+    Flags {
+        /// Their codes.
+        codes: Vec<String>,
+    }
+
+    /// The record that corrects another one.
+    Correction {
+        /// The one that stands now.
+        record: RecordId,
+    }
+}
+
+/// What is signed.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Signed {
+    /// A version of the contract.
+    Contract {
+        /// The version.
+        version: Ordinal,
+    },
+    /// An offer for one of its claims.
+    Settlement {
+        /// The claim.
+        claim: ClaimRef,
+        /// The round of the offer.
+        round: Ordinal,
+        /// The record with the amount that is signed; a corrected offer is another one.
+        offer: Option<RecordId>,
+    },
+}
+
+/// What a claim does to the deductible of its contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum LadderStep {
+    /// Nothing.
+    None,
+    /// It raises it, and has not yet.
+    Pending,
+    /// It has raised it.
+    Taken,
+}
