@@ -19,7 +19,7 @@ use quittance_ledger::{
 };
 use rayon::prelude::*;
 
-use super::{Decided, Fatal, Shared, now_ms};
+use super::{Decided, Fatal, Shared, may_pass_soon, now_ms};
 use crate::engine::limits::CLOCK_AHEAD_MS_MAX;
 
 /// How long a record that names another one waits for it before it is refused.
@@ -35,7 +35,7 @@ fn patience(code: Code) -> Duration {
     match code {
         Code::OccurredInFuture => Duration::MAX,
         Code::UnknownReference => PREDECESSOR_PATIENCE,
-        code if code.can_pass_later() => RULE_PATIENCE,
+        code if may_pass_soon(code) => RULE_PATIENCE,
         _ => Duration::ZERO,
     }
 }

@@ -27,7 +27,7 @@ use quittance_ledger::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Fatal, Shared, now_ms};
+use super::{Fatal, Shared, may_pass_soon, now_ms};
 
 /// Records that came with one call, and who waits for the answer.
 pub struct Submission {
@@ -285,7 +285,7 @@ impl Ingress {
     /// Whether what would let a record in may wait here or come from another node.
     fn may_pass_later(&self, refusal: &Refusal) -> bool {
         let (waiting, _) = self.shared.queue.size();
-        refusal.code.can_pass_later()
+        may_pass_soon(refusal.code)
             && (waiting > 0 || self.shared.membership().validators().len() > 1)
     }
 }

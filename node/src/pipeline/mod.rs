@@ -45,7 +45,7 @@ use quittance_ledger::{
     digest::RecordId,
     membership::{MemberId, Membership, Validator},
     record::{self, Record},
-    refusal::Refusal,
+    refusal::{Code, Refusal},
     store::{Location, Pending, PendingBatch, Store, StoreError},
     transparency::SignedCheckpoint,
     wire::WireError,
@@ -487,6 +487,21 @@ impl Pipeline {
         }
         self.shared.store.close().map_err(|error| Arc::new(error.into()))
     }
+}
+
+/// Whether a record that is refused so may be let in by another one that is on its
+/// way. Keys, clocks and the membership are not worth waiting for.
+const fn may_pass_soon(code: Code) -> bool {
+    code.can_pass_later()
+        && !matches!(
+            code,
+            Code::UnknownMember
+                | Code::UnknownKey
+                | Code::KeyNotValidThen
+                | Code::OccurredInFuture
+                | Code::ChangeImpossible
+                | Code::TooManyProposals
+        )
 }
 
 /// Milliseconds since the Unix epoch, by this machine's clock.

@@ -11,7 +11,7 @@ use crate::{
     audit::{self, Defect},
     chain::{self, BlockError},
     digest::RecordId,
-    insurance::state::EmptyState,
+    insurance::{rules::Effects, state::EmptyState},
     membership::{KeyId, MemberId, Membership},
     refusal::Code,
     store::{Options, terms::RUN_RECORDS},
