@@ -14,7 +14,8 @@ fn the_demo_plays_the_dossiers_and_verifies_every_receipt() {
     // The 96 records that are accepted, each with a receipt that verifies, and
     // the 18 that are refused.
     let sum = said.lines().find(|line| line.contains(" all ")).unwrap_or_default();
-    let numbers: Vec<_> = sum.split(|c: char| !c.is_ascii_digit()).filter(|n| !n.is_empty()).collect();
+    let numbers: Vec<_> =
+        sum.split(|c: char| !c.is_ascii_digit()).filter(|n| !n.is_empty()).collect();
     assert_eq!(numbers, ["96", "18", "96"], "{said}");
     assert!(!said.contains("otherwise than the dossiers say"), "{said}");
     assert!(said.contains("refused ceiling_exceeded"), "{said}");

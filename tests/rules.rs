@@ -95,19 +95,29 @@ fn of_two_records_that_exclude_each_other_exactly_one_is_recorded() {
         &cluster,
         &[
             claim(&cluster, "heca", "09:00:00", "C-1", json!({ "claimed": 10_000 })),
-            record(&cluster, "petexpert", "10:00:00", json!({
-                "type": "claim.decided", "claim": "petexpert/C-1",
-                "data": { "outcome": "approved", "approved": 10_000, "refused": 0, "currency": "EUR" },
-            })),
+            record(
+                &cluster,
+                "petexpert",
+                "10:00:00",
+                json!({
+                    "type": "claim.decided", "claim": "petexpert/C-1",
+                    "data": { "outcome": "approved", "approved": 10_000, "refused": 0, "currency": "EUR" },
+                }),
+            ),
         ],
     );
     let payment = |at| {
-        record(&cluster, "petexpert", at, json!({
-            "type": "payment.recorded", "claim": "petexpert/C-1",
-            "data": {
-                "amount": 10_000, "status": "executed", "payee": "policyholder", "currency": "EUR",
-            },
-        }))
+        record(
+            &cluster,
+            "petexpert",
+            at,
+            json!({
+                "type": "payment.recorded", "claim": "petexpert/C-1",
+                "data": {
+                    "amount": 10_000, "status": "executed", "payee": "policyholder", "currency": "EUR",
+                },
+            }),
+        )
     };
     one_wins(&cluster, [&payment("11:00:00"), &payment("11:00:01")], &["paid_exceeds_approved"]);
 
@@ -120,10 +130,15 @@ fn of_two_records_that_exclude_each_other_exactly_one_is_recorded() {
         ],
     );
     let number = |claim: &str| {
-        record(&cluster, "petexpert", "12:30:00", json!({
-            "type": "claim.registered", "claim": format!("petexpert/{claim}"),
-            "data": { "number": "2026-17" },
-        }))
+        record(
+            &cluster,
+            "petexpert",
+            "12:30:00",
+            json!({
+                "type": "claim.registered", "claim": format!("petexpert/{claim}"),
+                "data": { "number": "2026-17" },
+            }),
+        )
     };
     one_wins(&cluster, [&number("C-2"), &number("C-3")], &["claim_number_taken"]);
 
@@ -133,10 +148,15 @@ fn of_two_records_that_exclude_each_other_exactly_one_is_recorded() {
 
     // The same next version.
     let amended = |change| {
-        record(&cluster, "petexpert", "14:00:00", json!({
-            "type": "contract.amended",
-            "data": { "version": 2, "change": change, "effective": "2026-03-02" },
-        }))
+        record(
+            &cluster,
+            "petexpert",
+            "14:00:00",
+            json!({
+                "type": "contract.amended",
+                "data": { "version": 2, "change": change, "effective": "2026-03-02" },
+            }),
+        )
     };
     one_wins(&cluster, [&amended("address"), &amended("risk")], &["version_gap"]);
 
@@ -144,20 +164,30 @@ fn of_two_records_that_exclude_each_other_exactly_one_is_recorded() {
     append(
         &cluster,
         &[
-            record(&cluster, "vet-1", "15:00:00", json!({
-                "type": "preauthorisation.requested",
-                "data": {
-                    "preauthorisation": "PA-1", "currency": "EUR",
-                    "lines": [{ "code": "surgery", "amount": 40_000 }],
-                },
-            })),
-            record(&cluster, "petexpert", "15:00:05", json!({
-                "type": "preauthorisation.answered",
-                "data": {
-                    "preauthorisation": "PA-1", "guaranteed": 40_000, "customer_share": 0,
-                    "hold_until": "2026-03-03T15:00:05+01:00", "currency": "EUR",
-                },
-            })),
+            record(
+                &cluster,
+                "vet-1",
+                "15:00:00",
+                json!({
+                    "type": "preauthorisation.requested",
+                    "data": {
+                        "preauthorisation": "PA-1", "currency": "EUR",
+                        "lines": [{ "code": "surgery", "amount": 40_000 }],
+                    },
+                }),
+            ),
+            record(
+                &cluster,
+                "petexpert",
+                "15:00:05",
+                json!({
+                    "type": "preauthorisation.answered",
+                    "data": {
+                        "preauthorisation": "PA-1", "guaranteed": 40_000, "customer_share": 0,
+                        "hold_until": "2026-03-03T15:00:05+01:00", "currency": "EUR",
+                    },
+                }),
+            ),
         ],
     );
     let mut late = json!({
@@ -169,11 +199,14 @@ fn of_two_records_that_exclude_each_other_exactly_one_is_recorded() {
         },
     });
     let claimed = cluster.sign("vet-1", &late);
-    let released = cluster.sign("vet-1", &json!({
-        "type": "preauthorisation.released", "contract": CONTRACT,
-        "occurred_at": "2026-03-03T15:00:05+01:00",
-        "data": { "preauthorisation": "PA-1", "reason": "cancelled" },
-    }));
+    let released = cluster.sign(
+        "vet-1",
+        &json!({
+            "type": "preauthorisation.released", "contract": CONTRACT,
+            "occurred_at": "2026-03-03T15:00:05+01:00",
+            "data": { "preauthorisation": "PA-1", "reason": "cancelled" },
+        }),
+    );
     one_wins(&cluster, [&claimed, &released], &["hold_expired", "not_held"]);
     // A second later it would have been over for both.
     late["claim"] = "petexpert/C-6".into();
@@ -191,25 +224,46 @@ fn a_record_that_is_sent_before_the_one_it_needs_is_final_at_that_ones_node_wait
     let records = [
         issued(&cluster),
         claim(&cluster, "heca", "09:00:00", "C-1", json!({ "claimed": 5_000 })),
-        record(&cluster, "petexpert", "10:00:00", json!({
-            "type": "claim.decided", "claim": "petexpert/C-1",
-            "data": { "outcome": "approved", "approved": 5_000, "refused": 0, "currency": "EUR" },
-        })),
-        record(&cluster, "petexpert", "11:00:00", json!({
-            "type": "payment.recorded", "claim": "petexpert/C-1",
-            "data": {
-                "amount": 5_000, "status": "executed", "payee": "policyholder", "currency": "EUR",
-            },
-        })),
+        record(
+            &cluster,
+            "petexpert",
+            "10:00:00",
+            json!({
+                "type": "claim.decided", "claim": "petexpert/C-1",
+                "data": { "outcome": "approved", "approved": 5_000, "refused": 0, "currency": "EUR" },
+            }),
+        ),
+        record(
+            &cluster,
+            "petexpert",
+            "11:00:00",
+            json!({
+                "type": "payment.recorded", "claim": "petexpert/C-1",
+                "data": {
+                    "amount": 5_000, "status": "executed", "payee": "policyholder", "currency": "EUR",
+                },
+            }),
+        ),
     ];
     append(&cluster, &records);
     let headers = [("content-type", "application/jose"), ("prefer", "wait=0")];
     // What nobody ever sends is not waited for for long.
-    let stray = claim(&cluster, "heca", "12:00:00", "C-9", json!({
-        "claimed": 1, "preauthorisation": "PA-none",
-    }));
+    let stray = claim(
+        &cluster,
+        "heca",
+        "12:00:00",
+        "C-9",
+        json!({
+            "claimed": 1, "preauthorisation": "PA-none",
+        }),
+    );
     let answer = cluster.node(1).post("/v1/records", &headers, &stray.jws);
-    assert_eq!((answer.status, &*answer.problem()), (422, "unknown_reference"), "{}", answer.text());
+    assert_eq!(
+        (answer.status, &*answer.problem()),
+        (422, "unknown_reference"),
+        "{}",
+        answer.text()
+    );
     cluster.same_history(&cluster.all());
 }
 

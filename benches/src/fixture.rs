@@ -71,12 +71,23 @@ pub enum FixtureError {
     NoBlock(String),
 }
 
+/// Whether a block is built by the rules between records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rules {
+    /// As on a node.
+    On,
+    /// Without them, to measure what they cost.
+    Off,
+}
+
 /// A ledger's members with all their keys.
 pub struct Ledger {
     /// Who is on it.
     pub membership: Membership,
     /// The members that sign records.
     pub signers: Vec<RecordSigner>,
+    /// By which rules its blocks are built.
+    pub rules: Rules,
     log: LogSigner,
     cosigner: Cosigner,
     consensus: SigningKey,
@@ -157,6 +168,7 @@ impl Ledger {
         Ok(Self {
             membership: Membership::from_genesis(&genesis),
             signers,
+            rules: Rules::On,
             log,
             cosigner,
             consensus,
@@ -223,7 +235,10 @@ impl Ledger {
         let is_known = |_: &_| Ok::<_, StoreError>(false);
         let waiting = records.iter().cloned();
         let proposer = self.consensus.verifying_key().to_bytes();
-        let built = chain::build(&tip, store, proposer, now_ms, waiting, is_known)?;
+        let built = match self.rules {
+            Rules::On => chain::build(&tip, store, proposer, now_ms, waiting, is_known)?,
+            Rules::Off => chain::build_without_rules(&tip, proposer, now_ms, waiting, is_known)?,
+        };
         let Some(block) = built.block else {
             let first = built.refused.first().map(|(id, refusal)| format!("{id}: {refusal}"));
             return Err(FixtureError::NoBlock(first.unwrap_or_else(|| "no records".to_owned())));
@@ -231,7 +246,7 @@ impl Ledger {
         let taken = block.records.len() + built.refused.len() + built.known.len();
         let build = clock.elapsed();
         let certificate = Certificate::of_one(&block.header, &self.consensus);
-        let appended = store.append(block, &certificate)?;
+        let appended = store.append_applied(block, built.applied, &certificate)?;
         let append = clock.elapsed();
         let checkpoint = self.sign(appended.checkpoint(), now_ms)?;
         let sign = clock.elapsed();

@@ -594,9 +594,8 @@ impl<H: History> StateReader for Replayed<'_, H> {
         let Some(height) = self.known.get(&short(id)) else { return Ok(None) };
         let block = self.history.borrow_mut().block(*height);
         let block = block.map_err(|error| StateError::new(Unread(error.to_string())))?;
-        let jws = block.and_then(|block| {
-            block.records.into_iter().find(|jws| RecordId::of(jws) == *id)
-        });
+        let jws =
+            block.and_then(|block| block.records.into_iter().find(|jws| RecordId::of(jws) == *id));
         let Some(jws) = jws else {
             let problem = format!("block {height} no longer holds record {id}");
             return Err(StateError::new(Unread(problem)));

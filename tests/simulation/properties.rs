@@ -7,9 +7,9 @@ use arc_malachitebft_app::{
     types::core::{NilOrVal, VoteType},
 };
 use quittance_ledger::{
-    insurance::state::MemoryState,
     chain::{self, Block, BlockError, RawBlock, Tip},
     digest::{Digest, RecordId},
+    insurance::state::MemoryState,
     membership::{Genesis, MembershipState, ValidatorSet},
     record::Record,
 };

@@ -17,11 +17,10 @@ use axum::{
     routing::get,
 };
 use jiff::{Timestamp, tz::TimeZone};
-use quittance_ledger::store::Entry;
+use quittance_ledger::{insurance::rules, store::Entry};
 
 use crate::{
     problem::{Code, PROBLEMS_PATH, Problem},
-    read::records::flags_of,
     state::Shared,
 };
 
@@ -145,7 +144,7 @@ impl Row {
             occurred_at: payload.occurred_at.to_string(),
             occurred: human(payload.occurred_at),
             height: entry.height,
-            late: !flags_of(entry).is_empty(),
+            late: rules::is_late(&entry.record, entry.block_time_ms),
         }
     }
 }

@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
 use quittance_ledger::{
+    insurance::rules,
     membership::{MemberHistory, Role},
     record::Record,
 };
@@ -25,6 +26,7 @@ struct RecordPage {
     id: String,
     record_type: &'static str,
     late: bool,
+    flags: Vec<&'static str>,
     corrected_by: Option<String>,
     placed: Option<Placed>,
     occurred: String,
@@ -59,7 +61,9 @@ pub(super) async fn record(
         Found::Pending(record) => Ok(RecordPage::of(app, &record)?),
         Found::Entry(entry) => {
             let mut template = RecordPage::of(app, &entry.record)?;
-            template.late = !flags_of(&entry).is_empty();
+            template.late = rules::is_late(&entry.record, entry.block_time_ms);
+            template.flags = flags_of(&entry, &app.store)?;
+            template.flags.retain(|flag| *flag != "late");
             template.corrected_by = app.store.correction_of(&id)?.map(|newer| newer.to_string());
             template.placed = Some(Placed {
                 index: entry.index,
@@ -89,6 +93,7 @@ impl RecordPage {
             id: record.id().to_string(),
             record_type: payload.record_type.as_str(),
             late: false,
+            flags: Vec::new(),
             corrected_by: None,
             placed: None,
             occurred: human(payload.occurred_at),

@@ -170,6 +170,45 @@ impl Code {
                 Code::Backdated => "The record is too old",
                 Code::Expired => "The record has expired",
                 Code::UnknownReference => "The record refers to what the ledger does not hold",
+                Code::ContractExists => "The contract's number is taken",
+                Code::VersionGap => "The contract's version is not the next one",
+                Code::ModuleCombination => "The modules do not allow that deductible",
+                Code::NoticeTooLate => "The notice came too late",
+                Code::ChangeOnlyAtPeriodEnd => "The ceiling changes only at the end of a period",
+                Code::PolicyNotInForce => "The contract is not in force at that time",
+                Code::PeriodGap => "The period does not follow the last one",
+                Code::NoChangeRequest => "Nobody asked for that ceiling",
+                Code::DossierGreen => "No document is missing",
+                Code::DossierRed => "Requested documents are missing",
+                Code::DeadlineNotPassed => "The documents are not due yet",
+                Code::SignatureExists => "The signature's number is taken",
+                Code::SignatureState => "The signature is not at that stage",
+                Code::SignatureExpired => "The time to sign has passed",
+                Code::SignatureIncomplete => "The offer is not signed",
+                Code::PreauthorisationExists => "The pre-authorisation's number is taken",
+                Code::AlreadyAnswered => "The pre-authorisation was answered before",
+                Code::SplitMismatch => "The parts do not add up",
+                Code::HoldNot24h => "A hold lasts 24 hours",
+                Code::CeilingExceeded => "The annual ceiling would be exceeded",
+                Code::CurrencyMismatch => "The currency is another one",
+                Code::NotHeld => "There is no live hold",
+                Code::HoldExpired => "The hold is over",
+                Code::ClaimExceedsGuarantee => "More is claimed than was guaranteed",
+                Code::ChannelNotAccepted => "Claims do not come in that way",
+                Code::MandatoryDocumentMissing => "A document that must be attached is missing",
+                Code::ClaimExists => "The claim's number is taken",
+                Code::ClaimNumberTaken => "The insurer gave that number to another claim",
+                Code::ClaimState => "The claim is not at that stage",
+                Code::DeductibleWrong => "The deductible is not what the ladder says",
+                Code::LadderEffectWrong => "The claim moves the deductible otherwise",
+                Code::LadderStep => "That is no step of the ladder",
+                Code::RoundGap => "The offer's round is not the open or the next one",
+                Code::NotNotified => "The offer has not reached whom it is for",
+                Code::NotDecided => "Nothing is decided",
+                Code::PaidExceedsApproved => "More would be paid than was approved",
+                Code::TotalMismatch => "The total is not that of the payments",
+                Code::StatementMismatch => "The statement's figures are not the ledger's",
+                Code::AlreadyCorrected => "The record was corrected before",
                 Code::AlreadyApproved => "The proposal was approved by this member already",
                 Code::ProposalSettled => "The proposal is in force already",
                 Code::ProposalVoid => "The proposal is void",
@@ -208,6 +247,81 @@ impl Code {
                 Code::OccurredInFuture => "Check the signer's clock and the offset of occurred_at.",
                 Code::Backdated => "This ledger takes no records as old as this one.",
                 Code::Expired => "Sign the record again with a later expires_at.",
+                Code::ContractExists => {
+                    "Check the number: a contract is issued once and then amended or renewed."
+                }
+                Code::VersionGap => {
+                    "Look the contract up and number the change from its current version."
+                }
+                Code::ModuleCombination => {
+                    "Private, employment and traffic, or company, traffic and property, are needed."
+                }
+                Code::NoticeTooLate => "Ask at least 42 days before the period's last day.",
+                Code::ChangeOnlyAtPeriodEnd => {
+                    "Make the change effective the day after the period's last day."
+                }
+                Code::PolicyNotInForce => {
+                    "Check the contract's period, its signature and whether it was terminated."
+                }
+                Code::PeriodGap => "Let the new period begin the day after the last one ends.",
+                Code::NoChangeRequest => {
+                    "Record the change request first, or renew with the ceiling there was."
+                }
+                Code::DossierGreen => "A contract is not ended for documents that it has.",
+                Code::DossierRed => "Look up which ones; it turns green once each is accepted.",
+                Code::DeadlineNotPassed => "Wait until the day after the due day.",
+                Code::SignatureExists => {
+                    "Give each signing ceremony of a contract a number of its own."
+                }
+                Code::SignatureState => {
+                    "It is requested, challenged and then completed, in this order."
+                }
+                Code::SignatureExpired => "Request a new signature.",
+                Code::SignatureIncomplete => {
+                    "Name a completed signature on that very claim and round."
+                }
+                Code::PreauthorisationExists => {
+                    "Give each request of a contract a number of its own."
+                }
+                Code::AlreadyAnswered => "Request another one.",
+                Code::SplitMismatch => "The detail names the parts and the sum.",
+                Code::HoldNot24h => "Set hold_until exactly 24 hours after occurred_at.",
+                Code::CeilingExceeded => {
+                    "The detail names what is spent and held; guarantee or approve what is left."
+                }
+                Code::CurrencyMismatch => {
+                    "Use the currency of the contract, the request or the claim."
+                }
+                Code::NotHeld => "Look the pre-authorisation up; it may be unanswered or over.",
+                Code::HoldExpired => "Request a new pre-authorisation.",
+                Code::ClaimExceedsGuarantee => {
+                    "Claim at most what the pre-authorisation guarantees."
+                }
+                Code::ChannelNotAccepted => "Use portal, vet_system, crm or insurer.",
+                Code::MandatoryDocumentMissing => {
+                    "On the portal a claim comes with its care_sheet and invoice."
+                }
+                Code::ClaimExists => "Look the claim up; another record opened it.",
+                Code::ClaimNumberTaken => "Register the claim under another number.",
+                Code::ClaimState => "Look the claim up; the detail names its stage.",
+                Code::DeductibleWrong => "The detail names the deductible that applies.",
+                Code::LadderEffectWrong => "The detail names the step that this service asks for.",
+                Code::LadderStep => {
+                    "The detail names where the ladder stands and why it does not move so."
+                }
+                Code::RoundGap => {
+                    "Look the claim up and use its open round, or the next for a new offer."
+                }
+                Code::NotNotified => "Record the notification first.",
+                Code::NotDecided => "Record a decision or an accepted offer before the payment.",
+                Code::PaidExceedsApproved => {
+                    "The detail names what was approved and paid; the payment may be recorded already."
+                }
+                Code::TotalMismatch => "The detail names what the ledger holds.",
+                Code::StatementMismatch => {
+                    "The detail names the figure; GET /v1/statements gives what the ledger holds."
+                }
+                Code::AlreadyCorrected => "Correct the newest record instead.",
                 Code::AlreadyApproved => "Nothing is left to do; others have to approve.",
                 Code::ProposalSettled => "Nothing is left to do.",
                 Code::ProposalVoid => "Propose the change again, if it is still wanted.",

@@ -12,6 +12,7 @@ use quittance_ledger::{
     insurance::rules,
     membership::{KeyId, MemberId},
     record::Record,
+    refusal::Code,
     store::{Entry, Filter, Page, Store, StoreError},
 };
 use serde::{Deserialize, Serialize};
@@ -59,7 +60,8 @@ pub(crate) struct RecordAnswer {
     pub(crate) record: Box<RawValue>,
     /// The signed bytes: what its id is the SHA-256 of.
     pub(crate) jws: String,
-    /// `late`: recorded more than an hour after it happened.
+    /// `late`: recorded more than an hour after it happened. Else the code of a
+    /// rule that it breaks and that this ledger only flags.
     #[schema(value_type = Vec<String>)]
     pub(crate) flags: Vec<&'static str>,
     /// The newest record that corrects this one.
@@ -75,7 +77,7 @@ impl RecordAnswer {
         answer.height = Some(entry.height);
         answer.block_time = Some(utc(entry.block_time_ms));
         answer.status = "final";
-        answer.flags = flags_of(entry);
+        answer.flags = flags_of(entry, store)?;
         answer.corrected_by = store.correction_of(&answer.id)?;
         Ok(answer)
     }
@@ -98,8 +100,10 @@ impl RecordAnswer {
     }
 }
 
-pub(crate) fn flags_of(entry: &Entry) -> Vec<&'static str> {
-    if rules::is_late(&entry.record, entry.block_time_ms) { vec!["late"] } else { Vec::new() }
+pub(crate) fn flags_of(entry: &Entry, store: &Store) -> Result<Vec<&'static str>, StoreError> {
+    let late = rules::is_late(&entry.record, entry.block_time_ms).then_some("late");
+    let broken = store.flags(entry.index)?.into_iter().map(Code::as_str);
+    Ok(late.into_iter().chain(broken).collect())
 }
 
 /// A record on the ledger, or one that waits for its block.

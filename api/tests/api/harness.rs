@@ -27,10 +27,7 @@ use quittance_api::{
 use quittance_ledger::{
     chain,
     digest::RecordId,
-    insurance::{
-        rules::BlockState,
-        state::ApplyError,
-    },
+    insurance::{rules::BlockState, state::ApplyError},
     membership::{
         Genesis, Member, MemberId, Membership, Origin, RecordKey, Role, Validator, cosigner_name,
     },
@@ -192,16 +189,15 @@ impl FakeNode {
         let waiting = std::mem::take(&mut *self.waiting.lock().unwrap());
         let records: Vec<_> = waiting.iter().map(|(record, _)| record.clone()).collect();
         let tip = self.store.tip();
-        let built =
-            chain::build::<StoreError>(
-                &tip,
-                &*self.store,
-                key(101).verifying_key().to_bytes(),
-                START_MS,
-                records,
-                |id| self.store.contains(id),
-            )
-            .unwrap();
+        let built = chain::build::<StoreError>(
+            &tip,
+            &*self.store,
+            key(101).verifying_key().to_bytes(),
+            START_MS,
+            records,
+            |id| self.store.contains(id),
+        )
+        .unwrap();
         if let Some(block) = built.block {
             let certificate = chain::Certificate::of_one(&block.header, &key(101));
             let appended = self.store.append(block, &certificate).unwrap();
@@ -226,8 +222,7 @@ impl FakeNode {
         let now_ms = START_MS;
         let tip = self.store.tip();
         let first = tip.frontier.size();
-        let mut block =
-            BlockState::new(tip.height + 1, now_ms, first, &tip.members, &*self.store);
+        let mut block = BlockState::new(tip.height + 1, now_ms, first, &tip.members, &*self.store);
         match block.apply(&record) {
             Ok(()) => {}
             Err(ApplyError::Refused(refusal)) => return Accepted::Refused(refusal),

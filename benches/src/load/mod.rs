@@ -224,10 +224,7 @@ fn check(options: &Options) -> Result<(), LoadError> {
 }
 
 /// Signs everything and puts the bodies together.
-fn sign(
-    options: &Options,
-    progress: &(impl Fn(Progress) + Sync),
-) -> Result<Vec<Turn>, LoadError> {
+fn sign(options: &Options, progress: &(impl Fn(Progress) + Sync)) -> Result<Vec<Turn>, LoadError> {
     let mut seed = [0; 32];
     OsRng.try_fill_bytes(&mut seed).map_err(|error| LoadError::Random(error.to_string()))?;
     let now = jiff::Timestamp::now();
@@ -251,7 +248,9 @@ fn sign(
             let last = first.saturating_add(turn).min(total);
             let requests = (first..last)
                 .step_by(usize::try_from(batch).unwrap_or(usize::MAX))
-                .map(|first| request(&series, first, first.saturating_add(batch).min(last), options.single))
+                .map(|first| {
+                    request(&series, first, first.saturating_add(batch).min(last), options.single)
+                })
                 .collect();
             let before = signed.fetch_add(last - first, Ordering::Relaxed);
             let done = before + last - first;

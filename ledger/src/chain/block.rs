@@ -7,7 +7,7 @@ use crate::{
     digest::{Digest, RecordId},
     insurance::{
         rules::BlockState,
-        state::{ApplyError, StateChanges, StateError, StateReader},
+        state::{ApplyError, EmptyState, StateChanges, StateError, StateReader},
     },
     limits::{BLOCK_BYTES_MAX, RECORD_OVERHEAD_BYTES},
     membership::{Membership, MembershipState},
@@ -136,8 +136,24 @@ pub struct Built {
     pub refused: Vec<(RecordId, Refusal)>,
     /// Records that are on the ledger already.
     pub known: Vec<RecordId>,
-    /// What the block changes in the state.
+    /// What the block does to the ledger.
+    pub applied: Applied,
+}
+
+/// What a block does to the ledger besides that its records are on it.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    /// Who is on the ledger after it.
+    pub members: MembershipState,
+    /// What it changes in the state.
     pub changes: StateChanges,
+}
+
+impl From<BlockState<'_>> for Applied {
+    fn from(state: BlockState<'_>) -> Self {
+        let (members, changes) = state.into_parts();
+        Self { members, changes }
+    }
 }
 
 /// What follows from a block that [`check`] let pass.
@@ -147,6 +163,14 @@ pub struct Checked {
     pub tip: Tip,
     /// What it changes in the state.
     pub changes: StateChanges,
+}
+
+impl Checked {
+    /// What the block does to the ledger.
+    #[must_use]
+    pub fn into_applied(self) -> Applied {
+        Applied { members: self.tip.members, changes: self.changes }
+    }
 }
 
 /// The time of the next block: `now_ms`, or just after the block before it when
@@ -170,23 +194,47 @@ pub fn build<E: From<BlockError> + From<StateError>>(
     proposer: [u8; 32],
     now_ms: u64,
     waiting: impl IntoIterator<Item = Record>,
-    mut is_known: impl FnMut(&RecordId) -> Result<bool, E>,
+    is_known: impl FnMut(&RecordId) -> Result<bool, E>,
 ) -> Result<Built, E> {
     let time_ms = next_time_ms(tip, now_ms);
+    let first_index = tip.frontier.size();
+    let state = BlockState::new(tip.height + 1, time_ms, first_index, &tip.members, reader);
+    build_in(state, tip, proposer, time_ms, waiting, is_known)
+}
+
+/// As [`build`], with none of the rules between records. No other node takes such
+/// a block; it is for measuring what the rules cost.
+///
+/// # Errors
+/// As [`build`].
+#[doc(hidden)]
+pub fn build_without_rules<E: From<BlockError> + From<StateError>>(
+    tip: &Tip,
+    proposer: [u8; 32],
+    now_ms: u64,
+    waiting: impl IntoIterator<Item = Record>,
+    is_known: impl FnMut(&RecordId) -> Result<bool, E>,
+) -> Result<Built, E> {
+    let time_ms = next_time_ms(tip, now_ms);
+    let state = BlockState::without_rules(tip.height + 1, time_ms, 0, &tip.members, &EmptyState);
+    build_in(state, tip, proposer, time_ms, waiting, is_known)
+}
+
+fn build_in<E: From<BlockError> + From<StateError>>(
+    mut state: BlockState<'_>,
+    tip: &Tip,
+    proposer: [u8; 32],
+    time_ms: u64,
+    waiting: impl IntoIterator<Item = Record>,
+    mut is_known: impl FnMut(&RecordId) -> Result<bool, E>,
+) -> Result<Built, E> {
     check_proposer(tip, &proposer)?;
-    let mut built = Built {
-        block: None,
-        refused: Vec::new(),
-        known: Vec::new(),
-        changes: StateChanges::default(),
-    };
+    let (mut block, mut refused, mut known) = (None, Vec::new(), Vec::new());
     let mut records = Vec::new();
     let mut ids = HashSet::new();
     let mut bytes = 0;
     let mut frontier = tip.frontier.clone();
     let membership = tip.membership();
-    let first_index = tip.frontier.size();
-    let mut state = BlockState::new(tip.height + 1, time_ms, first_index, &tip.members, reader);
     for record in waiting {
         let id = record.id();
         let cost = cost_bytes(&record);
@@ -194,7 +242,7 @@ pub fn build<E: From<BlockError> + From<StateError>>(
             break;
         }
         if is_known(&id)? || !ids.insert(id) {
-            built.known.push(id);
+            known.push(id);
             continue;
         }
         match state.apply(&record) {
@@ -203,7 +251,7 @@ pub fn build<E: From<BlockError> + From<StateError>>(
                 bytes += cost;
                 records.push(record);
             }
-            Err(ApplyError::Refused(refusal)) => built.refused.push((id, refusal)),
+            Err(ApplyError::Refused(refusal)) => refused.push((id, refusal)),
             Err(ApplyError::State(error)) => return Err(error.into()),
         }
     }
@@ -219,10 +267,9 @@ pub fn build<E: From<BlockError> + From<StateError>>(
             effects: state.effects_digest(),
             validators: membership.validators().hash(),
         };
-        built.block = Some(Block { header, records });
-        built.changes = state.into_parts().1;
+        block = Some(Block { header, records });
     }
-    Ok(built)
+    Ok(Built { block, refused, known, applied: state.into() })
 }
 
 /// Checks that `block` may follow `tip`. Its records are verified already (the

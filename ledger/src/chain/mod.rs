@@ -17,7 +17,8 @@ mod vectors;
 mod wire;
 
 pub use block::{
-    Block, BlockError, Built, Checked, RawBlock, Tip, build, check, commits_to, next_time_ms,
+    Applied, Block, BlockError, Built, Checked, RawBlock, Tip, build, build_without_rules, check,
+    commits_to, next_time_ms,
 };
 pub use certificate::{Certificate, CertificateError, CommitSignature, VOTE_BYTES, Vote, VoteKind};
 pub use evidence::{Evidence, Statement, Step};

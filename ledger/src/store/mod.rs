@@ -55,12 +55,12 @@ pub use scrub::Progress;
 use self::{
     flat::Flat,
     segments::{Frame, Segments, sync_folder},
-    state::Applied,
     terms::{Term, TermKind, Terms},
 };
 use crate::{
-    chain::{Block, Certificate, CommitSignature, HEADER_BYTES, Header, Tip},
+    chain::{Applied, Block, Certificate, CommitSignature, HEADER_BYTES, Header, Tip},
     digest::{Digest, RecordId},
+    insurance::state::StateChanges,
     membership::{Membership, MembershipState},
     record::Record,
     transparency::{Checkpoint, SignedCheckpoint, tree},
@@ -156,7 +156,7 @@ pub struct Appended {
     tip: Tip,
     end: u64,
     checkpoint: Checkpoint,
-    applied: Applied,
+    changes: StateChanges,
 }
 
 impl Appended {
@@ -345,6 +345,22 @@ impl Store {
     /// # Errors
     /// The disk refuses, or gives back other bytes than were written.
     pub fn append(&self, block: Block, certificate: &Certificate) -> Result<Appended, StoreError> {
+        let applied = self.apply(&self.decided(), &block.header, &block.records)?;
+        self.append_applied(block, applied, certificate)
+    }
+
+    /// As [`Store::append`], where [`crate::chain::build`] or [`crate::chain::check`]
+    /// has come to what this very block does after the tip, so that it is not
+    /// worked out once more.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub fn append_applied(
+        &self,
+        block: Block,
+        applied: Applied,
+        certificate: &Certificate,
+    ) -> Result<Appended, StoreError> {
         let stored = StoredBlock {
             header: block.header.encode(),
             records: block.records.iter().map(|record| record.jws().to_vec()).collect(),
@@ -377,8 +393,8 @@ impl Store {
         };
         let stored: StoredBlock = codec::decode("block", &payload)?;
         let before = self.decided();
-        let applied = self.apply(&before, &block.header, &block.records)?;
-        let derived = Derived::of(&before, position, &stored, applied.members.clone())?;
+        let Applied { members, changes } = applied;
+        let derived = Derived::of(&before, position, &stored, members)?;
         let after = self.write_derived(&before, derived)?;
         if stored.header != block.header.encode() || after.frontier.root() != block.header.tree_root
         {
@@ -392,7 +408,7 @@ impl Store {
             size: after.frontier.size(),
             root: after.frontier.root(),
         };
-        Ok(Appended { block, tip: after, end, checkpoint, applied })
+        Ok(Appended { block, tip: after, end, checkpoint, changes })
     }
 
     /// Writes the flat files for the block after `before`, and gives the tip after it.
@@ -414,7 +430,7 @@ impl Store {
         appended: Appended,
         checkpoint: Option<&SignedCheckpoint>,
     ) -> Result<Block, StoreError> {
-        let Appended { block, tip, end, checkpoint: expected, applied } = appended;
+        let Appended { block, tip, end, checkpoint: expected, changes } = appended;
         if checkpoint.is_some_and(|signed| *signed.checkpoint() != expected) {
             return Err(StoreError::Tree("the signed checkpoint is not this block's".to_owned()));
         }
@@ -435,7 +451,7 @@ impl Store {
         if let Some(checkpoint) = checkpoint {
             batch.insert(&checkpoint_key(head.tree_size)[..], checkpoint.to_bytes());
         }
-        applied.write_to(&mut batch);
+        state::write(&changes, &mut batch);
         let run = self.terms.prepare_run(head.tree_size, &mut batch)?;
         if run.is_some() {
             self.nodes.sync()?;

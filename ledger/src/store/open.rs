@@ -13,8 +13,13 @@ use std::{
 
 use super::{
     CLEAN, Derived, Flat, Frame, HEAD, Head, INDEXED, Indexed, Options, Segments, Store,
-    StoreError, StoredBlock, Terms, checkpoint_key, clean_mark, codec, members::members_after,
-    poisoned, read::NodeReader, segments::sync_folder, state::records_of, terms_of, tree_error,
+    StoreError, StoredBlock, Terms, checkpoint_key, clean_mark, codec,
+    members::members_after,
+    poisoned,
+    read::NodeReader,
+    segments::sync_folder,
+    state::{self, records_of},
+    terms_of, tree_error,
 };
 use crate::{
     chain::{Block, BlockError, Certificate, Header, Tip},
@@ -498,7 +503,7 @@ impl Store {
                 .map_err(|error| StoreError::damaged("blocks", error.to_string()))?;
             // At once, since the next block reads it.
             let mut changes = sled::Batch::default();
-            self.apply(&tip, &header, &records)?.write_to(&mut changes);
+            state::write(&self.apply(&tip, &header, &records)?.changes, &mut changes);
             self.database.apply_batch(changes)?;
             tip = self.restore_block(&tip, position, &stored, &records)?;
             position = next;

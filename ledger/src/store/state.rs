@@ -5,14 +5,14 @@ use std::error::Error;
 
 use super::{Store, StoreError, StoredBlock};
 use crate::{
-    chain::{Header, Tip},
+    chain::{Applied, Header, Tip},
     digest::RecordId,
     insurance::{
         rules::BlockState,
-        state::{ApplyError, Pair, StateChanges, StateError, StateReader},
+        state::{self, ApplyError, Pair, StateChanges, StateError, StateReader},
     },
-    membership::MembershipState,
     record::Record,
+    refusal::Code,
 };
 
 /// Keys of the state, so that none is one of the store's own.
@@ -25,20 +25,11 @@ fn state_key(key: &[u8]) -> Vec<u8> {
     stored
 }
 
-/// What a block does to the ledger besides that its records are on it.
-#[derive(Debug)]
-pub(super) struct Applied {
-    pub members: MembershipState,
-    pub changes: StateChanges,
-}
-
-impl Applied {
-    pub fn write_to(&self, batch: &mut sled::Batch) {
-        for (key, value) in self.changes.iter() {
-            match value {
-                Some(value) => batch.insert(state_key(key), value),
-                None => batch.remove(state_key(key)),
-            }
+pub(super) fn write(changes: &StateChanges, batch: &mut sled::Batch) {
+    for (key, value) in changes.iter() {
+        match value {
+            Some(value) => batch.insert(state_key(key), value),
+            None => batch.remove(state_key(key)),
         }
     }
 }
@@ -80,17 +71,22 @@ impl Store {
                 ),
             ));
         }
-        let (members, changes) = state.into_parts();
-        Ok(Applied { members, changes })
+        Ok(state.into())
+    }
+
+    /// The ⚑ rules that the record at `index` breaks, as the genesis lets it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn flags(&self, index: u64) -> Result<Vec<Code>, StoreError> {
+        Ok(state::flags(self, index)?)
     }
 
     /// Every entry of the state, in the order of their keys.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn state_entries(
-        &self,
-    ) -> impl Iterator<Item = Result<Pair, StoreError>> + use<> {
+    pub fn state_entries(&self) -> impl Iterator<Item = Result<Pair, StoreError>> + use<> {
         self.database.scan_prefix([STATE]).map(|entry| {
             let (key, value) = entry?;
             Ok((key.get(1..).unwrap_or_default().to_vec(), value.to_vec()))

@@ -1,12 +1,16 @@
 //! What a consensus engine asks of the ledger: propose a block, check one that
 //! somebody else proposes, commit what was decided.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use quittance_api::submit::Outcome;
 use quittance_ledger::{
-    chain::{self, Block, Built, Certificate, Header, Tip},
-    digest::RecordId,
+    chain::{self, Applied, Block, Built, Certificate, Header, Tip},
+    digest::{Digest, RecordId},
     insurance::{
         rules::BlockState,
         state::{ApplyError, StateError},
@@ -44,14 +48,20 @@ fn patience(code: Code) -> Duration {
 /// keeps it.
 const FOREIGN_AGE_MAX: Duration = Duration::from_secs(600);
 
+/// What blocks do that were built or checked here, the last few.
+const APPLIED_MAX: usize = 8;
+
 /// The ledger as an engine sees it.
 pub struct Application {
     shared: Arc<Shared>,
+    /// What proposed blocks of the next height do, by the hashes of their headers, so that it
+    /// is not worked out again for the one that is decided.
+    applied: Mutex<VecDeque<(Digest, Applied)>>,
 }
 
 impl Application {
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self { shared, applied: Mutex::default() }
     }
 
     /// Checks that the ledger goes on from what this node cosigned last, commits
@@ -93,7 +103,7 @@ impl Application {
             return Ok(None);
         }
         let tip = store.decided();
-        let Built { block, refused, known, .. } = chain::build::<StoreError>(
+        let Built { block, refused, known, applied } = chain::build::<StoreError>(
             &tip,
             &**store,
             validator.consensus.verifying_key().to_bytes(),
@@ -106,6 +116,9 @@ impl Application {
         }
         for id in known {
             self.shared.settle_known(&id)?;
+        }
+        if let Some(block) = &block {
+            self.remember(block.header.hash(), applied);
         }
         Ok(block)
     }
@@ -135,12 +148,7 @@ impl Application {
 
     /// Why a record may not stand first in a block of that time after `tip`, the
     /// decided one.
-    fn refusal(
-        &self,
-        tip: &Tip,
-        time_ms: u64,
-        record: &Record,
-    ) -> Result<Option<Refusal>, Fatal> {
+    fn refusal(&self, tip: &Tip, time_ms: u64, record: &Record) -> Result<Option<Refusal>, Fatal> {
         let (height, first) = (tip.height.saturating_add(1), tip.frontier.size());
         let store = &*self.shared.store;
         match BlockState::new(height, time_ms, first, &tip.members, store).apply(record) {
@@ -195,7 +203,10 @@ impl Application {
         };
         let is_known = |id: &RecordId| store.is_decided(id).map_err(CheckError::Store);
         match chain::check(&tip, &**store, &block, is_known) {
-            Ok(_) => Ok(Ok(block)),
+            Ok(checked) => {
+                self.remember(block.header.hash(), checked.into_applied());
+                Ok(Ok(block))
+            }
             Err(CheckError::Block(error)) => Ok(Err(error.to_string())),
             Err(CheckError::Store(error)) => Err(error.into()),
         }
@@ -220,6 +231,26 @@ impl Application {
             .collect()
     }
 
+    // No thread leaves it half changed, so a poisoned lock is still whole.
+    fn applied(&self) -> MutexGuard<'_, VecDeque<(Digest, Applied)>> {
+        self.applied.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, block: Digest, what: Applied) {
+        let mut applied = self.applied();
+        if applied.len() == APPLIED_MAX {
+            applied.pop_front();
+        }
+        applied.push_back((block, what));
+    }
+
+    /// What a block does, if it is known. Whatever is known of others of its
+    /// height is of no more use.
+    fn take_applied(&self, block: &Digest) -> Option<Applied> {
+        let known = std::mem::take(&mut *self.applied());
+        known.into_iter().find(|(hash, _)| hash == block).map(|(_, applied)| applied)
+    }
+
     /// Whether a block's time is too far ahead of this node's clock to vote for.
     pub fn is_too_early(header: &Header) -> bool {
         header.time_ms > now_ms().saturating_add(CLOCK_AHEAD_MS_MAX)
@@ -230,7 +261,10 @@ impl Application {
         let store = &self.shared.store;
         let before = store.decided().frontier.size();
         let height = block.header.height;
-        let appended = store.append(block, certificate)?;
+        let appended = match self.take_applied(&block.header.hash()) {
+            Some(applied) => store.append_applied(block, applied, certificate)?,
+            None => store.append(block, certificate)?,
+        };
         let checkpoint = appended.checkpoint().clone();
         let mut published = None;
         if let (Some(validator), Some(_)) =

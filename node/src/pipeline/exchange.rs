@@ -339,8 +339,13 @@ impl Exchange {
                     return Ok(None);
                 }
                 // What the rules between records say, the next proposer asks.
-                let mut state =
-                    BlockState::without_rules(tip.height + 1, time_ms, 0, &tip.members, &EmptyState);
+                let mut state = BlockState::without_rules(
+                    tip.height + 1,
+                    time_ms,
+                    0,
+                    &tip.members,
+                    &EmptyState,
+                );
                 let is_refused = matches!(
                     state.apply(&record),
                     Err(ApplyError::Refused(refusal)) if is_final(refusal.code)

@@ -16,11 +16,7 @@ use quittance_api::submit::{Accepted, Outcome, SubmitError};
 use quittance_ledger::{
     chain::{self, Tip},
     digest::RecordId,
-    insurance::{
-        Family,
-        rules::BlockState,
-        state::ApplyError,
-    },
+    insurance::{Family, rules::BlockState, state::ApplyError},
     record::Record,
     refusal::{Code, Refusal},
     store::{Pending, Store, StoreError},
@@ -90,8 +86,8 @@ impl Ingress {
             .map_err(|error| Fatal::Thread("ingress", error.to_string()))?;
         while !self.shared.is_stopping() {
             let pause = if self.held.is_empty() { LOOK_UP } else { LOOK_AGAIN };
-            let next = runtime
-                .block_on(async { tokio::time::timeout(pause, self.received.recv()).await });
+            let next =
+                runtime.block_on(async { tokio::time::timeout(pause, self.received.recv()).await });
             self.look_again()?;
             let Ok(Some(first)) = next else {
                 self.forget()?;

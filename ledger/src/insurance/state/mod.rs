@@ -23,7 +23,7 @@ use crate::{
     digest::RecordId,
     limits::STATE_VALUE_BYTES_MAX,
     record::Record,
-    refusal::Refusal,
+    refusal::{Code, Refusal},
     wire::{self, WireError},
 };
 
@@ -81,6 +81,20 @@ pub enum ApplyError {
     /// It could not be decided on.
     #[error(transparent)]
     State(#[from] StateError),
+}
+
+/// The ⚑ rules that the record at `index` breaks, as the genesis lets it.
+///
+/// # Errors
+/// The state cannot be read.
+pub fn flags(reader: &dyn StateReader, index: u64) -> Result<Vec<Code>, StateError> {
+    let Some(bytes) = reader.get(keys::flags(index).as_bytes())? else { return Ok(Vec::new()) };
+    let entities::Flags { codes } = decode(&bytes)?;
+    Ok(Code::ALL
+        .iter()
+        .filter(|code| codes.iter().any(|of| of == code.as_str()))
+        .copied()
+        .collect())
 }
 
 /// What one block changes in the state, by key.

@@ -369,5 +369,4 @@ mod tests {
             assert!(told.contains(part), "{told}");
         }
     }
-
 }
