@@ -101,11 +101,8 @@ fn claim_free_years_lower_it_one_by_one_to_nothing() {
     world.refuse(Code::LadderStep, "ins", free(new_year, 10_000, "2021"));
     world.refuse(Code::LadderStep, "ins", free(new_year, 10_000, "2020"));
     world.refuse(Code::LadderStep, "ins", free("2022-12-31T23:59:59+01:00", 10_000, "2022"));
-    for bad in ["22", "2022 ", "+022", "20222", "twenty"] {
-        let record = set(new_year, "variable", 10_000, format!("claim_free:{bad}").trim());
-        if bad != "2022 " {
-            world.refuse(Code::LadderStep, "ins", record);
-        }
+    for bad in ["22", "", "+022", "20222", "year"] {
+        world.refuse(Code::LadderStep, "ins", free(new_year, 10_000, bad));
     }
     world.refuse(Code::LadderStep, "ins", free(new_year, 0, "2022"));
     world.take("ins", free(new_year, 10_000, "2022"));
