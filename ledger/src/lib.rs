@@ -20,5 +20,6 @@ pub mod refusal;
 pub mod store;
 #[cfg(test)]
 mod testing;
+mod time_zones;
 pub mod transparency;
 pub mod wire;

@@ -216,3 +216,46 @@ impl Refusal {
         Self { code, field: Some(field.into()), detail: detail.into() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_final_unless_something_later_could_lift_it() {
+        let lifted = Code::ALL.iter().copied().filter(|code| code.can_pass_later());
+        let lifted: Vec<_> = lifted.map(Code::as_str).collect();
+        assert_eq!(
+            lifted,
+            [
+                "unknown_member",
+                "unknown_key",
+                "key_not_valid_then",
+                "occurred_in_future",
+                "unknown_reference",
+                "version_gap",
+                "policy_not_in_force",
+                "period_gap",
+                "no_change_request",
+                "dossier_green",
+                "dossier_red",
+                "signature_state",
+                "signature_incomplete",
+                "ceiling_exceeded",
+                "not_held",
+                "claim_state",
+                "deductible_wrong",
+                "ladder_effect_wrong",
+                "ladder_step",
+                "round_gap",
+                "not_notified",
+                "not_decided",
+                "paid_exceeds_approved",
+                "total_mismatch",
+                "statement_mismatch",
+                "change_impossible",
+                "too_many_proposals",
+            ]
+        );
+    }
+}

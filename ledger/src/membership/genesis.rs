@@ -17,6 +17,7 @@ use super::{KeyId, Member, MemberId, Observer, Origin, RecordKey, Role, Validato
 use crate::{
     digest::{Digest, LedgerId},
     limits::{GENESIS_BYTES_MAX, MEMBERS_MAX, VALIDATORS_MAX},
+    time_zones::time_zone,
     transparency::{KeyKind, VerifierKey, VerifierKeyError},
 };
 
@@ -305,8 +306,8 @@ pub(super) fn check_member(
         return Err(problem(&member.id, "a name has 1 to 200 printable characters"));
     }
     if let Some(zone) = &member.time_zone {
-        jiff::tz::TimeZone::get(zone)
-            .map_err(|_| problem(&member.id, format!("{zone:?} is no IANA time zone")))?;
+        time_zone(zone)
+            .ok_or_else(|| problem(&member.id, format!("{zone:?} is no IANA time zone")))?;
     }
     let mut fresh = |key: &VerifyingKey, what: &str| {
         if key.is_weak() {

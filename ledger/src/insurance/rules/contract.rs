@@ -3,7 +3,7 @@
 use super::{
     case::{Case, Verdict, refuse},
     figures::{figure, unit},
-    time::{day_of, time_zone, time_zone_of_insurer},
+    time::{day_of, time_zone_of_insurer},
 };
 use crate::{
     insurance::{
@@ -19,6 +19,7 @@ use crate::{
     },
     limits::PERIOD_CEILINGS_REQUESTED_MAX,
     refusal::Code,
+    time_zones::time_zone,
 };
 
 /// How long before a period ends a ceiling change is to be asked for, in days.

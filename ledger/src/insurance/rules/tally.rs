@@ -6,15 +6,18 @@
 
 use super::{
     case::{Case, Verdict},
-    time::{day_of, time_zone, time_zone_of_insurer},
+    time::{day_of, time_zone_of_insurer},
 };
-use crate::insurance::{
-    ContractRef, Currency, Day, Moment,
-    state::{
-        decode,
-        entities::{Claim, Slot, Tally},
-        keys::{self, Figure, Key, Scope},
+use crate::{
+    insurance::{
+        ContractRef, Currency, Day, Moment,
+        state::{
+            decode,
+            entities::{Claim, Slot, Tally},
+            keys::{self, Figure, Key, Scope},
+        },
     },
+    time_zones::time_zone,
 };
 
 /// What is added to a day, or the sum of days.

@@ -1,8 +1,6 @@
 //! Days on the clocks of a contract, and whether it is in force.
 
-use std::sync::LazyLock;
-
-use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::tz::TimeZone;
 
 use super::{
     case::{Case, Verdict, refuse},
@@ -18,19 +16,11 @@ use crate::{
     },
     membership::{MemberId, Membership},
     refusal::Code,
+    time_zones::time_zone,
 };
 
 /// Where neither contract nor insurer names a time zone.
 const TIME_ZONE: &str = "Europe/Brussels";
-
-/// The time zones in this program, never those of the machine: every node
-/// counts days alike.
-static TIME_ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
-
-/// The time zone of that name (IANA), if there is one.
-pub(crate) fn time_zone(name: &str) -> Option<TimeZone> {
-    TIME_ZONES.get(name).ok()
-}
 
 /// The name of an insurer's time zone.
 pub(super) fn time_zone_of_insurer<'m>(membership: &'m Membership, insurer: &str) -> &'m str {

@@ -1,1 +1,347 @@
+//! Contracts: versions, periods, ceilings, time in force.
+
 use super::*;
+
+fn amended(at: &str, version: u64, more: Value) -> Value {
+    let data = json!({"version": version, "change": "address", "effective": "2025-04-01"});
+    with(record("contract.amended", at, data), json!({ "data": more }))
+}
+
+fn change_requested(at: &str, to: u64) -> Value {
+    let data =
+        json!({"change": "ceiling", "to": to, "wanted_on": "2026-03-01", "currency": "EUR"});
+    record("contract.change_requested", at, data)
+}
+
+fn renewed(version: u64, from: &str, to: &str, ceiling: Option<u64>) -> Value {
+    let mut data = json!({"version": version, "period": {"from": from, "to": to}});
+    if let Some(ceiling) = ceiling {
+        data = with(data, json!({"annual_ceiling": ceiling, "currency": "EUR"}));
+    }
+    record("contract.renewed", "2026-03-01T00:00:00+01:00", data)
+}
+
+fn renewed_on_time(version: u64, ceiling: Option<u64>) -> Value {
+    renewed(version, "2026-03-01", "2027-02-28", ceiling)
+}
+
+fn terminated(at: &str, effective: Option<&str>) -> Value {
+    let mut data = json!({"reason": "sold"});
+    if let Some(day) = effective {
+        data = with(data, json!({ "effective": day }));
+    }
+    record("contract.terminated", at, data)
+}
+
+#[test]
+fn a_number_is_given_once() {
+    let mut world = World::new();
+    world.refuse(Code::VersionGap, "ins", with(issued(), json!({"data": {"version": 2}})));
+    world.take("ins", issued());
+    let refusal = world.refuse(Code::ContractExists, "ins", issued());
+    assert!(refusal.detail.contains(&world.records[0].id().to_string()), "{refusal}");
+    // Another insurer's number is another number.
+    world.take("other", with(issued(), json!({"contract": "other/C"})));
+}
+
+#[test]
+fn nothing_is_recorded_about_a_contract_or_claim_that_was_never_issued_or_opened() {
+    let mut world = World::new();
+    let at = "2025-04-01T09:00:00+02:00";
+    for (signer, record) in [
+        ("broker", change_requested(at, 1)),
+        ("ins", amended(at, 2, json!({}))),
+        ("ins", renewed_on_time(2, None)),
+        ("ins", terminated(at, None)),
+        ("vet", requested(at, "PA", 1)),
+        ("ins", answered(at, "PA", 1, 0)),
+        ("broker", opened(at, "K", 1)),
+        ("ins", decided(at, "K", 1, 0)),
+        ("ins", paid(at, "K", 1)),
+        ("broker", record("party.updated", at, json!({"what": "bank", "effective": "2025-04-01"}))),
+        ("vet", record("consent.recorded", at,
+            json!({"consent": "CN", "purpose": "p", "state": "given"}))),
+    ] {
+        let refusal = world.refuse(Code::UnknownReference, signer, record);
+        assert_eq!(refusal.field.as_deref(), Some("contract"));
+    }
+    world.take("ins", issued());
+    for record in [decided(at, "K", 1, 0), paid(at, "K", 1)] {
+        let refusal = world.refuse(Code::UnknownReference, "ins", record);
+        assert_eq!(refusal.field.as_deref(), Some("claim"));
+    }
+    world.take("broker", opened(at, "K", 1));
+    world.take("ins", with(issued(), json!({"contract": "ins/D"})));
+    let of_another = with(decided(at, "K", 1, 0), json!({"contract": "ins/D"}));
+    world.refuse(Code::UnknownReference, "ins", of_another);
+    world.take("ins", decided(at, "K", 1, 0));
+}
+
+#[test]
+fn what_comes_before_a_contract_must_be_known_where_it_is_named() {
+    let mut world = World::new();
+    let at = "2025-01-01T09:00:00+01:00";
+    let applied = json!({"type": "contract.applied", "occurred_at": at,
+        "data": {"application": "A", "quote": "Q"}});
+    let quoted = json!({"type": "contract.quoted", "occurred_at": at, "data": {"quote": "Q"}});
+    let consent = json!({"type": "consent.recorded", "occurred_at": at,
+        "data": {"consent": "CN", "purpose": "referral", "state": "given"}});
+    let rewarded = json!({"type": "reward.recorded", "occurred_at": at,
+        "data": {"referral": "CN", "to": "vet", "amount": 1, "currency": "EUR"}});
+    let on_both = with(issued(), json!({"data": {"application": "A", "referral": "CN"}}));
+    assert_eq!(
+        world.refuse(Code::UnknownReference, "broker", applied.clone()).field.unwrap(),
+        "data.quote"
+    );
+    world.take("broker", quoted);
+    assert_eq!(
+        world.refuse(Code::UnknownReference, "ins", on_both.clone()).field.unwrap(),
+        "data.application"
+    );
+    world.take("broker", applied);
+    assert_eq!(
+        world.refuse(Code::UnknownReference, "ins", on_both.clone()).field.unwrap(),
+        "data.referral"
+    );
+    world.take("vet", consent);
+    world.refuse(Code::UnknownReference, "ins", rewarded.clone());
+    world.take("ins", on_both);
+    world.take("ins", rewarded);
+}
+
+#[test]
+fn a_deductible_that_moves_needs_its_modules() {
+    for (modules, is_enough) in [
+        (json!(["private", "employment", "traffic"]), true),
+        (json!(["property", "traffic", "company", "more"]), true),
+        (json!(["private", "employment"]), false),
+        (json!(["company", "employment", "traffic"]), false),
+        (Value::Null, false),
+    ] {
+        let mut world = World::new();
+        let data = json!({"data": {"deductible_model": "variable", "modules": modules}});
+        let record = with(issued(), data);
+        if is_enough {
+            world.take("ins", record);
+        } else {
+            world.refuse(Code::ModuleCombination, "ins", record);
+        }
+    }
+}
+
+#[test]
+fn a_time_zone_is_one_that_every_node_knows() {
+    let mut world = World::new();
+    let bad = with(issued(), json!({"data": {"time_zone": "Europe/Atlantis"}}));
+    let refusal = world.refuse(Code::Malformed, "ins", bad);
+    assert_eq!(refusal.field.as_deref(), Some("data.time_zone"));
+    world.take("ins", with(issued(), json!({"data": {"time_zone": "America/New_York"}})));
+    // 2025-03-01 begins in New York at 05:00Z.
+    world.refuse(Code::PolicyNotInForce, "broker", opened("2025-03-01T04:59:59Z", "K", 1));
+    world.take("broker", opened("2025-03-01T05:00:00Z", "K", 1));
+}
+
+#[test]
+fn cover_begins_with_the_first_second_of_the_first_day() {
+    let mut world = world();
+    world.refuse(Code::PolicyNotInForce, "broker", opened("2025-02-28T23:59:59+01:00", "K", 1));
+    world.take("broker", opened("2025-03-01T00:00:00+01:00", "K", 1));
+}
+
+#[test]
+fn days_are_counted_across_a_change_of_the_clock() {
+    // In Brussels the clocks go forward in the night to 2025-03-30.
+    let mut world = World::new();
+    let period = json!({"data": {"period": {"from": "2025-03-31", "to": "2025-10-26"}}});
+    world.take("ins", with(issued(), period));
+    world.refuse(Code::PolicyNotInForce, "vet", requested("2025-03-30T21:59:59Z", "PA", 1));
+    world.take("vet", requested("2025-03-30T22:00:00Z", "PA", 1));
+    // And back in the night to 2025-10-26, a day of 25 hours: 24 hours are no day.
+    world.take("ins", answered("2025-10-25T22:30:00Z", "PA", 1, 0));
+    let until = world.period("ins/C", 1).holds[0].until;
+    assert_eq!(until.to_string(), "2025-10-26T22:30:00Z");
+    let next_day = with(
+        terminated("2025-10-26T12:00:00Z", Some("2025-10-26")),
+        json!({"data": {"reason": "sold"}}),
+    );
+    world.take("ins", next_day);
+    world.take("vet", claimed("2025-10-26T22:30:00Z", "K", "PA", 1));
+    world.refuse(Code::PolicyNotInForce, "broker", opened("2025-10-26T23:00:00Z", "L", 1));
+}
+
+#[test]
+fn cover_goes_on_after_the_last_period_until_the_contract_is_ended() {
+    let mut world = world();
+    world.take("broker", opened("2031-01-01T00:00:00Z", "K", 1));
+    assert_eq!(world.claim("ins/K").period, 1);
+}
+
+#[test]
+fn a_contract_that_ends_at_once_is_over_from_that_second() {
+    let mut world = world();
+    let end = "2025-06-01T12:00:00+02:00";
+    world.take("ins", terminated(end, None));
+    world.take("broker", opened("2025-06-01T11:59:59+02:00", "K", 1));
+    world.refuse(Code::PolicyNotInForce, "broker", opened(end, "L", 1));
+    world.refuse(Code::PolicyNotInForce, "vet", requested(end, "PA", 1));
+    world.refuse(Code::PolicyNotInForce, "ins", amended(end, 2, json!({})));
+    world.refuse(Code::PolicyNotInForce, "ins", renewed_on_time(2, None));
+    world.refuse(Code::PolicyNotInForce, "ins", terminated(end, None));
+    world.take("ins", amended("2025-06-01T11:59:59+02:00", 2, json!({})));
+}
+
+#[test]
+fn a_contract_that_ends_with_a_day_is_in_force_through_it() {
+    let mut world = world();
+    world.take("ins", terminated("2025-06-01T12:00:00+02:00", Some("2025-06-30")));
+    world.take("broker", opened("2025-06-30T23:59:59+02:00", "K", 1));
+    world.refuse(Code::PolicyNotInForce, "broker", opened("2025-07-01T00:00:00+02:00", "L", 1));
+}
+
+#[test]
+fn versions_follow_each_other_without_a_gap() {
+    let mut world = world();
+    let at = "2025-04-01T09:00:00+02:00";
+    world.refuse(Code::VersionGap, "ins", amended(at, 1, json!({})));
+    world.refuse(Code::VersionGap, "ins", amended(at, 3, json!({})));
+    world.take("ins", amended(at, 2, json!({})));
+    let refusal = world.refuse(Code::VersionGap, "ins", amended(at, 2, json!({})));
+    assert!(refusal.detail.contains(&world.records[1].id().to_string()), "{refusal}");
+    world.refuse(Code::VersionGap, "ins", renewed_on_time(2, None));
+    world.take("ins", renewed_on_time(3, None));
+    world.take("ins", amended(at, 4, json!({})));
+}
+
+#[test]
+fn a_ceiling_change_is_asked_for_up_to_the_42nd_day_before_the_period_ends() {
+    // 2026-02-28 less 42 days.
+    let mut world = world();
+    world.refuse(
+        Code::NoticeTooLate,
+        "broker",
+        change_requested("2026-01-18T00:00:00+01:00", 300_000),
+    );
+    world.refuse(Code::NoChangeRequest, "ins", renewed_on_time(2, Some(300_000)));
+    world.take("broker", change_requested("2026-01-17T23:59:59+01:00", 300_000));
+    world.refuse(Code::NoChangeRequest, "ins", renewed_on_time(2, Some(299_999)));
+    world.take("ins", renewed_on_time(2, Some(300_000)));
+    assert_eq!(world.period("ins/C", 2).ceiling.unwrap().minor_units(), 300_000);
+    // What was asked for in one period does not hold for the next.
+    let third = renewed(3, "2027-03-01", "2028-02-29", Some(150_000));
+    world.refuse(Code::NoChangeRequest, "ins", third);
+    world.take("ins", renewed(3, "2027-03-01", "2028-02-29", None));
+    assert_eq!(world.period("ins/C", 3).ceiling.unwrap().minor_units(), 300_000);
+}
+
+#[test]
+fn other_changes_may_be_asked_for_at_any_time() {
+    let mut world = world();
+    let late = json!({"change": "address", "wanted_on": "2026-03-01"});
+    world.take("broker", record("contract.change_requested", "2026-02-28T12:00:00Z", late));
+}
+
+#[test]
+fn a_late_notice_that_is_only_flagged_counts() {
+    let mut world = World::flagging();
+    world.take("ins", issued());
+    world.take("broker", change_requested("2026-01-17T23:59:59+01:00", 200_000));
+    assert!(world.last_flags().is_empty());
+    world.take("broker", change_requested("2026-01-18T00:00:00+01:00", 300_000));
+    assert_eq!(world.last_flags(), ["notice_too_late"]);
+    world.take("ins", renewed_on_time(2, Some(300_000)));
+}
+
+#[test]
+fn only_the_last_sixteen_ceilings_asked_for_are_remembered() {
+    let mut world = world();
+    for to in 1..=17 {
+        world.take("broker", change_requested("2025-06-01T09:00:00Z", to * 1_000));
+    }
+    world.refuse(Code::NoChangeRequest, "ins", renewed_on_time(2, Some(1_000)));
+    world.take("ins", renewed_on_time(2, Some(2_000)));
+}
+
+fn ceiling_amended(at: &str, effective: &str, to: u64) -> Value {
+    let change = json!({"change": "ceiling", "to": to, "effective": effective, "currency": "EUR"});
+    amended(at, 2, change)
+}
+
+#[test]
+fn a_ceiling_changes_from_the_day_after_the_period() {
+    let mut world = world();
+    let at = "2025-06-01T09:00:00+02:00";
+    world.refuse(Code::ChangeOnlyAtPeriodEnd, "ins", ceiling_amended(at, "2026-02-28", 200_000));
+    world.take("ins", ceiling_amended(at, "2026-03-01", 200_000));
+    // It was agreed, so the renewal needs no other request.
+    assert_eq!(world.period("ins/C", 1).ceiling.unwrap().minor_units(), 150_000);
+    world.take("ins", renewed_on_time(3, Some(200_000)));
+}
+
+#[test]
+fn a_ceiling_that_is_flagged_holds_at_once_but_not_below_what_is_used() {
+    let mut world = World::flagging();
+    world.take("ins", issued());
+    let at = "2025-06-01T09:00:00+02:00";
+    world.take("broker", opened(at, "K", 50_000));
+    world.take("ins", decided(at, "K", 50_000, 0));
+    world.take("vet", requested(at, "PA", 30_000));
+    world.take("ins", answered(at, "PA", 30_000, 0));
+    world.refuse(Code::CeilingExceeded, "ins", ceiling_amended(at, "2025-06-01", 79_999));
+    world.take("ins", ceiling_amended(at, "2025-06-01", 80_000));
+    assert_eq!(world.last_flags(), ["change_only_at_period_end"]);
+    world.take("vet", requested(at, "PB", 1));
+    world.refuse(Code::CeilingExceeded, "ins", answered(at, "PB", 1, 0));
+}
+
+#[test]
+fn a_period_begins_the_day_after_the_last() {
+    let mut world = world();
+    for from in ["2026-02-28", "2026-03-02"] {
+        world.refuse(Code::PeriodGap, "ins", renewed(2, from, "2027-02-28", None));
+    }
+    world.take("ins", renewed_on_time(2, None));
+    let period = world.period("ins/C", 2);
+    assert_eq!((period.spent.minor_units(), period.holds.len()), (0, 0));
+}
+
+#[test]
+fn a_renewal_changes_the_ceiling_but_not_its_currency() {
+    let mut world = world();
+    let in_francs = json!({"data": {"annual_ceiling": 150_000, "currency": "CHF"}});
+    let refused = with(renewed_on_time(2, None), in_francs);
+    world.refuse(Code::CurrencyMismatch, "ins", refused);
+    world.take("ins", renewed_on_time(2, Some(150_000)));
+}
+
+#[test]
+fn a_record_counts_for_the_period_that_holds_its_day() {
+    let mut world = world();
+    for version in 2..=6 {
+        let year = 2024 + version;
+        let (from, to) = (format!("{year}-03-01"), format!("{}-02-28", year + 1));
+        let to = if year + 1 == 2028 { "2028-02-29".to_owned() } else { to };
+        world.take("ins", renewed(version, &from, &to, None));
+    }
+    for (number, day) in
+        [(1, "2025-03-01"), (1, "2026-02-28"), (2, "2026-03-01"), (3, "2028-02-29"), (6, "2035-01-01")]
+    {
+        let claim = format!("K-{day}");
+        world.take("broker", opened(&format!("{day}T12:00:00Z"), &claim, 1));
+        assert_eq!(world.claim(&format!("ins/{claim}")).period, number, "{day}");
+    }
+}
+
+#[test]
+fn a_contract_has_one_broker() {
+    let mut world = World::new();
+    world.take("ins", with(issued(), json!({"data": {"broker": "broker"}})));
+    let at = "2025-04-01T09:00:00+02:00";
+    world.refuse(Code::NotAParty, "heca", opened(at, "K", 1));
+    world.refuse(Code::NotAParty, "heca", change_requested(at, 1));
+    // A consent may come from anybody, and a claim from insurer or provider.
+    let consent = json!({"consent": "CN", "purpose": "p", "state": "given"});
+    world.take("heca", record("consent.recorded", at, consent));
+    world.take("broker", opened(at, "K", 1));
+    world.take("vet", opened(at, "L", 1));
+    world.take("ins", opened(at, "M", 1));
+}

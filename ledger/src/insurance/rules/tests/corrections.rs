@@ -1,1 +1,430 @@
-use super::*;
+//! Corrections: the state is as if the corrected record had said what the newer
+//! says, as far as nothing was built on it.
+
+use super::{settlement::sign_offer, *};
+
+const AT: &str = "2025-05-06T09:00:00+02:00";
+
+/// `record` as a correction of another one.
+fn correcting(record: Value, old: &Record) -> Value {
+    with(record, json!({ "corrects": old.id() }))
+}
+
+/// All of the state but what names a record: two histories that come to the
+/// same have the same.
+fn figures(world: &World) -> (u64, usize, String) {
+    let period = world.period("ins/C", 1);
+    let ceilings = format!("{:?} {:?}", period.ceiling, period.ceilings_requested);
+    (period.spent.minor_units(), period.holds.len(), ceilings)
+}
+
+#[test]
+fn what_is_corrected_is_on_the_ledger_and_is_corrected_once() {
+    let mut world = world();
+    let unknown = world.sign("vet", requested(AT, "PA", 1));
+    let refusal =
+        world.refuse(Code::UnknownReference, "vet", correcting(requested(AT, "PA", 2), &unknown));
+    assert_eq!(refusal.field.as_deref(), Some("corrects"));
+    let first = world.take("vet", requested(AT, "PA", 1));
+    let second = world.take("vet", correcting(requested(AT, "PA", 2), &first));
+    let refusal =
+        world.refuse(Code::AlreadyCorrected, "vet", correcting(requested(AT, "PA", 3), &first));
+    assert!(refusal.detail.contains(&second.id().to_string()), "{refusal}");
+    world.take("vet", correcting(requested(AT, "PA", 3), &second));
+    world.refuse(Code::SplitMismatch, "ins", answered(AT, "PA", 2, 0));
+    world.take("ins", answered(AT, "PA", 3, 0));
+}
+
+#[test]
+fn a_correction_is_by_the_same_signer_and_about_the_same_thing() {
+    let mut world = world();
+    world.take("ins", with(issued(), json!({"contract": "ins/D"})));
+    let asked = world.take("vet", requested(AT, "PA", 1));
+    world.refuse(Code::NotAParty, "garage", correcting(requested(AT, "PA", 2), &asked));
+    for other in [
+        requested(AT, "PB", 2),
+        with(requested(AT, "PA", 2), json!({"contract": "ins/D"})),
+        with(requested(AT, "PA", 2), json!({"claim": "ins/K"})),
+        opened(AT, "K", 1),
+    ] {
+        // A claim that is named must be known first.
+        if other["claim"] == "ins/K" && other["type"] != "claim.opened" {
+            world.refuse(Code::UnknownReference, "vet", correcting(other, &asked));
+        } else {
+            world.refuse(Code::Malformed, "vet", correcting(other, &asked));
+        }
+    }
+    let opened = world.take("vet", opened(AT, "K", 1));
+    let of_other_claim = super::opened(AT, "L", 1);
+    world.refuse(Code::Malformed, "vet", correcting(of_other_claim, &opened));
+    world.take("vet", correcting(requested(AT, "PA", 2), &asked));
+}
+
+#[test]
+fn a_record_of_the_same_block_can_be_corrected() {
+    let mut world = world();
+    let asked = world.sign("vet", requested(AT, "PA", 1));
+    let newer = world.sign("vet", correcting(requested(AT, "PA", 2), &asked));
+    let mut block = BlockState::new(9, BLOCK_MS, 1, &world.members, &world.state);
+    block.apply(&asked).unwrap();
+    block.apply(&newer).unwrap();
+    let other = world.sign("vet", correcting(requested(AT, "PA", 3), &asked));
+    let mut block = BlockState::new(9, BLOCK_MS, 1, &world.members, &world.state);
+    assert!(block.apply(&newer).is_err());
+    block.apply(&asked).unwrap();
+    block.apply(&other).unwrap();
+    assert!(block.apply(&newer).is_err());
+}
+
+#[test]
+fn a_request_is_corrected_until_it_is_answered() {
+    let mut world = world();
+    let asked = world.take("vet", requested(AT, "PA", 1));
+    world.take("ins", answered(AT, "PA", 1, 0));
+    world.refuse(Code::AlreadyAnswered, "vet", correcting(requested(AT, "PA", 2), &asked));
+}
+
+#[test]
+fn an_answer_is_corrected_until_its_hold_ends_and_the_ceiling_counts_it_once() {
+    let mut world = world();
+    world.take("vet", requested(AT, "PA", 150_000));
+    let first = world.take("ins", answered(AT, "PA", 150_000, 0));
+    world.refuse(
+        Code::SplitMismatch,
+        "ins",
+        correcting(answered(AT, "PA", 149_999, 0), &first),
+    );
+    let refused = correcting(
+        with(answered(AT, "PA", 1, 149_999), json!({"data": {"hold_until": AT}})),
+        &first,
+    );
+    world.refuse(Code::HoldNot24h, "ins", refused);
+    let second = world.take("ins", correcting(answered(AT, "PA", 150_000, 0), &first));
+    let third = world.take("ins", correcting(answered(AT, "PA", 100_000, 50_000), &second));
+    world.take("garage", requested(AT, "PB", 50_001));
+    world.refuse(Code::CeilingExceeded, "ins", answered(AT, "PB", 50_001, 0));
+    world.take("ins", answered(AT, "PB", 50_000, 1));
+    world.refuse(
+        Code::CeilingExceeded,
+        "ins",
+        correcting(answered(AT, "PA", 100_001, 49_999), &third),
+    );
+    world.take("vet", claimed(AT, "K", "PA", 1));
+    world.refuse(Code::NotHeld, "ins", correcting(answered(AT, "PA", 2, 149_998), &third));
+}
+
+#[test]
+fn a_payment_is_corrected_under_the_same_guard() {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 100));
+    world.take("ins", decided(AT, "K", 60, 40));
+    let first = world.take("ins", paid(AT, "K", 50));
+    let refused = correcting(paid(AT, "K", 61), &first);
+    world.refuse(Code::PaidExceedsApproved, "ins", refused);
+    let second = world.take("ins", correcting(paid(AT, "K", 40), &first));
+    world.refuse(Code::PaidExceedsApproved, "ins", paid(AT, "K", 21));
+    world.take("ins", paid(AT, "K", 20));
+    let returned = world.take("ins", with(paid(AT, "K", 55), json!({"data": {"status": "returned"}})));
+    // What came back must have been paid.
+    world.refuse(Code::TotalMismatch, "ins", correcting(paid(AT, "K", 34), &second));
+    world.take("ins", correcting(paid(AT, "K", 35), &second));
+    let less = with(paid(AT, "K", 5), json!({"data": {"status": "returned"}}));
+    world.take("ins", correcting(less, &returned));
+    assert_eq!(world.claim("ins/K").paid().minor_units(), 50);
+    // Statements count what stands.
+    let statement = json!({"type": "statement.issued", "occurred_at": AT, "data": {
+        "to": "policyholder", "period": {"from": "2025-05-01", "to": "2025-05-31"},
+        "frequency": "monthly", "paid_count": 1, "paid_sum": 50, "open_count": 0, "currency": "EUR",
+    }});
+    world.take("ins", statement);
+}
+
+#[test]
+fn a_payment_that_is_moved_to_another_day_ends_its_claim_on_that_day() {
+    let mut world = world();
+    let declared = json!({"declared_by": "policyholder"});
+    world.take("broker", with(opened(AT, "K", 100), declared));
+    world.take("ins", decided(AT, "K", 100, 0));
+    world.take("ins", paid(AT, "K", 60));
+    let last = world.take("ins", paid("2025-05-08T09:00:00Z", "K", 40));
+    world.take("ins", correcting(paid("2025-05-10T09:00:00Z", "K", 40), &last));
+    for (day, count, sum, open) in
+        [("2025-05-07", 1, 60, 1), ("2025-05-09", 1, 60, 1), ("2025-05-10", 2, 100, 0)]
+    {
+        let statement = json!({"type": "statement.issued", "occurred_at": AT, "data": {
+            "to": "policyholder", "period": {"from": "2025-05-01", "to": day},
+            "frequency": "monthly", "paid_count": count, "paid_sum": sum, "open_count": open,
+            "currency": "EUR",
+        }});
+        world.take("ins", statement);
+    }
+}
+
+#[test]
+fn a_decision_is_corrected_until_another_follows() {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 100));
+    let first = world.take("ins", decided(AT, "K", 60, 40));
+    world.take("ins", paid(AT, "K", 50));
+    let refused = correcting(decided(AT, "K", 49, 51), &first);
+    world.refuse(Code::PaidExceedsApproved, "ins", refused);
+    world.refuse(Code::SplitMismatch, "ins", correcting(decided(AT, "K", 61, 40), &first));
+    let second = world.take("ins", correcting(decided(AT, "K", 55, 45), &first));
+    assert_eq!(figures(&world).0, 55);
+    world.refuse(Code::PaidExceedsApproved, "ins", paid(AT, "K", 6));
+    let disputed = of_claim("claim.disputed", AT, "K", json!({"between": ["ins"]}));
+    world.take("broker", disputed);
+    let third = world.take("ins", correcting(decided(AT, "K", 56, 44), &second));
+    // A correction does not settle the dispute.
+    world.take("ins", decided(AT, "K", 70, 30));
+    world.refuse(Code::ClaimState, "ins", correcting(decided(AT, "K", 57, 43), &third));
+}
+
+#[test]
+fn a_claim_is_opened_anew_until_it_is_decided_and_keeps_its_hold() {
+    let mut world = world();
+    world.take("vet", requested(AT, "PA", 1_000));
+    world.take("ins", answered(AT, "PA", 1_000, 0));
+    let first = world.take("vet", claimed(AT, "K", "PA", 900));
+    world.take("ins", of_claim("claim.registered", AT, "K", json!({"number": "N"})));
+    let other_hold = correcting(claimed(AT, "K", "PB", 900), &first);
+    world.refuse(Code::Malformed, "vet", other_hold);
+    let too_much = correcting(claimed(AT, "K", "PA", 1_001), &first);
+    world.refuse(Code::ClaimExceedsGuarantee, "vet", too_much);
+    let too_late = claimed("2025-05-07T09:00:01+02:00", "K", "PA", 1);
+    world.refuse(Code::HoldExpired, "vet", correcting(too_late, &first));
+    let second = world.take("vet", correcting(claimed(AT, "K", "PA", 700), &first));
+    assert_eq!(figures(&world).0, 700);
+    assert_eq!(world.claim("ins/K").number.unwrap().as_str(), "N");
+    world.refuse(Code::HoldExpired, "vet", claimed(AT, "L", "PA", 1));
+    world.take("ins", decided(AT, "K", 700, 0));
+    world.refuse(Code::ClaimState, "vet", correcting(claimed(AT, "K", "PA", 1), &second));
+}
+
+#[test]
+fn an_issue_is_corrected_while_it_is_the_newest_version() {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 100_000));
+    world.take("ins", decided(AT, "K", 100_000, 0));
+    let first = world.records[0].clone();
+    let ceiling = |amount: u64| with(issued(), json!({"data": {"annual_ceiling": amount}}));
+    world.refuse(Code::CeilingExceeded, "ins", correcting(ceiling(99_999), &first));
+    let second = world.take("ins", correcting(ceiling(100_000), &first));
+    assert_eq!(figures(&world).0, 100_000);
+    let data = json!({"version": 2, "change": "address", "effective": "2025-06-01"});
+    let amended = world.take("ins", record("contract.amended", AT, data.clone()));
+    world.refuse(Code::VersionGap, "ins", correcting(ceiling(120_000), &second));
+    let again = with(data, json!({"effective": "2025-07-01"}));
+    let newer = record("contract.amended", AT, again);
+    world.take("ins", correcting(newer, &amended));
+    let data = json!({"version": 3, "change": "address", "effective": "2025-08-01"});
+    world.take("ins", record("contract.amended", AT, data));
+}
+
+#[test]
+fn a_renewal_is_corrected_with_what_its_period_has_used() {
+    let mut world = world();
+    let renewed = |from: &str, to: &str| {
+        let data = json!({"version": 2, "period": {"from": from, "to": to}});
+        record("contract.renewed", "2026-03-01T00:00:00+01:00", data)
+    };
+    let first = world.take("ins", renewed("2026-03-01", "2027-02-28"));
+    world.take("broker", opened("2026-04-01T09:00:00Z", "K", 500));
+    world.take("ins", decided("2026-04-01T09:00:00Z", "K", 500, 0));
+    let gap = correcting(renewed("2026-03-02", "2027-02-28"), &first);
+    world.refuse(Code::PeriodGap, "ins", gap);
+    world.take("ins", correcting(renewed("2026-03-01", "2026-12-31"), &first));
+    let period = world.period("ins/C", 2);
+    assert_eq!((period.spent.minor_units(), period.to.to_string().as_str()), (500, "2026-12-31"));
+}
+
+#[test]
+fn a_ceiling_that_was_asked_for_by_mistake_is_not_remembered() {
+    let mut world = world();
+    let asked = |to: u64| {
+        let data = json!({"change": "ceiling", "to": to, "wanted_on": "2026-03-01", "currency": "EUR"});
+        record("contract.change_requested", AT, data)
+    };
+    let first = world.take("broker", asked(300_000));
+    world.take("broker", correcting(asked(200_000), &first));
+    let renewed = |ceiling: u64| {
+        let data = json!({"version": 2, "period": {"from": "2026-03-01", "to": "2027-02-28"},
+            "annual_ceiling": ceiling, "currency": "EUR"});
+        record("contract.renewed", "2026-03-01T00:00:00+01:00", data)
+    };
+    world.refuse(Code::NoChangeRequest, "ins", renewed(300_000));
+    world.take("ins", renewed(200_000));
+}
+
+#[test]
+fn an_amended_ceiling_is_corrected_on_its_side_of_the_period_end() {
+    let mut world = World::flagging();
+    world.take("ins", issued());
+    let amended = |effective: &str, to: u64| {
+        let data = json!({"version": 2, "change": "ceiling", "to": to, "effective": effective,
+            "currency": "EUR"});
+        record("contract.amended", AT, data)
+    };
+    let first = world.take("ins", amended("2025-06-01", 200_000));
+    world.refuse(
+        Code::ChangeOnlyAtPeriodEnd,
+        "ins",
+        correcting(amended("2026-03-01", 200_000), &first),
+    );
+    world.take("ins", correcting(amended("2025-07-01", 180_000), &first));
+    assert_eq!(world.last_flags(), ["change_only_at_period_end"]);
+    assert_eq!(world.period("ins/C", 1).ceiling.unwrap().minor_units(), 180_000);
+}
+
+#[test]
+fn a_termination_is_corrected_and_the_contract_is_in_force_that_long() {
+    let mut world = world();
+    let ended = |day: &str| {
+        record("contract.terminated", AT, json!({"reason": "sold", "effective": day}))
+    };
+    let first = world.take("ins", ended("2025-05-31"));
+    world.refuse(Code::PolicyNotInForce, "broker", opened("2025-06-02T09:00:00Z", "K", 1));
+    world.take("ins", correcting(ended("2025-06-30"), &first));
+    world.take("broker", opened("2025-06-02T09:00:00Z", "K", 1));
+}
+
+#[test]
+fn a_verdict_is_corrected_while_it_is_the_newest() {
+    let mut world = world();
+    let data = json!({"items": ["licence", "wrong"], "due": "2025-06-01"});
+    let asked = world.take("broker", record("document.requested", AT, data));
+    let verdict =
+        |verdict: &str| record("document.assessed", AT, json!({"item": "licence", "verdict": verdict}));
+    let card = record("document.issued", AT, json!({"kind": "green_card"}));
+    let first = world.take("broker", verdict("accepted"));
+    let data = json!({"items": ["licence"], "due": "2025-06-01"});
+    // What was asked for by mistake is no longer missing; what came in stays.
+    world.take("broker", correcting(record("document.requested", AT, data), &asked));
+    world.take("broker", card.clone());
+    let second = world.take("broker", correcting(verdict("rejected"), &first));
+    world.refuse(Code::DossierRed, "broker", card.clone());
+    world.take("broker", verdict("accepted"));
+    // Not the newest word any more.
+    world.take("broker", correcting(verdict("unreadable"), &second));
+    world.take("broker", card);
+}
+
+#[test]
+fn an_offer_that_is_corrected_is_told_and_signed_anew() {
+    let mut world = world();
+    let offered = |amount: u64| {
+        let data = json!({"round": 1, "amount": amount, "currency": "EUR"});
+        of_claim("settlement.offered", AT, "K", data)
+    };
+    let told = of_claim("settlement.notified", AT, "K", json!({"round": 1, "to": "policyholder"}));
+    let accepted = |signature: &str| {
+        let data = json!({"round": 1, "answer": "accepted", "signature": signature});
+        of_claim("settlement.answered", "2025-05-09T09:00:00Z", "K", data)
+    };
+    world.take("broker", opened(AT, "K", 100));
+    let first = world.take("ins", offered(50));
+    world.take("broker", told.clone());
+    sign_offer(&mut world, "S-1", 1);
+    let second = world.take("ins", correcting(offered(60), &first));
+    world.refuse(Code::NotNotified, "broker", accepted("S-1"));
+    world.take("broker", told);
+    world.refuse(Code::SignatureIncomplete, "broker", accepted("S-1"));
+    sign_offer(&mut world, "S-2", 1);
+    let answer = world.take("broker", accepted("S-2"));
+    assert_eq!(figures(&world).0, 60);
+    world.refuse(Code::RoundGap, "ins", correcting(offered(70), &second));
+    // The answer itself can be corrected until something is paid.
+    let data = json!({"round": 1, "answer": "objected"});
+    let objected = of_claim("settlement.answered", "2025-05-09T09:00:00Z", "K", data);
+    let objected = world.take("broker", correcting(objected, &answer));
+    assert_eq!(figures(&world).0, 0);
+    world.refuse(Code::NotDecided, "ins", paid(AT, "K", 60));
+    let again = world.take("broker", correcting(accepted("S-2"), &objected));
+    world.take("ins", paid(AT, "K", 60));
+    let data = json!({"round": 1, "answer": "objected"});
+    let objected = of_claim("settlement.answered", "2025-05-09T09:00:00Z", "K", data);
+    world.refuse(Code::RoundGap, "broker", correcting(objected, &again));
+}
+
+#[test]
+fn only_the_last_step_of_a_ladder_is_corrected() {
+    let mut world = World::new();
+    let modules = json!({"data": {"modules": ["private", "employment", "traffic"],
+        "deductible_model": "bonus"}});
+    let contract = world.take("ins", with(issued(), modules.clone()));
+    let set = |at: &str, amount: u64, cause: &str| {
+        let data = json!({"model": "bonus", "amount": amount, "cause": cause, "currency": "EUR"});
+        record("deductible.set", at, data)
+    };
+    let start = world.take("ins", set(AT, 30_000, "start"));
+    let commitment = world.take("ins", set(AT, 50_000, "cost_commitment"));
+    world.refuse(Code::LadderStep, "ins", correcting(set(AT, 30_000, "start"), &start));
+    let next_year = "2026-01-01T09:00:00+01:00";
+    let free = set(next_year, 20_000, "claim_free:2025");
+    world.refuse(Code::LadderStep, "ins", free.clone());
+    // It was no commitment: the year is free after all.
+    world.take("ins", correcting(free, &commitment));
+    world.refuse(Code::LadderStep, "ins", set(next_year, 10_000, "claim_free:2025"));
+    let other_model = json!({"data": {"deductible_model": "variable"}});
+    let refused = with(with(issued(), modules), other_model);
+    world.refuse(Code::LadderStep, "ins", correcting(refused, &contract));
+}
+
+#[test]
+fn a_decision_is_judged_again_by_the_deductible_of_its_time() {
+    let mut world = World::new();
+    let modules = json!({"data": {"modules": ["private", "employment", "traffic"],
+        "deductible_model": "variable"}});
+    world.take("ins", with(issued(), modules));
+    let set = |amount: u64, cause: &str| {
+        let data = json!({"model": "variable", "amount": amount, "cause": cause, "currency": "EUR"});
+        record("deductible.set", AT, data)
+    };
+    let judged = |approved: u64, deductible: u64| {
+        let more = json!({"data": {"deductible": deductible, "ladder": "step_up"}});
+        with(decided(AT, "K", approved, 100_000 - approved), more)
+    };
+    world.take("ins", set(0, "start"));
+    world.take("ins", opened(AT, "K", 100_000));
+    let first = world.take("ins", judged(90_000, 0));
+    let step = world.take("ins", set(10_000, "K"));
+    world.refuse(Code::DeductibleWrong, "ins", correcting(judged(80_000, 10_000), &first));
+    world.take("ins", correcting(judged(80_000, 0), &first));
+    // It has raised the deductible once, whatever is corrected.
+    world.refuse(Code::LadderStep, "ins", set(20_000, "K"));
+    world.take("ins", correcting(set(10_000, "K"), &step));
+    world.refuse(Code::LadderStep, "ins", set(20_000, "K"));
+}
+
+#[test]
+fn a_closing_and_a_statement_are_corrected_to_figures_that_are_true() {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 100));
+    let closed = |paid: u64| of_claim("claim.closed", AT, "K", json!({"paid": paid, "currency": "EUR"}));
+    let first = world.take("ins", closed(0));
+    world.refuse(Code::TotalMismatch, "ins", correcting(closed(1), &first));
+    world.take("ins", correcting(closed(0), &first));
+    let statement = |open: u64| {
+        json!({"type": "statement.issued", "occurred_at": AT, "data": {
+            "to": "broker", "period": {"from": "2025-05-01", "to": "2025-05-31"},
+            "frequency": "monthly", "paid_count": 0, "paid_sum": 0, "open_count": open,
+            "currency": "EUR",
+        }})
+    };
+    let first = world.take("ins", statement(0));
+    world.refuse(Code::StatementMismatch, "ins", correcting(statement(1), &first));
+    world.take("ins", correcting(statement(0), &first));
+}
+
+#[test]
+fn what_has_no_other_effect_is_replaced_all_the_same() {
+    let mut world = world();
+    let updated = |what: &str| {
+        record("party.updated", AT, json!({"what": what, "effective": "2025-06-01"}))
+    };
+    let first = world.take("broker", updated("bank"));
+    world.refuse(Code::Malformed, "broker", correcting(updated("address"), &first));
+    let second = world.take("broker", correcting(updated("bank"), &first));
+    let key = keys::correction(&first.id());
+    assert_eq!(state::read(&world.state, &key).unwrap().unwrap().record, second.id());
+}

@@ -1,1 +1,219 @@
+//! Deductibles: what applies to a case, and every step up and down.
+
 use super::*;
+
+fn legal(model: &str) -> World {
+    let mut world = World::new();
+    let contract = json!({"occurred_at": "2021-01-01T00:00:00+01:00", "data": {
+        "line_of_business": "legal_expenses", "modules": ["private", "employment", "traffic"],
+        "period": {"from": "2021-01-01", "to": "2021-12-31"}, "deductible_model": model,
+        "annual_ceiling": null,
+    }});
+    world.take("ins", with(issued(), contract));
+    world
+}
+
+fn set(at: &str, model: &str, amount: u64, cause: &str) -> Value {
+    let data = json!({"model": model, "amount": amount, "cause": cause, "currency": "EUR"});
+    record("deductible.set", at, data)
+}
+
+fn case(at: &str, claim: &str, service: &str) -> Value {
+    let more = json!({"data": {"claimed": null, "currency": null, "service": service}});
+    with(opened(at, claim, 1), more)
+}
+
+fn judged(at: &str, claim: &str, approved: u64, deductible: u64, ladder: &str) -> Value {
+    let outcome = if approved == 0 { "refused" } else { "approved" };
+    let more = json!({"data": {"deductible": deductible, "ladder": ladder, "outcome": outcome}});
+    with(decided(at, claim, approved, 0), more)
+}
+
+const DAY: &str = "2021-05-03T10:00:00+02:00";
+
+/// A variable deductible that `claims` cases of 2021 have raised.
+fn raised(claims: u64) -> World {
+    let mut world = legal("variable");
+    world.take("ins", set("2021-01-01T00:00:01+01:00", "variable", 0, "start"));
+    for number in 1..=claims {
+        let claim = format!("RS-{number}");
+        let before = ((number - 1) * 10_000).min(30_000);
+        world.take("ins", case(DAY, &claim, "legal_case"));
+        world.take("ins", judged(DAY, &claim, 90_000, before, "step_up"));
+        world.take("ins", set(DAY, "variable", (number * 10_000).min(30_000), &claim));
+    }
+    world
+}
+
+#[test]
+fn a_ladder_starts_once_and_where_its_model_says() {
+    for (model, start) in [("variable", 0), ("bonus", 30_000)] {
+        let mut world = legal(model);
+        world.refuse(Code::LadderStep, "ins", set(DAY, model, start, "claim_free:2020"));
+        world.refuse(Code::LadderStep, "ins", set(DAY, model, start + 1, "start"));
+        world.take("ins", set(DAY, model, start, "start"));
+        world.refuse(Code::LadderStep, "ins", set(DAY, model, start, "start"));
+    }
+    let mut world = legal("variable");
+    world.refuse(Code::LadderStep, "ins", set(DAY, "bonus", 30_000, "start"));
+    let mut world = super::world();
+    world.refuse(Code::LadderStep, "ins", set(DAY, "variable", 0, "start"));
+}
+
+#[test]
+fn claims_raise_a_variable_deductible_up_to_300_euro() {
+    let mut world = raised(4);
+    world.take("ins", case(DAY, "RS-5", "legal_case"));
+    world.take("ins", judged(DAY, "RS-5", 90_000, 30_000, "step_up"));
+    world.refuse(Code::LadderStep, "ins", set(DAY, "variable", 40_000, "RS-5"));
+    world.take("ins", set(DAY, "variable", 30_000, "RS-5"));
+}
+
+#[test]
+fn each_claim_raises_it_once_and_under_any_of_its_names() {
+    let mut world = raised(0);
+    let number = of_claim("claim.registered", DAY, "RS-3", json!({"number": "DE-7"}));
+    for (claim, cause, amount) in
+        [("RS-1", "RS-1", 10_000), ("RS-2", "ins/RS-2", 20_000), ("RS-3", "DE-7", 30_000)]
+    {
+        world.refuse(Code::LadderStep, "ins", set(DAY, "variable", amount, cause));
+        world.take("ins", case(DAY, claim, "legal_case"));
+        if cause == "DE-7" {
+            world.take("ins", number.clone());
+        }
+        // A claim that is not decided raises nothing.
+        world.refuse(Code::LadderStep, "ins", set(DAY, "variable", amount, cause));
+        world.take("ins", judged(DAY, claim, 90_000, amount - 10_000, "step_up"));
+        world.refuse(Code::LadderStep, "ins", set(DAY, "variable", amount - 1, cause));
+        world.take("ins", set(DAY, "variable", amount, cause));
+        world.refuse(Code::LadderStep, "ins", set(DAY, "variable", amount, cause));
+    }
+}
+
+#[test]
+fn claim_free_years_lower_it_one_by_one_to_nothing() {
+    let mut world = raised(2);
+    let free = |at: &str, amount: u64, year: &str| {
+        set(at, "variable", amount, &format!("claim_free:{year}"))
+    };
+    // The year with the claims, one before the contract, one that is not over.
+    let new_year = "2023-01-01T00:00:00+01:00";
+    world.refuse(Code::LadderStep, "ins", free(new_year, 10_000, "2021"));
+    world.refuse(Code::LadderStep, "ins", free(new_year, 10_000, "2020"));
+    world.refuse(Code::LadderStep, "ins", free("2022-12-31T23:59:59+01:00", 10_000, "2022"));
+    for bad in ["22", "", "+022", "20222", "year"] {
+        world.refuse(Code::LadderStep, "ins", free(new_year, 10_000, bad));
+    }
+    world.refuse(Code::LadderStep, "ins", free(new_year, 0, "2022"));
+    world.take("ins", free(new_year, 10_000, "2022"));
+    world.refuse(Code::LadderStep, "ins", free(new_year, 0, "2022"));
+    world.take("ins", free("2025-01-01T00:00:00+01:00", 0, "2024"));
+    // A year before one that was used is used with it.
+    world.refuse(Code::LadderStep, "ins", free("2025-01-01T00:00:00+01:00", 0, "2023"));
+    world.take("ins", free("2026-01-01T00:00:00+01:00", 0, "2025"));
+}
+
+#[test]
+fn a_case_of_250_euro_has_no_deductible_and_steps_all_the_same() {
+    let mut world = raised(1);
+    world.take("ins", case(DAY, "S", "legal_case"));
+    world.refuse(Code::DeductibleWrong, "ins", judged(DAY, "S", 25_000, 10_000, "step_up"));
+    world.refuse(Code::DeductibleWrong, "ins", judged(DAY, "S", 25_001, 0, "step_up"));
+    world.refuse(Code::DeductibleWrong, "ins", judged(DAY, "S", 25_001, 9_999, "step_up"));
+    world.refuse(Code::LadderEffectWrong, "ins", judged(DAY, "S", 25_000, 0, "none"));
+    let mut other = world.clone();
+    world.take("ins", judged(DAY, "S", 25_000, 0, "step_up"));
+    world.take("ins", set(DAY, "variable", 20_000, "S"));
+    other.take("ins", judged(DAY, "S", 25_001, 10_000, "step_up"));
+}
+
+#[test]
+fn services_without_a_deductible_neither_cost_nor_raise_one() {
+    let services = ["JurWay", "JurLine", "55plus", "ReputationsService", "BonusBeratung"];
+    for model in ["variable", "bonus"] {
+        let mut world = legal(model);
+        let start = if model == "bonus" { 30_000 } else { 0 };
+        world.take("ins", set(DAY, model, start, "start"));
+        for service in services {
+            world.take("ins", case(DAY, service, service));
+            let wrong = judged(DAY, service, 90_000, 1, "none");
+            world.refuse(Code::DeductibleWrong, "ins", wrong);
+            let wrong = judged(DAY, service, 90_000, 0, "step_up");
+            world.refuse(Code::LadderEffectWrong, "ins", wrong);
+            world.take("ins", judged(DAY, service, 90_000, 0, "none"));
+            world.refuse(Code::LadderStep, "ins", set(DAY, model, 10_000, service));
+        }
+    }
+}
+
+#[test]
+fn a_claim_that_is_refused_need_not_step() {
+    for ladder in ["none", "step_up"] {
+        let mut world = raised(1);
+        world.take("ins", case(DAY, "R", "legal_case"));
+        world.take("ins", judged(DAY, "R", 0, 0, ladder));
+        let step = set(DAY, "variable", 20_000, "R");
+        if ladder == "step_up" {
+            world.take("ins", step);
+        } else {
+            world.refuse(Code::LadderStep, "ins", step);
+        }
+    }
+}
+
+#[test]
+fn a_decision_after_a_dispute_takes_a_step_back_that_was_not_taken() {
+    let mut world = raised(0);
+    world.take("ins", case(DAY, "R", "legal_case"));
+    world.take("ins", judged(DAY, "R", 90_000, 0, "step_up"));
+    world.take("ins", of_claim("claim.disputed", DAY, "R", json!({"between": ["ins"]})));
+    world.take("ins", judged(DAY, "R", 0, 0, "none"));
+    world.refuse(Code::LadderStep, "ins", set(DAY, "variable", 10_000, "R"));
+    // So the year is free of claims.
+    world.take("ins", set("2022-01-01T00:00:00+01:00", "variable", 0, "claim_free:2021"));
+}
+
+#[test]
+fn a_bonus_falls_with_claim_free_years_and_jumps_with_a_cost_commitment() {
+    let mut world = legal("bonus");
+    world.take("ins", set(DAY, "bonus", 30_000, "start"));
+    world.take("ins", case(DAY, "B", "legal_case"));
+    world.refuse(Code::DeductibleWrong, "ins", judged(DAY, "B", 90_000, 29_999, "none"));
+    world.take("ins", judged(DAY, "B", 90_000, 30_000, "none"));
+    world.refuse(Code::LadderStep, "ins", set(DAY, "bonus", 40_000, "B"));
+    world.refuse(Code::LadderStep, "ins", set(DAY, "bonus", 49_999, "cost_commitment"));
+    world.take("ins", set(DAY, "bonus", 50_000, "cost_commitment"));
+    let free = |year: i32, amount| {
+        set(&format!("{}-01-01T00:00:00+01:00", year + 1), "bonus", amount, &format!("claim_free:{year}"))
+    };
+    // The year of the commitment is not claim-free.
+    world.refuse(Code::LadderStep, "ins", free(2021, 40_000));
+    for (year, amount) in [(2022, 40_000), (2023, 30_000), (2024, 20_000), (2025, 10_000)] {
+        world.take("ins", free(year, amount));
+    }
+    world.take("ins", free(2026, 0));
+    world.take("ins", free(2027, 0));
+    let mut variable = raised(1);
+    let commitment = set(DAY, "variable", 50_000, "cost_commitment");
+    variable.refuse(Code::LadderStep, "ins", commitment);
+}
+
+#[test]
+fn a_contract_without_a_ladder_is_not_judged_by_one() {
+    let mut world = world();
+    let at = "2025-05-06T09:00:00+02:00";
+    world.take("broker", opened(at, "K", 100));
+    let more = |ladder: &str| json!({"data": {"deductible": 7, "ladder": ladder}});
+    let record = decided(at, "K", 100, 0);
+    world.refuse(Code::LadderEffectWrong, "ins", with(record.clone(), more("step_up")));
+    world.take("ins", with(record, more("none")));
+}
+
+#[test]
+fn a_year_ends_on_the_clocks_of_the_contract() {
+    let mut world = legal("variable");
+    world.take("ins", set(DAY, "variable", 0, "start"));
+    let free = |at: &str| set(at, "variable", 0, "claim_free:2021");
+    world.refuse(Code::LadderStep, "ins", free("2021-12-31T22:59:59Z"));
+    world.take("ins", free("2021-12-31T23:00:00Z"));
+}

@@ -1,1 +1,135 @@
-use super::*;
+//! Payments: never more than was approved or accepted, nor more back than out.
+
+use super::{settlement::sign_offer, *};
+
+const AT: &str = "2025-05-06T09:00:00+02:00";
+const LATER: &str = "2025-05-09T09:00:00+02:00";
+
+fn status(amount: u64, status: &str) -> Value {
+    with(paid(AT, "K", amount), json!({"data": {"status": status}}))
+}
+
+fn on_account(amount: u64) -> Value {
+    with(paid(AT, "K", amount), json!({"data": {"on_account": true}}))
+}
+
+fn decided_world() -> World {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 100));
+    world.take("ins", decided(AT, "K", 60, 40));
+    world
+}
+
+fn offer(world: &mut World, round: u64, amount: u64) {
+    let data = json!({"round": round, "amount": amount, "currency": "EUR"});
+    world.take("ins", of_claim("settlement.offered", AT, "K", data));
+    let told = json!({"round": round, "to": "policyholder"});
+    world.take("broker", of_claim("settlement.notified", AT, "K", told));
+}
+
+fn answer(world: &mut World, round: u64, answer: &str, signature: Option<&str>) {
+    let mut data = json!({"round": round, "answer": answer});
+    if let Some(signature) = signature {
+        data = with(data, json!({ "signature": signature }));
+    }
+    world.take("broker", of_claim("settlement.answered", LATER, "K", data));
+}
+
+#[test]
+fn nothing_is_paid_before_it_is_decided() {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 100));
+    for amount in [paid(AT, "K", 1), status(1, "ordered"), on_account(1)] {
+        world.refuse(Code::NotDecided, "ins", amount);
+    }
+    world.take("ins", decided(AT, "K", 60, 40));
+    world.take("ins", paid(AT, "K", 1));
+}
+
+#[test]
+fn no_more_is_paid_than_was_approved_to_the_cent() {
+    let mut world = decided_world();
+    world.take("ins", status(60, "ordered"));
+    world.refuse(Code::PaidExceedsApproved, "ins", status(61, "ordered"));
+    world.refuse(Code::PaidExceedsApproved, "ins", paid(AT, "K", 61));
+    world.take("ins", paid(AT, "K", 20));
+    world.refuse(Code::PaidExceedsApproved, "ins", paid(AT, "K", 41));
+    world.take("ins", paid(AT, "K", 40));
+    world.refuse(Code::PaidExceedsApproved, "ins", paid(AT, "K", 1));
+    // What came back can be paid again.
+    world.take("ins", status(10, "returned"));
+    world.refuse(Code::PaidExceedsApproved, "ins", paid(AT, "K", 11));
+    world.take("ins", paid(AT, "K", 10));
+}
+
+#[test]
+fn no_more_comes_back_than_was_executed() {
+    let mut world = decided_world();
+    world.refuse(Code::TotalMismatch, "ins", status(1, "returned"));
+    world.take("ins", paid(AT, "K", 30));
+    world.refuse(Code::TotalMismatch, "ins", status(31, "returned"));
+    world.take("ins", status(30, "returned"));
+    world.refuse(Code::TotalMismatch, "ins", status(1, "returned"));
+}
+
+#[test]
+fn nothing_is_paid_on_a_refusal() {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 100));
+    world.take("ins", decided(AT, "K", 0, 100));
+    world.refuse(Code::PaidExceedsApproved, "ins", paid(AT, "K", 1));
+}
+
+#[test]
+fn an_offer_accepted_after_a_refusal_is_paid() {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 100));
+    world.take("ins", decided(AT, "K", 0, 100));
+    offer(&mut world, 1, 70);
+    sign_offer(&mut world, "S", 1);
+    answer(&mut world, 1, "accepted", Some("S"));
+    world.refuse(Code::PaidExceedsApproved, "ins", paid(AT, "K", 71));
+    world.take("ins", paid(AT, "K", 70));
+}
+
+#[test]
+fn on_account_is_paid_up_to_an_offer_that_was_objected_to() {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 100));
+    offer(&mut world, 1, 50);
+    world.refuse(Code::NotDecided, "ins", on_account(50));
+    answer(&mut world, 1, "objected", None);
+    world.refuse(Code::NotDecided, "ins", paid(AT, "K", 50));
+    world.refuse(Code::PaidExceedsApproved, "ins", on_account(51));
+    world.take("ins", on_account(50));
+    // It counts as spent.
+    assert_eq!(world.period("ins/C", 1).spent.minor_units(), 50);
+    offer(&mut world, 2, 49);
+    sign_offer(&mut world, "S", 2);
+    let data = json!({"round": 2, "answer": "accepted", "signature": "S"});
+    let accepted = of_claim("settlement.answered", LATER, "K", data);
+    world.refuse(Code::PaidExceedsApproved, "broker", accepted.clone());
+    world.take("ins", status(1, "returned"));
+    world.take("broker", accepted);
+    world.refuse(Code::PaidExceedsApproved, "ins", paid(AT, "K", 1));
+}
+
+#[test]
+fn on_account_payments_stay_under_the_ceiling() {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 100));
+    offer(&mut world, 1, 200_000);
+    answer(&mut world, 1, "objected", None);
+    world.refuse(Code::CeilingExceeded, "ins", on_account(150_001));
+    world.take("ins", on_account(150_000));
+}
+
+#[test]
+fn nothing_is_paid_after_the_claim_is_closed_but_money_may_come_back() {
+    let mut world = decided_world();
+    world.take("ins", paid(AT, "K", 30));
+    world.take("ins", of_claim("claim.closed", AT, "K", json!({"paid": 30, "currency": "EUR"})));
+    world.refuse(Code::ClaimState, "ins", paid(AT, "K", 1));
+    world.refuse(Code::ClaimState, "ins", status(1, "ordered"));
+    world.take("ins", status(30, "returned"));
+}

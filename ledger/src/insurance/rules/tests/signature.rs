@@ -1,1 +1,123 @@
+//! Signatures: asked for, challenged, completed in time.
+
 use super::*;
+
+const ASKED_AT: &str = "2025-04-01T09:00:00+02:00";
+const EXPIRES: &str = "2025-04-08T09:00:00+02:00";
+
+fn asked(target: Value) -> Value {
+    let data = json!({"signature": "S", "target": target, "signer": "policyholder",
+        "method": "sms_otp", "expires": EXPIRES});
+    record("signature.requested", ASKED_AT, data)
+}
+
+fn asked_for_version(version: u64) -> Value {
+    asked(json!({"contract": "ins/C", "version": version}))
+}
+
+fn challenged(at: &str) -> Value {
+    record("signature.challenged", at, json!({"signature": "S", "channel": "sms"}))
+}
+
+fn failed(reason: &str) -> Value {
+    let data = json!({"signature": "S", "reason": reason, "attempt": 1});
+    record("signature.failed", "2025-04-02T09:00:00+02:00", data)
+}
+
+fn completed(at: &str) -> Value {
+    record("signature.completed", at, json!({"signature": "S", "level": "SES"}))
+}
+
+const CHALLENGED_AT: &str = "2025-04-02T09:00:00+02:00";
+
+#[test]
+fn what_is_signed_is_on_the_ledger() {
+    let mut world = world();
+    world.refuse(Code::UnknownReference, "broker", asked_for_version(2));
+    world.take("ins", with(issued(), json!({"contract": "ins/D"})));
+    let of_another = asked(json!({"contract": "ins/D", "version": 1}));
+    world.refuse(Code::UnknownReference, "broker", of_another);
+    let of_offer = asked(json!({"settlement": "ins/K", "round": 1}));
+    world.refuse(Code::UnknownReference, "broker", of_offer.clone());
+    world.take("broker", opened(ASKED_AT, "K", 100));
+    world.refuse(Code::UnknownReference, "broker", of_offer.clone());
+    let offer = json!({"round": 1, "amount": 100, "currency": "EUR"});
+    world.take("ins", of_claim("settlement.offered", ASKED_AT, "K", offer));
+    let of_second = asked(json!({"settlement": "ins/K", "round": 2}));
+    world.refuse(Code::UnknownReference, "broker", of_second);
+    let on_other = with(of_offer.clone(), json!({"contract": "ins/D"}));
+    world.refuse(Code::UnknownReference, "broker", on_other);
+    world.take("broker", of_offer);
+    world.refuse(Code::SignatureExists, "broker", asked_for_version(1));
+    // Numbers are a contract's own.
+    let on_other = json!({"contract": "ins/D", "data": {"target": {"contract": "ins/D"}}});
+    world.take("broker", with(asked_for_version(1), on_other));
+}
+
+#[test]
+fn a_signature_that_nobody_asked_for_is_unknown() {
+    let mut world = world();
+    let at = CHALLENGED_AT;
+    for record in [challenged(at), failed("wrong_code"), completed(at)] {
+        world.refuse(Code::UnknownReference, "otp", record.clone());
+    }
+    world.take("broker", asked_for_version(1));
+    world.take("otp", challenged(at));
+    world.take("otp", failed("wrong_code"));
+    world.take("otp", completed(at));
+}
+
+#[test]
+fn it_is_completed_once_and_after_a_challenge_that_still_stands() {
+    let mut world = world();
+    world.take("broker", asked_for_version(1));
+    world.refuse(Code::SignatureState, "otp", completed(CHALLENGED_AT));
+    world.take("otp", challenged(CHALLENGED_AT));
+    world.refuse(Code::SignatureState, "otp", completed("2025-04-02T08:59:59+02:00"));
+    for reason in ["declined", "expired"] {
+        world.take("otp", failed(reason));
+        world.refuse(Code::SignatureState, "otp", completed(CHALLENGED_AT));
+        world.take("otp", challenged(CHALLENGED_AT));
+    }
+    world.take("otp", failed("wrong_code"));
+    world.take("otp", completed(CHALLENGED_AT));
+    world.refuse(Code::SignatureState, "otp", completed(CHALLENGED_AT));
+    world.refuse(Code::SignatureState, "otp", challenged(CHALLENGED_AT));
+}
+
+#[test]
+fn it_is_completed_up_to_its_last_moment() {
+    let mut world = world();
+    world.take("broker", asked_for_version(1));
+    world.take("otp", challenged(CHALLENGED_AT));
+    world.refuse(Code::SignatureExpired, "otp", completed("2025-04-08T09:00:01+02:00"));
+    world.take("otp", completed(EXPIRES));
+}
+
+#[test]
+fn a_contract_to_be_signed_is_in_force_from_the_second_of_its_signature() {
+    let mut world = World::new();
+    world.take("ins", with(issued(), json!({"data": {"signature_required": true}})));
+    let before = opened("2025-04-02T09:00:09+02:00", "K", 1);
+    let then = opened("2025-04-02T09:00:10+02:00", "L", 1);
+    world.refuse(Code::PolicyNotInForce, "broker", then.clone());
+    world.take("broker", asked_for_version(1));
+    world.take("otp", challenged(CHALLENGED_AT));
+    world.refuse(Code::PolicyNotInForce, "broker", then.clone());
+    world.take("otp", completed("2025-04-02T09:00:10+02:00"));
+    world.refuse(Code::PolicyNotInForce, "broker", before);
+    world.take("broker", then);
+}
+
+#[test]
+fn a_signature_on_an_offer_does_not_put_a_contract_in_force() {
+    let mut world = world();
+    world.take("broker", opened(ASKED_AT, "K", 100));
+    let offer = json!({"round": 1, "amount": 100, "currency": "EUR"});
+    world.take("ins", of_claim("settlement.offered", ASKED_AT, "K", offer));
+    world.take("broker", asked(json!({"settlement": "ins/K", "round": 1})));
+    world.take("otp", challenged(CHALLENGED_AT));
+    world.take("otp", completed(CHALLENGED_AT));
+    let contract = keys::contract(&"ins/C".parse().unwrap());
+    assert_eq!(state::read(&world.state, &contract).unwrap().unwrap().signed_at, None);
+}
