@@ -236,15 +236,14 @@ impl Series {
             Kind::DocumentRequested => {
                 ("document.requested", json!({ "items": [item], "due": "2099-12-31" }))
             }
-            Kind::DocumentReceived => (
-                "document.received",
-                json!({ "item": item, "label": "Reçu, en cours de vérification par le service" }),
-            ),
+            Kind::DocumentReceived => {
+                ("document.received", json!({ "item": item, "label": "Reçu" }))
+            }
             Kind::DocumentAssessed => (
                 "document.assessed",
                 json!({
                     "item": item, "verdict": "accepted",
-                    "label": "Lisible et complet, rien à renvoyer", "action": "none",
+                    "label": "Lisible", "action": "none",
                 }),
             ),
             Kind::ClaimOpened => (
@@ -277,7 +276,7 @@ impl Series {
                 "consent.recorded",
                 json!({
                     "consent": format!("consent-{}-{number:09}", self.run()), "state": "given",
-                    "purpose": "electronic correspondence about this contract",
+                    "purpose": "electronic correspondence",
                 }),
             ),
         }

@@ -367,6 +367,16 @@ impl Store {
     /// # Errors
     /// The store cannot be read, or is damaged.
     pub fn correction_of(&self, id: &RecordId) -> Result<Option<RecordId>, StoreError> {
+        let mut newest = None;
+        // Each correction stands after what it corrects, so this comes to an end.
+        while let Some(next) = self.correction_by_name(&newest.unwrap_or(*id))? {
+            newest = Some(next);
+        }
+        Ok(newest)
+    }
+
+    /// The record that names this one as what it corrects.
+    fn correction_by_name(&self, id: &RecordId) -> Result<Option<RecordId>, StoreError> {
         let term = Term::of(TermKind::Corrects, &id.to_string());
         let mut before = self.tip().frontier.size();
         // From the newest back, so that a record with many corrections costs no

@@ -372,21 +372,27 @@ fn corrections_point_to_the_newest() {
     let folder = tempfile::tempdir().unwrap();
     let store = ledger.open(folder.path()).unwrap();
     let wrong = ledger.quote(0);
-    let correct = |quote: &str| {
+    let correct = |wrong: &Record, premium: u64| {
         ledger.sign(
             "broker",
             serde_json::json!({
                 "type": "contract.quoted", "occurred_at": "2026-01-01T00:00:00Z",
-                "corrects": wrong.id(), "data": { "quote": quote },
+                "contract": "insurer/C-0", "corrects": wrong.id(),
+                "data": { "quote": "Q-0", "premium": premium, "currency": "EUR" },
             }),
         )
     };
     ledger.commit(&store, vec![wrong.clone()]);
     assert_eq!(store.correction_of(&wrong.id()).unwrap(), None);
-    let (first, second) = (correct("Q-1"), correct("Q-2"));
-    ledger.commit(&store, vec![first]);
+    let first = correct(&wrong, 100);
+    ledger.commit(&store, vec![first.clone()]);
+    assert_eq!(store.correction_of(&wrong.id()).unwrap(), Some(first.id()));
+    let second = correct(&first, 200);
     ledger.commit(&store, vec![second.clone()]);
-    assert_eq!(store.correction_of(&wrong.id()).unwrap(), Some(second.id()));
+    for older in [&wrong, &first] {
+        assert_eq!(store.correction_of(&older.id()).unwrap(), Some(second.id()));
+    }
+    assert_eq!(store.correction_of(&second.id()).unwrap(), None);
 }
 
 #[test]
@@ -611,8 +617,8 @@ fn a_search_that_finds_nothing_ends_and_goes_on_where_it_was() {
         ledger.sign(
             "insurer",
             serde_json::json!({
-                "type": "reward.recorded", "occurred_at": "2026-01-01T00:00:00Z",
-                "data": { "referral": format!("R-{number}"), "to": "C", "amount": 1, "currency": "EUR" },
+                "type": "alert.raised", "occurred_at": "2026-01-01T00:00:00Z",
+                "data": { "alert": format!("A-{number}"), "basis": "chance" },
             }),
         )
     };

@@ -29,7 +29,7 @@ use std::collections::HashMap;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Data,
+    Data, Family,
     state::{ApplyError, Overlay, StateChanges, StateReader},
 };
 use crate::{
@@ -134,6 +134,12 @@ impl<'a> BlockState<'a> {
         let Self { at, deciding, members, effects, state, .. } = self;
         deciding.signing_key(record.signer(), record.key_id())?;
         check_time(record, at.time_ms, deciding.genesis().backdating)?;
+        // A record of the future that breaks a rule as well is never acceptable, so
+        // the rule is what its signer is told.
+        let future = check_not_of_the_future(record, at.time_ms);
+        if !self.ruled || record.payload().record_type.family() == Family::Member {
+            future.clone()?;
+        }
         let mut note = |step: crate::membership::Step<'_>| effects.changes.push(step.encode());
         match &record.payload().data {
             Data::MemberProposed(data) => match data.change() {
@@ -151,7 +157,7 @@ impl<'a> BlockState<'a> {
             }
             _ if self.ruled => {
                 let decided = case::decide(record, deciding, &self.records, self.next_index, state);
-                if let Err(error) = decided {
+                if let Err(error) = decided.and_then(|()| Ok(future?)) {
                     state.discard();
                     return Err(error);
                 }
@@ -209,17 +215,6 @@ fn encode_change(key: &[u8], value: Option<&[u8]>) -> Vec<u8> {
 fn check_time(record: &Record, block_time_ms: u64, backdating: Backdating) -> Result<(), Refusal> {
     let block_time_ms = i128::from(block_time_ms);
     let occurred_ms = i128::from(record.payload().occurred_at.as_millisecond());
-    if occurred_ms > block_time_ms + i128::from(FUTURE_MS_MAX) {
-        return Err(Refusal::of_field(
-            Code::OccurredInFuture,
-            "occurred_at",
-            format!(
-                "{} is more than two minutes later than the ledger's time, {}",
-                record.payload().occurred_at,
-                display_ms(block_time_ms)
-            ),
-        ));
-    }
     if let Backdating::Limited { age_ms_max } = backdating
         && occurred_ms < block_time_ms - i128::from(age_ms_max)
     {
@@ -246,6 +241,23 @@ fn check_time(record: &Record, block_time_ms: u64, backdating: Backdating) -> Re
         ));
     }
     Ok(())
+}
+
+fn check_not_of_the_future(record: &Record, block_time_ms: u64) -> Result<(), Refusal> {
+    let block_time_ms = i128::from(block_time_ms);
+    let occurred_ms = i128::from(record.payload().occurred_at.as_millisecond());
+    if occurred_ms <= block_time_ms + i128::from(FUTURE_MS_MAX) {
+        return Ok(());
+    }
+    Err(Refusal::of_field(
+        Code::OccurredInFuture,
+        "occurred_at",
+        format!(
+            "{} is more than two minutes later than the ledger's time, {}",
+            record.payload().occurred_at,
+            display_ms(block_time_ms)
+        ),
+    ))
 }
 
 /// Whether the record came so long after what it tells that views show it as `late`.
