@@ -6,8 +6,8 @@ use quittance_ledger::{membership::Membership, store::Store};
 use tokio::sync::Semaphore;
 
 use crate::{
-    access::Access, budget::Budget, limits::ApiConfig, metrics::Metrics, reading::Reads, submit::Submit,
-    verifier::Verifier,
+    access::Access, budget::Budget, limits::ApiConfig, metrics::Metrics, reading::Reads,
+    submit::Submit, verifier::Verifier,
 };
 
 /// The parts of the API, shared by all requests.

@@ -24,7 +24,9 @@ use quittance_ledger::membership::MemberId;
 
 pub(crate) use self::guard::{guard, secure_document};
 pub use self::{
-    list::{LABEL_CHARS_MAX, ListError, SCOPES_MAX, TOKENS_MAX, TokenList, TokenRecord, TokenState},
+    list::{
+        LABEL_CHARS_MAX, ListError, SCOPES_MAX, TOKENS_MAX, TokenList, TokenRecord, TokenState,
+    },
     scope::{Need, NotAScope, Scope},
     token::{NotAToken, NotATokenId, SECRET_BYTES, Token, TokenHash, TokenId},
     tokens::{Tokens, TokensError, read_list},
@@ -102,12 +104,11 @@ impl Identity {
     /// The one member that the token is to append as, where there is one only.
     #[must_use]
     pub fn appends_as(&self) -> Option<&MemberId> {
-        let mut members = self.token.iter().flat_map(|token| &token.scopes).filter_map(
-            |scope| match scope {
+        let mut members =
+            self.token.iter().flat_map(|token| &token.scopes).filter_map(|scope| match scope {
                 Scope::Append(member) => Some(member),
                 _ => None,
-            },
-        );
+            });
         members.next().filter(|_| members.next().is_none())
     }
 
@@ -119,8 +120,10 @@ impl Identity {
         match &self.token {
             Some(token) if token.allows(need) => Ok(()),
             Some(token) => {
-                let detail =
-                    format!("the token {} is not good for this; it needs the scope {need}", token.id());
+                let detail = format!(
+                    "the token {} is not good for this; it needs the scope {need}",
+                    token.id()
+                );
                 Err(Problem::new(Kind::InsufficientScope, detail))
             }
             None => Err(missing(need)),
@@ -147,7 +150,9 @@ impl App {
             // site makes them send, so it is good for nothing but reading.
             Credentials::Basic(token) if need == Need::Read => token,
             Credentials::Basic(_) => {
-                return Err(invalid("a token in Basic is good for reading only; send it as Bearer"));
+                return Err(invalid(
+                    "a token in Basic is good for reading only; send it as Bearer",
+                ));
             }
             Credentials::Unusable => {
                 return Err(invalid("the Authorization header must be `Bearer` and one token"));

@@ -117,7 +117,8 @@ mod tests {
         for text in SCOPES {
             assert_eq!(text.parse::<Scope>().unwrap().to_string(), text);
         }
-        for wrong in ["", "write", "Read", "append", "append:", "append:HECA", "read:heca", "admin:"]
+        for wrong in
+            ["", "write", "Read", "append", "append:", "append:HECA", "read:heca", "admin:"]
         {
             assert!(wrong.parse::<Scope>().is_err(), "{wrong}");
         }

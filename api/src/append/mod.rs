@@ -132,9 +132,7 @@ pub(crate) async fn append_record(
     let record = app
         .verifier
         .run(move || match sender {
-            Some(sender) => {
-                unsigned::sign(&body, query.signer.as_deref(), &sender, &*job_app.node)
-            }
+            Some(sender) => unsigned::sign(&body, query.signer.as_deref(), &sender, &*job_app.node),
             None => open(&body, &job_app),
         })
         .await?
