@@ -35,8 +35,9 @@ enum Guard {
     Open,
     /// Whoever asks must be allowed to read.
     Read,
-    /// Its handler asks, once it knows whom the request is about.
-    Handler,
+    /// Its handler asks for this scope, once it knows whom the request is about;
+    /// `always`, or of some only.
+    Handler { scope: &'static str, always: bool },
 }
 
 /// What stands before a route, given as it is written in the router.
@@ -52,7 +53,9 @@ fn guard_of(method: &Method, route: &str) -> Guard {
         | "/openapi.json" | "/style.css" | "/docs" => Guard::Open,
         _ if route.starts_with("/tile/") || route.starts_with("/docs/") => Guard::Open,
         // Signed records say themselves whose they are.
-        "/v1/records" | "/v1/records/batch" if *method == Method::POST => Guard::Handler,
+        "/v1/records" | "/v1/records/batch" if *method == Method::POST => {
+            Guard::Handler { scope: "append:<member>", always: false }
+        }
         _ => Guard::Read,
     }
 }
@@ -129,11 +132,11 @@ pub(crate) fn secure_document(document: &mut OpenApi, app: &App) {
                 Guard::Open => Vec::new(),
                 Guard::Read if open_reading => Vec::new(),
                 Guard::Read => vec![SecurityRequirement::new(SCHEME, ["read"])],
-                // None for what comes signed, or from this machine.
-                Guard::Handler => vec![
-                    SecurityRequirement::default(),
-                    SecurityRequirement::new(SCHEME, ["append:<member>"]),
-                ],
+                Guard::Handler { scope, always } => {
+                    // What asks for nothing is satisfied by nothing.
+                    let none = (!always).then(SecurityRequirement::default);
+                    none.into_iter().chain([SecurityRequirement::new(SCHEME, [scope])]).collect()
+                }
             });
         }
     }
@@ -178,8 +181,10 @@ mod tests {
         ] {
             assert_eq!(guard_of(&Method::GET, closed), Guard::Read, "{closed}");
         }
-        assert_eq!(guard_of(&Method::POST, "/v1/records"), Guard::Handler);
-        assert_eq!(guard_of(&Method::POST, "/v1/records/batch"), Guard::Handler);
+        for handled in ["/v1/records", "/v1/records/batch"] {
+            let guard = guard_of(&Method::POST, handled);
+            assert!(matches!(guard, Guard::Handler { always: false, .. }), "{handled}");
+        }
         assert_eq!(guard_of(&Method::POST, "/v1/verify"), Guard::Read);
     }
 }
