@@ -169,7 +169,8 @@ fn pages_of_other_sites_cannot_have_anything_signed() {
 #[test]
 fn behind_a_proxy_nothing_unsigned_is_taken() {
     let consortium = Consortium::new();
-    let settings = Settings { arguments: vec!["--behind-proxy".to_owned()], ..Settings::default() };
+    let arguments = ["--behind-proxy", "--open-reading", "true"].map(str::to_owned).to_vec();
+    let settings = Settings { arguments, ..Settings::default() };
     let node = consortium.start_with(&settings);
     let host = node.address().to_string();
     let headers = [("Content-Type", "application/json"), ("Host", &*host)];

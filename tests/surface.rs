@@ -179,7 +179,7 @@ fn every_command_explains_itself() {
     let help = quittance(["--help"]).success();
     for command in [
         "run", "demo", "init", "genesis", "sign", "append", "verify", "audit", "key", "policy",
-        "status", "load", "reindex",
+        "status", "load", "reindex", "token",
     ] {
         assert!(help.text().contains(command), "{command}");
         let own = quittance([command, "--help"]).success();

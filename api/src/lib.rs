@@ -9,6 +9,7 @@
 //! to the node in one call; what is read waits for the disk on the runtime's
 //! blocking threads. The async threads do neither.
 
+pub mod access;
 mod append;
 mod budget;
 mod events;

@@ -18,6 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::{
+    access::{self, Access},
     append,
     budget::{Budget, count_answer},
     events,
@@ -34,7 +35,8 @@ use crate::{
     verifier::Verifier,
 };
 
-/// The whole API over a store and the node that writes it.
+/// The whole API over a store and the node that writes it, open to whoever
+/// reaches it.
 ///
 /// # Errors
 /// A bound of the configuration is absurd.
@@ -43,11 +45,11 @@ pub fn router(
     node: Arc<dyn Submit>,
     config: ApiConfig,
 ) -> Result<Router, LimitError> {
-    router_with_figures(store, node, config, Registry::default())
+    router_with_figures(store, node, config, Access::open(), Registry::default())
 }
 
-/// As [`router`], with figures of the node in `registry`, which `/metrics` shows
-/// beside the API's own.
+/// As [`router`], where `access` says who may do what, with figures of the node
+/// in `registry`, which `/metrics` shows beside the API's own.
 ///
 /// # Errors
 /// A bound of the configuration is absurd.
@@ -55,6 +57,7 @@ pub fn router_with_figures(
     store: Arc<Store>,
     node: Arc<dyn Submit>,
     config: ApiConfig,
+    access: Access,
     registry: Registry,
 ) -> Result<Router, LimitError> {
     config.limits.check()?;
@@ -71,8 +74,9 @@ pub fn router_with_figures(
         store,
         node,
         config,
+        access,
     });
-    let (documented, document) = OpenApiRouter::with_openapi(openapi::document())
+    let (documented, mut document) = OpenApiRouter::with_openapi(openapi::document())
         .routes(routes!(append::append_record, records::list_records))
         .routes(routes!(append::append_batch))
         .routes(routes!(records::get_record))
@@ -93,6 +97,7 @@ pub fn router_with_figures(
         .routes(routes!(status::readyz))
         .routes(routes!(status::get_metrics))
         .split_for_parts();
+    access::secure_document(&mut document, &app);
     let document = Arc::new(document);
     let swagger = SwaggerUi::new("/docs")
         .config(utoipa_swagger_ui::Config::new(["/openapi.json"]).try_it_out_enabled(true));
@@ -103,6 +108,7 @@ pub fn router_with_figures(
         .merge(Router::from(swagger))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), access::guard))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), bound))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), observe))

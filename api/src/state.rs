@@ -6,8 +6,8 @@ use quittance_ledger::{membership::Membership, store::Store};
 use tokio::sync::Semaphore;
 
 use crate::{
-    budget::Budget, limits::ApiConfig, metrics::Metrics, reading::Reads, submit::Submit,
-    verifier::Verifier,
+    access::Access, budget::Budget, limits::ApiConfig, metrics::Metrics, reading::Reads,
+    submit::Submit, verifier::Verifier,
 };
 
 /// The parts of the API, shared by all requests.
@@ -15,6 +15,8 @@ pub(crate) struct App {
     pub(crate) store: Arc<Store>,
     pub(crate) node: Arc<dyn Submit>,
     pub(crate) config: ApiConfig,
+    /// Who may do what.
+    pub(crate) access: Access,
     pub(crate) metrics: Metrics,
     pub(crate) verifier: Verifier,
     /// Requests that may still begin.

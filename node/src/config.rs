@@ -8,6 +8,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
 use libp2p::Multiaddr;
@@ -61,12 +62,15 @@ pub struct Config {
     /// Where the API listens.
     pub http: SocketAddr,
     /// Whether a proxy in front of the node does TLS. It lets the API listen on
-    /// other addresses than loopback without TLS of its own, and takes no
-    /// unsigned records any more, since every request then comes from loopback.
+    /// other addresses than loopback without TLS of its own, and takes neither
+    /// unsigned records nor readers without a token any more, since every
+    /// request then comes from loopback.
     pub behind_proxy: bool,
     /// Whether JSON without a signature is taken from this machine and signed
-    /// with the record keys that the node holds.
+    /// with the record keys that the node holds, without a token.
     pub unsigned: bool,
+    /// Where the ledger is read without a token.
+    pub open_reading: OpenReading,
     /// The API's own certificate.
     pub tls: Option<Tls>,
     /// What is logged, and how.
@@ -81,6 +85,50 @@ pub struct Config {
     /// option of the command line, no setting.
     #[serde(skip)]
     pub resync: bool,
+}
+
+/// Where the ledger is read without a token: `"loopback"`, `true` or `false`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "toml::Value")]
+pub enum OpenReading {
+    /// Where the API listens on a loopback address and no proxy passes on what
+    /// comes from elsewhere.
+    Loopback,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+/// A text is no setting of [`OpenReading`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("reading is open on \"loopback\", always (true) or never (false)")]
+pub struct NotOpenReading;
+
+impl FromStr for OpenReading {
+    type Err = NotOpenReading;
+
+    fn from_str(text: &str) -> Result<Self, NotOpenReading> {
+        match text {
+            "loopback" => Ok(Self::Loopback),
+            "true" => Ok(Self::Always),
+            "false" => Ok(Self::Never),
+            _ => Err(NotOpenReading),
+        }
+    }
+}
+
+impl TryFrom<toml::Value> for OpenReading {
+    type Error = NotOpenReading;
+
+    fn try_from(value: toml::Value) -> Result<Self, NotOpenReading> {
+        match value {
+            toml::Value::Boolean(true) => Ok(Self::Always),
+            toml::Value::Boolean(false) => Ok(Self::Never),
+            toml::Value::String(text) if text == "loopback" => Ok(Self::Loopback),
+            _ => Err(NotOpenReading),
+        }
+    }
 }
 
 /// Certificate and key of the API.
@@ -140,6 +188,7 @@ impl Default for Config {
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             behind_proxy: false,
             unsigned: true,
+            open_reading: OpenReading::Loopback,
             tls: None,
             log: Log::default(),
             store: Store::default(),
@@ -175,6 +224,17 @@ impl Config {
         let limit = |problem| ConfigError::Limit { path: path.to_owned(), problem };
         config.limits.check().map_err(limit)?;
         Ok(config)
+    }
+
+    /// Whether reading needs no token where the API listens on `address`. Whom
+    /// a request comes from does not matter: an address can be passed on.
+    #[must_use]
+    pub fn reading_is_open(&self, address: SocketAddr) -> bool {
+        match self.open_reading {
+            OpenReading::Loopback => address.ip().is_loopback() && !self.behind_proxy,
+            OpenReading::Always => true,
+            OpenReading::Never => false,
+        }
     }
 
     /// How the store is opened.
@@ -258,6 +318,28 @@ mod tests {
     }
 
     #[test]
+    fn reading_is_open_on_loopback_alone_unless_the_setting_says_otherwise() {
+        let config = |text: &str| toml::from_str::<Config>(text).unwrap();
+        let here = ["127.0.0.1:80", "[::1]:80"];
+        let beyond = ["0.0.0.0:80", "[::]:80", "192.0.2.1:80", "[::ffff:127.0.0.1]:80"];
+        for (text, open_here, open_beyond) in [
+            ("", true, false),
+            ("open_reading = \"loopback\"", true, false),
+            ("behind_proxy = true", false, false),
+            ("open_reading = true\nbehind_proxy = true", true, true),
+            ("open_reading = true", true, true),
+            ("open_reading = false", false, false),
+        ] {
+            for (addresses, open) in [(&here[..], open_here), (&beyond[..], open_beyond)] {
+                for address in addresses {
+                    let address = address.parse().unwrap();
+                    assert_eq!(config(text).reading_is_open(address), open, "{text} {address}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn an_empty_file_is_the_defaults_and_typing_errors_are_named() {
         assert_eq!(toml::from_str::<Config>("").unwrap(), Config::default());
         let folder = tempfile::tempdir().unwrap();
@@ -268,6 +350,7 @@ mod tests {
             ("[limits]\nnothing_such = 1", "nothing_such"),
             ("http = \"localhost\"", "socket address"),
             ("[tls]\ncert = \"a.pem\"", "`key`"),
+            ("open_reading = \"everywhere\"", "\"loopback\", always (true) or never (false)"),
             ("[limits]\n\nrequests_max = -1 # none", "line 3, `requests_max = -1"),
         ] {
             std::fs::write(&path, text).unwrap();

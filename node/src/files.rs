@@ -86,15 +86,44 @@ pub(crate) fn create(path: &Path, bytes: &[u8], secret: bool) -> Result<(), File
 /// nobody ever sees half of it. The new name may be lost in a power cut unless
 /// [`sync_folder`] follows.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    replace_prepared(path, bytes, |file, _| {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            file.set_permissions(fs::Permissions::from_mode(0o644))?;
+        }
+        Ok(())
+    })
+}
+
+/// As [`replace`], with a file that only its owner can read: whoever owns the
+/// folder, so that a node can read what an administrator wrote for it.
+pub(crate) fn replace_secret(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    // Made with mode 0600.
+    replace_prepared(path, bytes, |file, folder| {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::{MetadataExt as _, fchown};
+            let (own, of_folder) = (file.metadata()?, fs::metadata(folder)?);
+            if own.uid() != of_folder.uid() {
+                fchown(file, Some(of_folder.uid()), Some(of_folder.gid()))?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Replaces a file by one that `prepare` has made ready, which is given the
+/// folder too.
+fn replace_prepared(
+    path: &Path,
+    bytes: &[u8],
+    prepare: impl FnOnce(&File, &Path) -> io::Result<()>,
+) -> Result<(), FileError> {
     let folder = folder_of(path);
     let mut file =
         tempfile::NamedTempFile::new_in(folder).map_err(FileError::io("write into", folder))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = fs::Permissions::from_mode(0o644);
-        file.as_file().set_permissions(mode).map_err(FileError::io("write", path))?;
-    }
+    prepare(file.as_file(), folder).map_err(FileError::io("write", path))?;
     file.write_all(bytes).map_err(FileError::io("write", path))?;
     file.as_file().sync_all().map_err(FileError::io("write", path))?;
     file.persist(path).map_err(|error| FileError::io("write", path)(error.error))?;

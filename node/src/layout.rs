@@ -5,6 +5,7 @@
 //! keys/          this node's secret keys
 //! ledger/        the store
 //! cosigned       the checkpoint this node cosigned last
+//! tokens.json    what is kept of the API's tokens (made by `quittance token`)
 //! member.toml    this node's public part, for a genesis (made by `quittance init`)
 //! ```
 
@@ -96,6 +97,12 @@ impl DataFolder {
     #[must_use]
     pub fn cosigned_path(&self) -> PathBuf {
         self.root.join("cosigned")
+    }
+
+    /// What is kept of the API's tokens.
+    #[must_use]
+    pub fn tokens_path(&self) -> PathBuf {
+        self.root.join("tokens.json")
     }
 
     /// This node's public part.

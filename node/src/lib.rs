@@ -22,3 +22,4 @@ pub mod resync;
 pub mod run;
 pub mod samples;
 pub mod setup;
+pub mod tokens;

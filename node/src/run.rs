@@ -11,7 +11,10 @@ use std::{
 
 use axum::Router;
 use prometheus_client::registry::Registry;
-use quittance_api::{ApiConfig, LimitError, Limits, ServeError, Tls, TlsError};
+use quittance_api::{
+    ApiConfig, LimitError, Limits, ServeError, Tls, TlsError,
+    access::{Access, Tokens, TokensError},
+};
 use quittance_ledger::{
     limits::GENESIS_BYTES_MAX,
     membership::{GenesisError, Member, MemberFile, MemberId, Membership, cosigner_name},
@@ -97,6 +100,9 @@ pub enum RunError {
     /// A bound of the API is absurd.
     #[error(transparent)]
     Limit(#[from] LimitError),
+    /// The API's tokens cannot be read.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
     /// The certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -231,6 +237,7 @@ pub fn start(config: &Config) -> Result<RunningNode, RunError> {
     let address = listener.local_addr().map_err(listen)?;
     let folder = setup::ensure(&config.data)?;
     let genesis = folder.membership()?;
+    let access = Access::new(config.reading_is_open(address), Tokens::watch(folder.tokens_path())?);
     if config.resync {
         resync::begin(&folder, &genesis)?;
     }
@@ -280,7 +287,8 @@ pub fn start(config: &Config) -> Result<RunningNode, RunError> {
         behind_proxy: config.behind_proxy,
     };
     let limits = api.limits.clone();
-    let router = quittance_api::router_with_figures(store, pipeline.handle(), api, figures)?;
+    let router =
+        quittance_api::router_with_figures(store, pipeline.handle(), api, access, figures)?;
     let (stop, stopped) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -33,8 +33,17 @@ impl Events {
     /// The node answers with anything else than a stream.
     #[must_use]
     pub fn open(address: SocketAddr, target: &str, last_event_id: Option<&str>) -> Self {
-        let mut stream = connect(address);
         let resume = last_event_id.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
+        Self::open_with(address, target, &resume)
+    }
+
+    /// As [`Self::open`], with more lines of the head, each with its line break.
+    ///
+    /// # Panics
+    /// The node answers with anything else than a stream.
+    #[must_use]
+    pub fn open_with(address: SocketAddr, target: &str, resume: &str) -> Self {
+        let mut stream = connect(address);
         let request = format!(
             "GET {target} HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n{resume}\r\n"
         );

@@ -20,6 +20,8 @@ use crate::{Api, Ended, binary, namespaces::Namespace, relay::Relay, wait_for};
 pub struct Settings {
     /// Its configuration file, as TOML; none where it is empty.
     pub config: String,
+    /// Where its API listens; on a free port of 127.0.0.1 where it is empty.
+    pub http: String,
     /// More arguments of `quittance run`.
     pub arguments: Vec<String>,
     /// Another program than [`binary`].
@@ -287,7 +289,8 @@ fn spawn(data: &Path, settings: &Settings) -> Process {
     if settings.namespace.is_some() {
         command.arg(program);
     }
-    command.args(["run", "--http", "127.0.0.1:0", "--data"]).arg(data);
+    let http = if settings.http.is_empty() { "127.0.0.1:0" } else { &settings.http };
+    command.args(["run", "--http", http, "--data"]).arg(data);
     if !settings.config.is_empty() {
         let mut path = data.as_os_str().to_owned();
         path.push(".node.toml");

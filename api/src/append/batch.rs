@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use super::{
     AppendQuery, LineAnswer, Peer,
     outcome::settle,
-    unsigned::{self, check_sender},
+    unsigned::{self, Sender},
     without_line_break,
 };
 use crate::{
@@ -46,7 +46,8 @@ const ANSWER_BYTES: usize = 256;
 /// Append many records
 ///
 /// Each line is a JWS, a JSON string that holds one, or, from programs on the
-/// node's own machine, JSON for the node to sign (then with
+/// node's own machine or with a token whose scope is `append:<member>`, JSON for
+/// the node to sign (then with
 /// `Content-Type: application/x-ndjson`). The answer has a line for each, in
 /// order; a record that is refused does not stop the others.
 #[utoipa::path(
@@ -89,7 +90,7 @@ pub(crate) async fn append_batch(
     let body = read_counted_body(&app, body, &headers, limits.batch_body_bytes_max).await?;
     let turn = app.batches.acquire().await.map_err(|error| Problem::internal(&error))?;
     let unsigned = if takes_json {
-        check_sender(&app, peer, &uri, &headers).map(|()| query.signer)
+        Sender::of(&app, peer, &uri, &headers).map(|sender| (sender, query.signer))
     } else {
         Err(unsigned_needs_ndjson())
     };
@@ -213,7 +214,7 @@ fn split(body: &[u8], lines_max: usize) -> Result<Vec<Line>, Problem> {
 fn open(
     line: &Line,
     body: &Bytes,
-    unsigned: &Result<Option<String>, Problem>,
+    unsigned: &Result<(Sender, Option<String>), Problem>,
     app: &Shared,
 ) -> Result<Record, Problem> {
     let text = without_line_break(body.get(line.place.clone()).unwrap_or_default());
@@ -223,8 +224,8 @@ fn open(
     }
     match text.first() {
         Some(b'{') => {
-            let signer = unsigned.as_ref().map_err(Problem::clone)?;
-            unsigned::sign(text, signer.as_deref(), &*app.node)
+            let (sender, signer) = unsigned.as_ref().map_err(Problem::clone)?;
+            unsigned::sign(text, signer.as_deref(), sender, &*app.node)
         }
         Some(b'"') => match inside_quotes(text) {
             Some(jws) => Ok(Record::open(jws, &app.membership())?),

@@ -1,4 +1,5 @@
-//! `POST /v1/records`: one record, signed or, from this machine, to be signed.
+//! `POST /v1/records`: one record, signed or, from this machine or with a token,
+//! to be signed.
 
 mod batch;
 mod outcome;
@@ -22,7 +23,7 @@ use utoipa::{IntoParams, ToSchema};
 pub(crate) use batch::{__path_append_batch, append_batch};
 pub(crate) use outcome::{AppendAnswer, LineAnswer, Settled};
 
-use self::outcome::settle;
+use self::{outcome::settle, unsigned::Sender};
 use crate::{
     extract::{QueryOf, read_body},
     headers::{PREFERENCE_APPLIED, Wait, content_type},
@@ -78,8 +79,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
 
 /// Append one record
 ///
-/// The body is a JWS in compact serialization, or, from programs on the node's
-/// own machine, JSON that the node signs. A record is answered once it is
+/// The body is a JWS in compact serialization, which needs no token, or, from
+/// programs on the node's own machine or with a token whose scope is
+/// `append:<member>`, JSON that the node signs. A record is answered once it is
 /// durable. Sending the same record again is harmless and gives the same answer.
 #[utoipa::path(
     post,
@@ -98,8 +100,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
         (status = 200, description = "It was on the ledger already", body = AppendAnswer),
         (status = 202, description = "It is durable and waits for its block", body = AppendAnswer),
         (status = 400, description = "It is malformed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "Its signer, key or signature is not known or does not fit", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "Its signer may not", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "Its signer, key or signature is not known or does not fit, or the token is not good", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "Its signer may not, or the token is not good for that member", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "It is too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "The content type is not taken", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "A rule refuses it; `code` says which", body = ProblemBody, content_type = "application/problem+json"),
@@ -124,16 +126,14 @@ pub(crate) async fn append_record(
         Some("application/jose" | "text/plain" | "application/octet-stream") => false,
         other => return Err(unsupported(other)),
     };
-    if is_json {
-        unsigned::check_sender(&app, peer, &uri, &headers)?;
-    }
+    let sender = if is_json { Some(Sender::of(&app, peer, &uri, &headers)?) } else { None };
     let body = read_body(body, &headers, limits.record_body_bytes_max, limits).await?;
     let job_app = Shared::clone(&app);
     let record = app
         .verifier
-        .run(move || match is_json {
-            true => unsigned::sign(&body, query.signer.as_deref(), &*job_app.node),
-            false => open(&body, &job_app),
+        .run(move || match sender {
+            Some(sender) => unsigned::sign(&body, query.signer.as_deref(), &sender, &*job_app.node),
+            None => open(&body, &job_app),
         })
         .await?
         .inspect_err(|problem| app.metrics.refused(problem.code()))?;
@@ -169,8 +169,8 @@ pub(super) fn without_line_break(bytes: &[u8]) -> &[u8] {
 fn unsupported(given: Option<&str>) -> Problem {
     let given = given.map_or_else(String::new, |given| format!(", not {given}"));
     let detail = format!(
-        "send a signed record with Content-Type: application/jose, or, from this machine, \
-         JSON with Content-Type: application/json{given}"
+        "send a signed record with Content-Type: application/jose, or, from this machine \
+         or with a token, JSON with Content-Type: application/json{given}"
     );
     Problem::new(Kind::UnsupportedMediaType, detail).about("content-type")
 }

@@ -1,11 +1,13 @@
-//! JSON without a signature: taken from programs on the node's own machine and
-//! signed with a record key that the node holds.
+//! JSON without a signature, signed with a record key that the node holds: taken
+//! with a token whose scope is `append:<member>`, and without one from programs
+//! on the node's own machine.
 //!
-//! A web page that a person on this machine has open must not get there. So the
-//! peer must have a loopback address, the request must be addressed to a
-//! loopback name (DNS rebinding), it must not come from a page of another origin
-//! (CSRF), and its content type must be one that a page cannot send without
-//! asking first.
+//! A web page that a person on this machine has open must not get there. So
+//! without a token the peer must have a loopback address, the request must be
+//! addressed to a loopback name (DNS rebinding), it must not come from a page of
+//! another origin (CSRF), and its content type must be one that a page cannot
+//! send without asking first. A token comes as `Bearer` only, which no page gets
+//! a browser to send.
 
 use std::{fmt, net::SocketAddr};
 
@@ -22,6 +24,7 @@ use serde::{
 use serde_json::{Map, Value};
 
 use crate::{
+    access::{Identity, Need},
     extract::parse,
     host::check_is_this_machine,
     problem::{Kind, Problem},
@@ -37,8 +40,50 @@ const PROXY_HEADERS: [&str; 5] = ["forwarded", "via", "x-real-ip", "x-client-ip"
 /// How the names of more such headers begin.
 const PROXY_PREFIXES: [&str; 2] = ["x-forwarded-", "cf-"];
 
-/// Checks that whoever sends may have records signed by this node.
-pub(crate) fn check_sender(
+/// Who may have records signed by this node.
+#[derive(Debug, Clone)]
+pub(crate) enum Sender {
+    /// A program on this machine: for every member that the node signs for.
+    ThisMachine,
+    /// Somebody with a token: for the members it names.
+    Token(Identity),
+}
+
+impl Sender {
+    /// Finds out who sends. A token decides where there is one, on this machine
+    /// too, so that it is good for the same everywhere.
+    pub(crate) fn of(
+        app: &App,
+        peer: Option<SocketAddr>,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<Self, Problem> {
+        match app.bearer(headers)? {
+            Some(identity) => Ok(Self::Token(identity)),
+            None => check_is_program_here(app, peer, uri, headers).map(|()| Self::ThisMachine),
+        }
+    }
+
+    /// The member meant where none is named.
+    fn default_member(&self, node: &dyn Submit) -> Result<MemberId, Problem> {
+        if let Self::Token(identity) = self
+            && let Some(member) = identity.appends_as()
+        {
+            return Ok(member.clone());
+        }
+        only_member(node)
+    }
+
+    fn check(&self, member: &MemberId) -> Result<(), Problem> {
+        match self {
+            Self::ThisMachine => Ok(()),
+            Self::Token(identity) => identity.check(Need::AppendAs(member)),
+        }
+    }
+}
+
+/// Checks that a program on this machine sends, and that those are trusted.
+fn check_is_program_here(
     app: &App,
     peer: Option<SocketAddr>,
     uri: &Uri,
@@ -46,7 +91,7 @@ pub(crate) fn check_sender(
 ) -> Result<(), Problem> {
     let refuse = |detail| Err(Problem::new(Kind::UnsignedNotAllowed, detail));
     if app.config.behind_proxy || !app.config.unsigned_allowed {
-        return refuse("this node takes signed records only");
+        return refuse("this node takes signed records, or JSON with a token, only");
     }
     if !peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) {
         return refuse("JSON without a signature is taken only from this machine");
@@ -86,6 +131,7 @@ fn is_of_a_proxy(header: &str) -> bool {
 pub(crate) fn sign(
     json: &[u8],
     signer: Option<&str>,
+    sender: &Sender,
     node: &dyn Submit,
 ) -> Result<Record, Problem> {
     let Unique(value) = serde_json::from_slice(json).map_err(|error| not_json(json, &error))?;
@@ -101,8 +147,9 @@ pub(crate) fn sign(
     }
     let member = match named {
         Some(name) => parse::<MemberId>("signer", &name)?,
-        None => only_member(node)?,
+        None => sender.default_member(node)?,
     };
+    sender.check(&member)?;
     Ok(node.sign(&member, object)?)
 }
 

@@ -9,6 +9,7 @@ mod cursor;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
+    Extension,
     extract::State,
     http::HeaderMap,
     response::{
@@ -30,6 +31,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use self::cursor::Cursor;
 use crate::{
+    access::Identity,
     extract::QueryOf,
     problem::{Problem, ProblemBody},
     read::utc,
@@ -123,6 +125,7 @@ pub(crate) struct AlertEvent<'a> {
 pub(crate) async fn events(
     State(app): State<Shared>,
     QueryOf(query): QueryOf<EventsQuery>,
+    Extension(identity): Extension<Identity>,
     stop: Stop,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
@@ -157,9 +160,11 @@ pub(crate) async fn events(
     tokio::spawn(async move {
         let _held = (place, app.metrics.event_client());
         let mut stop = stop;
+        // A token may be revoked, or expire, while the stream is open.
         tokio::select! {
             () = client.follow(cursor) => {}
             () = stop.stopped() => {}
+            () = app.access.reading_ends(&identity) => {}
         }
     });
     Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(keep_alive))

@@ -41,9 +41,18 @@ kinds! {
     /// A parameter of the query or path cannot be read.
     BadQuery = "bad_query", BAD_REQUEST, "A parameter cannot be read",
         "The field names the parameter; the reference at /docs says what it may be.";
+    /// Nothing was shown that says who asks.
+    TokenRequired = "token_required", UNAUTHORIZED, "A token is needed here",
+        "Send Authorization: Bearer and a token, or let your browser ask for it and give it as the password, with any name. The node's operator makes tokens with quittance token create.";
+    /// The token is none of this node's, or no longer good.
+    InvalidToken = "invalid_token", UNAUTHORIZED, "The token is not good",
+        "The detail says why. Ask the node's operator for another one.";
+    /// The token is good for other things.
+    InsufficientScope = "insufficient_scope", FORBIDDEN, "The token is not good for this",
+        "The detail names the scope that is needed; the node's operator makes tokens that have it.";
     /// Unsigned JSON where it is not taken.
     UnsignedNotAllowed = "unsigned_not_allowed", FORBIDDEN, "Only signed records are taken",
-        "Sign the record (quittance sign) and send it as application/jose. Unsigned JSON is taken only from programs on the node's own machine.";
+        "Sign the record (quittance sign) and send it as application/jose. Unsigned JSON is taken only from programs on the node's own machine, or with a token whose scope is append: and the member.";
     /// The node holds no key of the member.
     KeyNotHeld = "key_not_held", FORBIDDEN, "The node cannot sign for this member",
         "Name a member whose record key this node holds, or sign the record yourself.";

@@ -15,7 +15,10 @@ use utoipa::ToSchema;
 
 pub use codes::{Code, Kind};
 
-use crate::submit::{SignError, SubmitError};
+use crate::{
+    access::challenge,
+    submit::{SignError, SubmitError},
+};
 
 /// Where the codes are explained; the `type` of a problem is a fragment of it.
 pub const PROBLEMS_PATH: &str = "/docs/problems";
@@ -124,6 +127,17 @@ impl Problem {
         self.field.as_deref()
     }
 
+    /// How to prove who one is, which every 401 names (RFC 9110, section 11.6.1).
+    pub(crate) fn challenge(&self) -> Option<HeaderValue> {
+        let challenge = match self.code {
+            Code::Api(kind) => challenge(kind),
+            Code::Refusal(_) => {
+                (self.status() == StatusCode::UNAUTHORIZED).then_some("Quittance-Record")
+            }
+        };
+        challenge.map(HeaderValue::from_static)
+    }
+
     /// The problem as it goes over the wire.
     #[must_use]
     pub fn into_body(self) -> ProblemBody {
@@ -141,14 +155,13 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let retry_after_s = self.retry_after_s;
-        let response_is_unauthorized = self.status() == StatusCode::UNAUTHORIZED;
+        let challenge = self.challenge();
         let mut response = (self.status(), Json(self.into_body())).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_MEDIA_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if response_is_unauthorized {
-            // RFC 9110, section 11.6.1: a 401 names how to prove who one is.
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Quittance-Record"));
+        if let Some(challenge) = challenge {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         if let Some(seconds) = retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

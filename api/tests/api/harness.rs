@@ -20,8 +20,11 @@ use axum::{
 };
 use ed25519_dalek::SigningKey;
 use futures::future::BoxFuture;
+use prometheus_client::registry::Registry;
 use quittance_api::{
-    ApiConfig, router,
+    ApiConfig,
+    access::Access,
+    router_with_figures,
     submit::{Accepted, NodeStatus, Outcome, SignError, Submit, SubmitError},
 };
 use quittance_ledger::{
@@ -314,10 +317,16 @@ impl Api {
     }
 
     pub fn with(mode: Mode, config: ApiConfig) -> Self {
+        Self::with_access(mode, config, Access::open())
+    }
+
+    pub fn with_access(mode: Mode, config: ApiConfig, access: Access) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let node = FakeNode::new(folder.path(), mode);
         let submit = Arc::clone(&node) as Arc<dyn Submit>;
-        let router = router(Arc::clone(&node.store), submit, config).unwrap();
+        let store = Arc::clone(&node.store);
+        let router =
+            router_with_figures(store, submit, config, access, Registry::default()).unwrap();
         Self { node, router, folder }
     }
 

@@ -272,10 +272,12 @@ pub fn check_node(options: &Options) -> Result<(), LoadError> {
     let url = format!("{}/v1/status", options.api.trim_end_matches('/'));
     let unreachable =
         |problem: String| LoadError::Unreachable { api: options.api.clone(), problem };
-    let mut response = agent(Duration::from_secs(10))
-        .get(&url)
-        .call()
-        .map_err(|error| unreachable(error.to_string()))?;
+    let mut request = agent(Duration::from_secs(10)).get(&url);
+    // Signed records need none, so it is sent here only.
+    if let Some(token) = &options.token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let mut response = request.call().map_err(|error| unreachable(error.to_string()))?;
     let mut body = Vec::new();
     response
         .body_mut()

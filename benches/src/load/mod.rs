@@ -61,6 +61,8 @@ pub struct Options {
     /// A file that gets the id of every record the node answered for, one a
     /// line: what must be on the ledger whatever happens to the node.
     pub acknowledged: Option<PathBuf>,
+    /// A bearer token for a node where reading needs one.
+    pub token: Option<String>,
     /// A folder on the disk that the node writes to, to measure how fast that flushes.
     pub folder: PathBuf,
 }
@@ -81,6 +83,7 @@ impl Options {
             single: false,
             wait_s: 60,
             acknowledged: None,
+            token: None,
             folder: PathBuf::from("."),
         }
     }

@@ -15,7 +15,7 @@ use quittance_ledger::{
 use serde_json::json;
 
 use super::{
-    CommandResult, Failure, Outcome, output,
+    CommandResult, Failure, Outcome, ShownToken, output,
     source::{self, Source},
 };
 use crate::{
@@ -43,6 +43,8 @@ pub(super) struct AuditArgs {
     /// Trust the certificates in this PEM file instead of the web's
     #[arg(long, value_name = "PEM")]
     ca: Option<PathBuf>,
+    #[command(flatten)]
+    token: ShownToken,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -60,7 +62,7 @@ pub(super) fn audit(args: &AuditArgs) -> CommandResult {
     let policy = args.policy.as_deref().map(source::read_policy).transpose()?;
     let (membership, verdict) = match &args.source {
         Source::Url(url) => {
-            let client = Client::new(url, args.ca.as_deref(), Patience::WORK)?;
+            let client = args.token.client(url, args.ca.as_deref(), Patience::WORK)?;
             let first_try = client.clone().with_patience(Patience::NONE);
             let head = first_try.status()?.head;
             let genesis = match given {

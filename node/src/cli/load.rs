@@ -9,7 +9,7 @@ use quittance_benches::{
 };
 use quittance_ledger::membership::{MemberId, Membership};
 
-use super::{CommandResult, Failure, Outcome, output};
+use super::{CommandResult, Failure, Outcome, ShownToken, output};
 use crate::{keys::Keys, layout::DataFolder};
 
 #[derive(Debug, Args)]
@@ -17,6 +17,8 @@ pub(super) struct LoadArgs {
     /// The node's API
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     api: String,
+    #[command(flatten)]
+    token: ShownToken,
     /// A data folder of that ledger, for the keys to sign with; flushes are measured on its disk
     #[arg(long, value_name = "DIR", default_value = "quittance-data")]
     data: PathBuf,
@@ -67,6 +69,7 @@ pub(super) fn load(args: LoadArgs) -> CommandResult {
         single: args.single,
         wait_s: args.wait,
         acknowledged: args.acknowledged,
+        token: args.token.read()?.map(|token| token.expose().to_owned()),
         folder: args.data,
         ..Options::new(args.api, membership.origin().clone(), signers)
     };

@@ -21,13 +21,29 @@ mod run;
 mod sign;
 mod source;
 mod status;
+mod token;
 mod verify;
 
-use std::{fmt, path::PathBuf, process::ExitCode};
+use std::{
+    env, fmt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, Parser, Subcommand};
+use quittance_api::access::Token;
 
-use crate::client::{Client, ClientError, Patience};
+use crate::{
+    client::{Client, Patience},
+    files,
+};
+
+/// The variable with the token to show to a node. A command line can be seen by
+/// every user of a machine, so no option takes a token.
+const TOKEN_VARIABLE: &str = "QUITTANCE_TOKEN";
+
+/// A file with a token, in bytes.
+const TOKEN_FILE_BYTES_MAX: usize = 4096;
 
 /// A shared, append-only audit ledger for insurance.
 ///
@@ -108,6 +124,11 @@ enum Command {
     /// Show how a node and its ledger are
     #[command(after_help = "Example:\n  quittance status --api http://127.0.0.1:8080")]
     Status(status::StatusArgs),
+    /// Make, list and revoke tokens: who may use a node's API, and for what
+    #[command(
+        after_help = "Examples:\n  quittance token create --scope read\n  quittance token list"
+    )]
+    Token(token::TokenArgs),
     /// Put load on a node, and measure it beside this machine's own rates
     #[command(
         after_help = "Example:\n  quittance load --api http://127.0.0.1:8080 --records 100000 --data quittance-data"
@@ -169,11 +190,49 @@ struct ApiArgs {
     /// Trust the certificates in this PEM file instead of the web's
     #[arg(long, value_name = "PEM")]
     ca: Option<PathBuf>,
+    #[command(flatten)]
+    token: ShownToken,
 }
 
 impl ApiArgs {
-    fn client(&self, patience: Patience) -> Result<Client, ClientError> {
-        Client::new(&self.api, self.ca.as_deref(), patience)
+    fn client(&self, patience: Patience) -> Result<Client, Failure> {
+        self.token.client(&self.api, self.ca.as_deref(), patience)
+    }
+}
+
+/// What to show to a node that asks for a token.
+#[derive(Debug, Clone, Args)]
+struct ShownToken {
+    /// Show the token in this file to the node [default: the one in the variable QUITTANCE_TOKEN]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl ShownToken {
+    /// A client that shows it.
+    fn client(&self, url: &str, ca: Option<&Path>, patience: Patience) -> Result<Client, Failure> {
+        let client = Client::new(url, ca, patience)?;
+        Ok(match self.read()? {
+            Some(token) => client.with_token(&token)?,
+            None => client,
+        })
+    }
+
+    /// The token, where there is one.
+    fn read(&self) -> Result<Option<Token>, Failure> {
+        let (text, place) = match &self.token_file {
+            Some(path) => {
+                (files::read_text(path, TOKEN_FILE_BYTES_MAX)?, path.display().to_string())
+            }
+            None => (env::var(TOKEN_VARIABLE).unwrap_or_default(), TOKEN_VARIABLE.to_owned()),
+        };
+        let text = text.trim();
+        if text.is_empty() && self.token_file.is_none() {
+            return Ok(None);
+        }
+        // The error does not repeat what may be a secret.
+        let token = text.parse::<Token>();
+        token.map(Some).map_err(|error| Failure::unusable(format_args!("{place}: {error}")))
     }
 }
 
@@ -195,6 +254,7 @@ pub fn main() -> ExitCode {
         Some(Command::Member(args)) => member::member(&args),
         Some(Command::Policy(args)) => policy::policy(&args),
         Some(Command::Status(args)) => status::status(&args),
+        Some(Command::Token(args)) => token::token(args),
         Some(Command::Load(args)) => load::load(args),
         Some(Command::Reindex(args)) => reindex::reindex(&args),
     };

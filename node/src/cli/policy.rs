@@ -9,9 +9,9 @@ use quittance_ledger::{
     transparency::Policy,
 };
 
-use super::{CommandResult, Failure, Outcome, output, source::Source};
+use super::{CommandResult, Failure, Outcome, ShownToken, output, source::Source};
 use crate::{
-    client::{Client, Patience},
+    client::Patience,
     layout::{DataFolder, read_genesis},
 };
 
@@ -27,12 +27,14 @@ pub(super) struct PolicyArgs {
     /// Trust the certificates in this PEM file instead of the web's
     #[arg(long, value_name = "PEM")]
     ca: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    token: ShownToken,
 }
 
 pub(super) fn policy(args: &PolicyArgs) -> CommandResult {
     let policy = match &args.source {
         Source::Url(url) => {
-            let client = Client::new(url, args.ca.as_deref(), Patience::NONE)?;
+            let client = args.token.client(url, args.ca.as_deref(), Patience::NONE)?;
             match args.at {
                 Some(height) => client.policy_at(height)?,
                 None => client.policy()?,

@@ -12,7 +12,7 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 use super::{CommandResult, Failure, Outcome, output};
 use crate::{
-    config::{Config, ConfigError, Log, LogFormat, Tls},
+    config::{Config, ConfigError, Log, LogFormat, OpenReading, Tls},
     run::{self as node, RunError},
 };
 
@@ -27,12 +27,15 @@ pub(super) struct RunArgs {
     /// Read settings from this file; options go before it (see config/node.toml)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// A proxy in front of this node does TLS; unsigned records are refused then
+    /// A proxy in front of this node does TLS; unsigned records and readers need a token then
     #[arg(long)]
     behind_proxy: bool,
-    /// Take signed records only, from this machine too
+    /// Take unsigned records with a token only, from this machine too
     #[arg(long)]
     no_unsigned: bool,
+    /// Where the ledger is read without a token: loopback, true or false [default: loopback]
+    #[arg(long, value_name = "WHERE")]
+    open_reading: Option<OpenReading>,
     /// Serve TLS with this certificate chain
     #[arg(long, value_name = "PEM", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -76,6 +79,7 @@ pub(super) fn run(args: RunArgs) -> CommandResult {
                 node.address(),
                 tls,
                 config.unsigned && !config.behind_proxy,
+                config.reading_is_open(node.address()),
             );
             greeted = output::line(text);
         }
@@ -119,6 +123,7 @@ fn configured(args: RunArgs) -> Result<Config, ConfigError> {
     config.http = args.http.unwrap_or(config.http);
     config.behind_proxy |= args.behind_proxy;
     config.unsigned &= !args.no_unsigned;
+    config.open_reading = args.open_reading.unwrap_or(config.open_reading);
     config.resync = args.resync;
     config.log.format = args.log_format.unwrap_or(config.log.format);
     if let (Some(cert), Some(key)) = (args.tls_cert, args.tls_key) {
@@ -159,8 +164,8 @@ pub(super) fn start_logging(log: &Log) -> Result<(), Failure> {
 /// What a node that has just started tells: its ledger, where to look at it, and
 /// what to try first.
 ///
-/// `held` are the members that the node signs for, which it does only where
-/// `takes_unsigned`.
+/// `held` are the members that the node signs for, which it does without a token
+/// only where `takes_unsigned`; without `open_reading` readers need one too.
 #[must_use]
 fn greeting(
     membership: &Membership,
@@ -169,6 +174,7 @@ fn greeting(
     address: SocketAddr,
     tls: bool,
     takes_unsigned: bool,
+    open_reading: bool,
 ) -> String {
     let url = url_of(address, tls);
     let mut text = String::new();
@@ -183,6 +189,13 @@ fn greeting(
         if membership.validators().len() == 1 { "s" } else { "" },
         data.display(),
     );
+    if !open_reading {
+        let _ = writeln!(
+            text,
+            "Reading    with a token: quittance token create --data {} --scope read",
+            data.display()
+        );
+    }
     if let Some(member) = first_signer(membership, held)
         && takes_unsigned
         && !tls
@@ -254,7 +267,7 @@ mod tests {
         let membership = folder.membership().unwrap();
         let held: Vec<_> = folder.keys().unwrap().record.into_keys().collect();
         let address = SocketAddr::from(([127, 0, 0, 1], 8080));
-        let text = greeting(&membership, &held, root.path(), address, false, true);
+        let text = greeting(&membership, &held, root.path(), address, false, true, true);
         for part in [
             membership.origin().as_str(),
             "http://127.0.0.1:8080/",
@@ -264,9 +277,10 @@ mod tests {
             assert!(text.contains(part), "{text}");
         }
         // No suggestion that would fail.
-        let behind_proxy = greeting(&membership, &held, root.path(), address, false, false);
-        assert!(!behind_proxy.contains("curl"));
-        assert!(!greeting(&membership, &[], root.path(), address, false, true).contains("curl"));
+        let behind_proxy = greeting(&membership, &held, root.path(), address, false, false, false);
+        assert!(!behind_proxy.contains("curl") && behind_proxy.contains("quittance token create"));
+        let holds_nothing = greeting(&membership, &[], root.path(), address, false, true, true);
+        assert!(!holds_nothing.contains("curl") && !holds_nothing.contains("token"));
     }
 
     #[test]
@@ -284,5 +298,7 @@ mod tests {
         assert_eq!(config.log.format, LogFormat::Json);
         assert!(config.unsigned);
         assert!(!configure(&["quittance", "--no-unsigned"]).unwrap().unsigned);
+        let open = configure(&["quittance", "--open-reading", "true"]).unwrap().open_reading;
+        assert_eq!(open, OpenReading::Always);
     }
 }

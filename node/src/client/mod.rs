@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use quittance_api::access::Token;
 use quittance_ledger::{
     digest::RecordId,
     limits::{GENESIS_BYTES_MAX, POLICY_BYTES_MAX, RECEIPT_BYTES_MAX},
@@ -24,7 +25,7 @@ use quittance_ledger::{
 use serde::{Deserialize, de::DeserializeOwned};
 use ureq::{
     Agent,
-    http::{Response, StatusCode, Uri},
+    http::{HeaderValue, Response, StatusCode, Uri},
     tls::{PemItem, RootCerts, TlsConfig, parse_pem},
 };
 
@@ -64,6 +65,9 @@ pub enum ClientError {
     /// The file of certificates holds none.
     #[error("{0} holds no certificate in PEM")]
     NoCertificate(String),
+    /// Others could read the token on its way (RFC 6750, section 5.3).
+    #[error("a token is not sent to {0} unencrypted; use https")]
+    TokenInClear(String),
     /// Nobody answered.
     #[error("no answer from {url}: {reason}; is a node running there? (quittance run)")]
     Unreachable {
@@ -129,6 +133,8 @@ pub struct Client {
     agent: Agent,
     base: String,
     patience: Patience,
+    /// `Bearer` and a token; shown by no `Debug`.
+    authorization: Option<HeaderValue>,
 }
 
 /// An answer with a body of bounded size.
@@ -166,6 +172,7 @@ impl Client {
             agent: config.build().new_agent(),
             base: base.trim_end_matches('/').to_owned(),
             patience,
+            authorization: None,
         })
     }
 
@@ -174,6 +181,23 @@ impl Client {
     pub fn with_patience(mut self, patience: Patience) -> Self {
         self.patience = patience;
         self
+    }
+
+    /// The same client, which shows a token with each request.
+    ///
+    /// # Errors
+    /// The node is another machine and the connection to it is not encrypted.
+    pub fn with_token(mut self, token: &Token) -> Result<Self, ClientError> {
+        let wrong = || ClientError::Url(self.base.clone());
+        let uri: Uri = self.base.parse().map_err(|_| wrong())?;
+        if uri.scheme_str() != Some("https") && !uri.host().is_some_and(is_loopback) {
+            return Err(ClientError::TokenInClear(self.base));
+        }
+        let mut value =
+            HeaderValue::try_from(format!("Bearer {}", token.expose())).map_err(|_| wrong())?;
+        value.set_sensitive(true);
+        self.authorization = Some(value);
+        Ok(self)
     }
 
     /// The node's URL, without a slash at the end.
@@ -302,7 +326,15 @@ impl Client {
             }
             status => {
                 let problem = problem(status, &answer.body);
-                if problem.code.is_empty() || matches!(status, 404 | 405 | 415 | 429 | 500..) {
+                // What is wrong with the token says nothing about the record.
+                let of_token = matches!(
+                    &*problem.code,
+                    "token_required" | "invalid_token" | "insufficient_scope"
+                );
+                if problem.code.is_empty()
+                    || of_token
+                    || matches!(status, 404 | 405 | 415 | 429 | 500..)
+                {
                     return Err(self.refused(path, problem));
                 }
                 Ok(LineAnswer {
@@ -406,7 +438,12 @@ impl Client {
 
     fn get(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, ClientError> {
         let answer = self.patiently(path, bytes_max, |url| {
-            self.agent.get(url).config().timeout_global(Some(ANSWER_TIMEOUT)).build().call()
+            let mut request =
+                self.agent.get(url).config().timeout_global(Some(ANSWER_TIMEOUT)).build();
+            if let Some(authorization) = &self.authorization {
+                request = request.header("authorization", authorization);
+            }
+            request.call()
         })?;
         if answer.status == 200 {
             Ok(answer.body)
@@ -424,14 +461,18 @@ impl Client {
         bytes_max: usize,
     ) -> Result<Answer, ClientError> {
         self.patiently(path, bytes_max, |url| {
-            self.agent
+            let mut request = self
+                .agent
                 .post(url)
                 .config()
                 .timeout_global(Some(ANSWER_TIMEOUT.saturating_add(wait)))
                 .build()
                 .header("content-type", content_type)
-                .header("prefer", format!("wait={}", wait.as_secs()))
-                .send(body)
+                .header("prefer", format!("wait={}", wait.as_secs()));
+            if let Some(authorization) = &self.authorization {
+                request = request.header("authorization", authorization);
+            }
+            request.send(body)
         })
     }
 

@@ -77,6 +77,33 @@ fn a_record_is_sent_as_what_it_is_and_a_refusal_is_an_answer() {
 }
 
 #[test]
+fn a_token_is_shown_with_every_request_and_to_no_other_machine_in_the_clear() {
+    let token = Token::from_secret(&[1; 32]);
+    let expected = format!("authorization: bearer {}", token.expose().to_lowercase());
+    let url = scripted::serve(move |request| {
+        assert!(request.headers.contains(&expected), "{:?}", request.headers);
+        let detail = r#"{"status":403,"code":"insufficient_scope","detail":"no"}"#;
+        ("403 Forbidden", detail.to_owned())
+    });
+    let showing = client(&url, 1).with_token(&token).unwrap();
+    assert!(!format!("{showing:?}").contains("qt_"));
+    let error = showing.blocks(0).unwrap_err();
+    assert_eq!(error.problem().unwrap().code, "insufficient_scope");
+    // What is wrong with the token is no refusal of the record.
+    let record = Outgoing::Unsigned("{}".to_owned());
+    let error = showing.append(&record, Duration::ZERO).unwrap_err();
+    assert_eq!(error.problem().unwrap().code, "insufficient_scope");
+
+    for url in ["http://192.0.2.1:8080", "http://ledger.example"] {
+        let error = client(url, 1).with_token(&token).unwrap_err();
+        assert!(matches!(error, ClientError::TokenInClear(_)), "{url}: {error}");
+    }
+    for url in ["https://ledger.example", "http://localhost:1", "http://[::1]:1"] {
+        assert!(client(url, 1).with_token(&token).is_ok(), "{url}");
+    }
+}
+
+#[test]
 fn answers_to_another_number_of_records_are_not_believed() {
     let url = scripted::serve(|_| ("200 OK", "{\"line\":1,\"status\":201}\n".to_owned()));
     let records = ["a", "b"].map(|text| Outgoing::Signed(text.to_owned()));
