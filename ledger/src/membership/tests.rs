@@ -22,7 +22,7 @@ fn id(text: &str) -> MemberId {
 }
 
 fn record_key(name: &str, seed: u8) -> RecordKey {
-    RecordKey { id: name.parse().unwrap(), public: key(seed).verifying_key() }
+    RecordKey { id: name.parse().unwrap(), public: key(seed).verifying_key().into() }
 }
 
 /// What `member` validates with: keys from `seed` on.
@@ -234,7 +234,7 @@ fn changes_that_do_not_fit_are_refused() {
     misnamed.cosigner = validator("f", 90).cosigner;
     let mut weak = record_key("2", 1);
     let small_order = curve25519_small_order();
-    weak.public = small_order;
+    weak.public = small_order.into();
     let twice =
         Member { keys: vec![record_key("1", 80), record_key("2", 80)], ..member("g", 1, false) };
     let silent = Member { keys: Vec::new(), ..member("g", 80, true) };

@@ -30,6 +30,7 @@ mod json;
 mod path;
 mod payload;
 mod sign;
+mod signature;
 
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,6 @@ mod tests;
 pub use document::{Commitment, Document, MediaType};
 pub use envelope::{Envelope, Record};
 pub use payload::{Payload, Salt};
-pub use sign::sign;
+pub use sign::{RecordSecretKey, SignRecord, sign};
 
 pub use crate::insurance::{ClaimRef, ContractRef};
