@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use ed25519_dalek::VerifyingKey;
 use proptest::prelude::*;
 
 use super::*;
