@@ -229,6 +229,26 @@ fn keys_are_never_used_again_by_anybody_for_anything() {
 }
 
 #[test]
+fn a_key_of_es256_comes_goes_and_is_never_used_again() {
+    let mut chain = Chain::new();
+    let point = "A3/Nzidw9sRdQYPL7m/bS3tYBzM1e+nvE7rPbjx70VRF".parse().unwrap();
+    let key = |member: &str, name: &str| Change::KeyAdded {
+        member: id(member),
+        key: RecordKey { id: name.parse().unwrap(), public: point },
+    };
+    chain.change(key("f", "2"));
+    let of = |chain: &Chain| {
+        let member = chain.members().member(&id("f")).unwrap();
+        member.key(&"2".parse().unwrap()).map(|key| key.public)
+    };
+    assert_eq!(of(&chain), Some(point));
+    assert_eq!(chain.propose("a", key("d", "9")), Err(Code::ChangeImpossible));
+    chain.change(revoked_key("f", "2"));
+    assert_eq!(of(&chain), None);
+    assert_eq!(chain.propose("a", key("f", "3")), Err(Code::ChangeImpossible));
+}
+
+#[test]
 fn changes_that_do_not_fit_are_refused() {
     let mut chain = Chain::new();
     let mut misnamed = validator("e", 80);

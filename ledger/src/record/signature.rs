@@ -37,11 +37,7 @@ pub(super) fn verify_signature(
 /// Ed25519 (RFC 8032) without the cofactor, S and R in their canonical spelling,
 /// neither R nor the key of small order, one signature at a time. Checking many
 /// in a batch may judge crafted signatures otherwise.
-fn verify_ed25519(
-    key: &VerifyingKey,
-    signed: &[u8],
-    signature: &[u8; 64],
-) -> Result<(), Refusal> {
+fn verify_ed25519(key: &VerifyingKey, signed: &[u8], signature: &[u8; 64]) -> Result<(), Refusal> {
     key.verify_strict(signed, &ed25519_dalek::Signature::from_bytes(signature))
         .map_err(|_| not_of_record_and_key())
 }

@@ -17,7 +17,9 @@ use quittance_ledger::{
 };
 use zeroize::Zeroizing;
 
-use super::{KeyError, create_pem, generate, random_bytes, read_pem, refuse_open_to_others, to_pem};
+use super::{
+    KeyError, create_pem, generate, random_bytes, read_pem, refuse_open_to_others, to_pem,
+};
 
 /// A new key from the system's randomness.
 ///
@@ -43,9 +45,9 @@ pub fn generate_record(algorithm: Algorithm) -> Result<RecordSecretKey, KeyError
 pub fn record_to_pem(key: &RecordSecretKey) -> Result<Zeroizing<String>, KeyError> {
     match key {
         RecordSecretKey::Ed25519(key) => to_pem(key),
-        RecordSecretKey::Es256(key) => key
-            .to_pkcs8_pem(LineEnding::LF)
-            .map_err(|_| KeyError::NotARecordKey(PathBuf::new())),
+        RecordSecretKey::Es256(key) => {
+            key.to_pkcs8_pem(LineEnding::LF).map_err(|_| KeyError::NotARecordKey(PathBuf::new()))
+        }
     }
 }
 

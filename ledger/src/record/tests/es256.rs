@@ -7,9 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{assert_refused, claim_opened, jws_of, key_of, origin};
 use crate::{
-    membership::{
-        Algorithm, Genesis, Member, Membership, RecordKey, RecordPublicKey, Role,
-    },
+    membership::{Algorithm, Genesis, Member, Membership, RecordKey, RecordPublicKey, Role},
     record::{
         Envelope, Record, RecordSecretKey, SignRecord as _, encoding, sign,
         signature::verify_signature,
@@ -36,8 +34,7 @@ fn mirrored(signature: &[u8; 64]) -> [u8; 64] {
     let mut mirrored = *signature;
     let mut borrow = 0;
     for place in (0..32).rev() {
-        let difference =
-            i16::from(order[place]) - i16::from(signature[32 + place]) - borrow;
+        let difference = i16::from(order[place]) - i16::from(signature[32 + place]) - borrow;
         mirrored[32 + place] = difference.rem_euclid(256).to_le_bytes()[0];
         borrow = i16::from(difference < 0);
     }
@@ -205,10 +202,7 @@ fn a_member_with_one_key_of_es256_signs_what_its_role_may() {
         name: "A hardware module".to_owned(),
         role,
         time_zone: None,
-        keys: vec![RecordKey {
-            id: "1".parse().unwrap(),
-            public: (*key().verifying_key()).into(),
-        }],
+        keys: vec![RecordKey { id: "1".parse().unwrap(), public: (*key().verifying_key()).into() }],
         validator: None,
         observer: None,
     };
@@ -263,4 +257,31 @@ fn der_is_no_signature_of_a_record() {
     let refused = Envelope::parse(respelt.into_bytes());
     assert!(refused.as_ref().unwrap_err().detail.contains("not DER"));
     assert_refused(refused, Code::Malformed, Some("signature"));
+}
+
+#[test]
+fn a_proposed_key_must_be_of_the_algorithm_that_stands_beside_it() {
+    let ed25519 = RecordPublicKey::from(key_of("vet-1").verifying_key()).to_string();
+    let es256 = RecordPublicKey::from(*key().verifying_key()).to_string();
+    let proposed = |data: Value| {
+        let payload = serde_json::json!({
+            "type": "member.proposed", "occurred_at": "2025-05-06T17:10:00+02:00", "data": data,
+        });
+        super::signed("vet-1", payload)
+    };
+    let added = |alg: &str, public: &str| {
+        proposed(serde_json::json!({"change": "key_added", "member": "vet-1",
+            "key": {"id": "2", "alg": alg, "public": public}}))
+    };
+    assert!(added("ES256", &es256).is_ok() && added("Ed25519", &ed25519).is_ok());
+    assert_refused(added("ES256", &ed25519), Code::Malformed, Some("data.key"));
+    assert_refused(added("Ed25519", &es256), Code::Malformed, Some("data.key"));
+    assert_refused(added("ES384", &es256), Code::Malformed, Some("data.key.alg"));
+    assert_refused(added("ES256", &es256[1..]), Code::Malformed, Some("data.key.public"));
+    let joins = |alg: &str| {
+        proposed(serde_json::json!({"change": "add", "member": "hsm", "name": "HSM",
+            "role": "broker", "keys": [{"id": "1", "alg": alg, "public": es256}]}))
+    };
+    assert!(joins("ES256").is_ok());
+    assert_refused(joins("Ed25519"), Code::Malformed, Some("data.keys"));
 }
