@@ -72,3 +72,6 @@ pub const FUTURE_MS_MAX: u64 = 2 * 60 * 1000;
 
 /// A record older than this when its block is made is shown as `late`, in milliseconds (DOMAIN: one hour).
 pub const LATE_AFTER_MS: u64 = 60 * 60 * 1000;
+
+/// Earlier uses of a document that are listed with a later one.
+pub const DUPLICATE_USES_MAX: usize = 16;

@@ -14,7 +14,7 @@ use std::{
 use super::{
     CLEAN, Derived, Flat, Frame, HEAD, Head, INDEXED, Indexed, Options, Segments, Store,
     StoreError, StoredBlock, Terms, checkpoint_key, clean_mark, codec, poisoned, read::NodeReader,
-    segments::sync_folder, terms_of, tree_error,
+    segments::sync_folder, tree_error,
 };
 use crate::{
     chain::{Block, BlockError, Certificate, Header, Tip},
@@ -320,14 +320,14 @@ impl Store {
                 format!("the block at {position} does not follow height {}", before.height),
             ));
         }
-        let mut postings = Vec::new();
-        for (index, jws) in (before.frontier.size()..).zip(&stored.records) {
+        let size = before.frontier.size();
+        let mut records = Vec::new();
+        for (index, jws) in (size..).zip(&stored.records) {
             let record = Record::trusted(jws.clone())
                 .map_err(|refusal| StoreError::Record { index, refusal })?;
-            postings.extend(terms_of(&record).map(|term| (term, index)));
+            records.push(record);
         }
-        self.terms.add(postings)?;
-        let size = before.frontier.size();
+        self.add_postings(size, &records)?;
         self.nodes.restore(tlog_tiles::stored_hash_count(size), &derived.nodes)?;
         self.positions.restore(size, &derived.positions)?;
         self.heights.restore(before.height, &derived.height)?;
