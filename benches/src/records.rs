@@ -6,10 +6,9 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use ed25519_dalek::SigningKey;
 use quittance_ledger::{
     membership::{KeyId, MemberId, Origin, Role},
-    record::{self, Envelope},
+    record::{self, Envelope, RecordSecretKey},
     refusal::Refusal,
 };
 use rayon::prelude::*;
@@ -29,7 +28,7 @@ pub struct RecordSigner {
     /// Which of its keys it is.
     pub key_id: KeyId,
     /// The key.
-    pub key: SigningKey,
+    pub key: RecordSecretKey,
 }
 
 /// Shows whose key it is, never the key.

@@ -87,3 +87,6 @@ pub const PERIOD_CEILINGS_REQUESTED_MAX: usize = 16;
 
 /// Documents asked for about one contract, or about one claim.
 pub const DOSSIER_ITEMS_MAX: usize = 256;
+
+/// Earlier uses of a document that are listed with a later one.
+pub const DUPLICATE_USES_MAX: usize = 16;

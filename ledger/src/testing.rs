@@ -64,7 +64,7 @@ impl Ledger {
             time_zone: None,
             keys: vec![RecordKey {
                 id: name::<KeyId>("1"),
-                public: key(record_seed).verifying_key(),
+                public: key(record_seed).verifying_key().into(),
             }],
             validator,
             observer: None,

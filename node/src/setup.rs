@@ -239,11 +239,7 @@ pub fn member_entry(
     validates: bool,
     addresses: Option<Addresses>,
 ) -> Result<MemberEntry, SetupError> {
-    let record = keys.record.get(&member).map(|(id, key)| KeyEntry {
-        id: id.clone(),
-        alg: "Ed25519".to_owned(),
-        public: public_text(&key.verifying_key()),
-    });
+    let record = keys.record.get(&member).map(|(id, key)| KeyEntry::of_key(id.clone(), &key.public()));
     let validator = match &keys.validator {
         Some(validator) if validates => {
             Some(validator_entry(&member, validator, keys, addresses.clone())?)

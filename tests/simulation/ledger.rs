@@ -128,7 +128,7 @@ fn member(origin: &Origin, number: usize) -> Member {
         engine_address: None,
         gossip_address: None,
     };
-    let public = key(b'r', number).verifying_key();
+    let public = key(b'r', number).verifying_key().into();
     Member {
         name: id.to_string(),
         id,

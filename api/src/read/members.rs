@@ -68,10 +68,10 @@ pub(crate) struct KeyAnswer {
     /// The part of `kid` after `#`.
     #[schema(value_type = String, example = "1")]
     id: KeyId,
-    /// Always `Ed25519`.
+    /// `Ed25519` or `ES256`.
     #[schema(value_type = String, example = "Ed25519")]
     alg: &'static str,
-    /// The public key, 32 bytes in base64.
+    /// The public key in base64: 32 bytes for Ed25519; for ES256 a compressed point, 33 bytes.
     public: String,
     /// The first block it is in force for.
     from_height: u64,
@@ -175,8 +175,8 @@ impl MemberAnswer {
                 .iter()
                 .map(|key| KeyAnswer {
                     id: key.of.id.clone(),
-                    alg: "Ed25519",
-                    public: STANDARD.encode(key.of.public.as_bytes()),
+                    alg: key.of.public.algorithm().as_str(),
+                    public: key.of.public.to_string(),
                     from_height: key.from_height,
                     to_height: key.to_height,
                 })

@@ -78,7 +78,7 @@ pub fn membership() -> Membership {
         time_zone: None,
         keys: vec![RecordKey {
             id: "1".parse().unwrap(),
-            public: key(seed_of(id)).verifying_key(),
+            public: key(seed_of(id)).verifying_key().into(),
         }],
         validator,
         observer: None,

@@ -103,32 +103,48 @@ impl FromStr for ProposalRef {
     }
 }
 
-/// What a key of a record signs with: always Ed25519.
+/// What a record key signs with: `Ed25519` or `ES256`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Algorithm;
+pub struct Algorithm(membership::Algorithm);
 
 impl FromStr for Algorithm {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        match text {
-            "Ed25519" => Ok(Self),
-            _ => Err(ValueError("must be Ed25519; no other algorithm is accepted")),
-        }
+        text.parse()
+            .map(Self)
+            .map_err(|_| ValueError("must be Ed25519 or ES256; no other algorithm is accepted"))
     }
 }
 
-read_as_text! { PublicKey VerifierKey ProposalRef Algorithm }
+/// The public half of a record key, in base64 (RFC 4648, section 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordPublicKey(membership::RecordPublicKey);
+
+impl FromStr for RecordPublicKey {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        text.parse().map(Self).map_err(|_| {
+            ValueError(
+                "must be a public key in base64: the 32 bytes of an Ed25519 key, or for ES256 \
+                 the 33 bytes of a compressed point of P-256",
+            )
+        })
+    }
+}
+
+read_as_text! { PublicKey VerifierKey ProposalRef Algorithm RecordPublicKey }
 
 data! {
     /// A record key of a member.
     RecordKey {
         /// Its name among the member's keys.
         id: KeyId,
-        /// Always `Ed25519`.
+        /// `Ed25519` or `ES256`.
         alg: Algorithm,
-        /// The public key.
-        public: PublicKey,
+        /// The public key, of that algorithm.
+        public: RecordPublicKey,
     }
 
     /// What a member validates with.
@@ -206,6 +222,14 @@ impl Checked for MemberProposed {
             ("key", self.key.is_some(), change == KeyAdded, false),
             ("key_id", self.key_id.is_some(), change == KeyRevoked, false),
         ];
+        let contradicts = |key: &RecordKey| key.public.0.algorithm() != key.alg.0;
+        let keys = [
+            ("keys", self.keys.iter().flatten().any(contradicts)),
+            ("key", self.key.as_ref().is_some_and(contradicts)),
+        ];
+        if let Some((member, _)) = keys.into_iter().find(|(_, contradicts)| *contradicts) {
+            return Some(DataDefect { member, predicate: "has an alg that its public key is not of" });
+        }
         fields.into_iter().find_map(|(member, stands, must, may)| match (stands, must, may) {
             (false, true, _) => {
                 Some(DataDefect { member, predicate: "is missing; this change must have it" })

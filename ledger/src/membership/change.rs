@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{
     KeyId, Member, MemberHistory, MemberId, Membership, RecordKey, Tenure, Validator,
-    genesis::check_member,
+    genesis::check_member, record_key::KeyIdentity,
 };
 use crate::{
     limits::{MEMBER_KEYS_MAX, MEMBERS_MAX, VALIDATORS_MAX},
@@ -69,7 +69,7 @@ impl Change {
     pub(super) fn check(
         &self,
         membership: &Membership,
-        used: &HashSet<[u8; 32]>,
+        used: &HashSet<KeyIdentity>,
     ) -> Result<(), Refusal> {
         let id = self.member();
         let present = || {
@@ -176,10 +176,10 @@ impl Change {
 fn check_entry(
     member: &Member,
     membership: &Membership,
-    used: &HashSet<[u8; 32]>,
+    used: &HashSet<KeyIdentity>,
 ) -> Result<(), Refusal> {
     let mut new = HashSet::new();
-    check_member(member, membership.origin(), |key| !used.contains(key) && new.insert(*key))
+    check_member(member, membership.origin(), |key| !used.contains(&key) && new.insert(key))
         .map_err(|error| impossible(error.to_string()))
 }
 

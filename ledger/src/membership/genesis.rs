@@ -13,7 +13,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 
-use super::{KeyId, Member, MemberId, Observer, Origin, RecordKey, Role, Validator};
+use super::{
+    Algorithm, KeyId, Member, MemberId, Observer, Origin, RecordKey, RecordPublicKey,
+    RecordPublicKeyError, Role, Validator, record_key::KeyIdentity,
+};
 use crate::{
     digest::{Digest, LedgerId},
     limits::{GENESIS_BYTES_MAX, MEMBERS_MAX, VALIDATORS_MAX},
@@ -197,9 +200,9 @@ impl Genesis {
                     .iter()
                     .map(|key| {
                         object([
-                            ("alg", text("Ed25519")),
+                            ("alg", text(key.public.algorithm().as_str())),
                             ("id", text(key.id.as_str())),
-                            ("public", text(STANDARD.encode(key.public))),
+                            ("public", text(key.public.to_string())),
                         ])
                     })
                     .collect();
@@ -288,7 +291,7 @@ impl Genesis {
         let mut seen = HashSet::new();
         for member in &mut self.members {
             member.keys.sort_by(|a, b| a.id.cmp(&b.id));
-            check_member(member, &self.origin, |key| seen.insert(*key))?;
+            check_member(member, &self.origin, |key| seen.insert(key))?;
         }
         Ok(self)
     }
@@ -299,7 +302,7 @@ impl Genesis {
 pub(super) fn check_member(
     member: &Member,
     origin: &Origin,
-    mut is_new: impl FnMut(&[u8; 32]) -> bool,
+    mut is_new: impl FnMut(KeyIdentity) -> bool,
 ) -> Result<(), GenesisError> {
     let name_characters = member.name.chars().count();
     if name_characters == 0 || name_characters > 200 || member.name.chars().any(char::is_control) {
@@ -309,11 +312,11 @@ pub(super) fn check_member(
         time_zone(zone)
             .ok_or_else(|| problem(&member.id, format!("{zone:?} is no IANA time zone")))?;
     }
-    let mut fresh = |key: &VerifyingKey, what: &str| {
+    let mut fresh = |key: RecordPublicKey, what: &str| {
         if key.is_weak() {
             return Err(problem(&member.id, format!("{what} is a weak Ed25519 key")));
         }
-        if is_new(key.as_bytes()) {
+        if is_new(KeyIdentity::from(&key)) {
             Ok(())
         } else {
             Err(problem(&member.id, format!("{what} is used elsewhere; each purpose has its own")))
@@ -330,7 +333,7 @@ pub(super) fn check_member(
         }
     }
     for key in &member.keys {
-        fresh(&key.public, &format!("record key {}", key.id))?;
+        fresh(key.public, &format!("record key {}", key.id))?;
     }
     if let Some(validator) = &member.validator {
         let Validator { consensus, log, cosigner, .. } = validator;
@@ -347,9 +350,9 @@ pub(super) fn check_member(
                 format!("validator.cosigner must be a vkey of type 0x04 named {cosigner_name}"),
             ));
         }
-        fresh(consensus, "validator.consensus")?;
-        fresh(log.public(), "validator.log")?;
-        fresh(cosigner.public(), "validator.cosigner")?;
+        fresh((*consensus).into(), "validator.consensus")?;
+        fresh((*log.public()).into(), "validator.log")?;
+        fresh((*cosigner.public()).into(), "validator.cosigner")?;
     }
     Ok(())
 }
@@ -395,10 +398,36 @@ pub struct MemberEntry {
 pub struct KeyEntry {
     /// The key's id.
     pub id: KeyId,
-    /// Always `Ed25519`.
+    /// `Ed25519` or `ES256`.
     pub alg: String,
-    /// The public key: 32 bytes in base64 (RFC 4648, section 4).
+    /// The public key in base64 (RFC 4648, section 4): 32 bytes for `Ed25519`;
+    /// for `ES256` the 33 bytes of a compressed point (SEC 1, section 2.3.3).
     pub public: String,
+}
+
+impl KeyEntry {
+    /// The entry that stands for this key in a file.
+    #[must_use]
+    pub fn of_key(id: KeyId, public: &RecordPublicKey) -> Self {
+        Self { id, alg: public.algorithm().to_string(), public: public.to_string() }
+    }
+
+    /// Reads the key; the error is what is wrong with it.
+    fn into_key(self) -> Result<RecordKey, String> {
+        let algorithm: Algorithm = self
+            .alg
+            .parse()
+            .map_err(|_| "alg must be \"Ed25519\" or \"ES256\"".to_owned())?;
+        let public: RecordPublicKey =
+            self.public.parse().map_err(|wrong: RecordPublicKeyError| wrong.to_string())?;
+        if public.algorithm() != algorithm {
+            return Err(format!(
+                "alg is {algorithm}, but the public key is one of {}",
+                public.algorithm()
+            ));
+        }
+        Ok(RecordKey { id: self.id, public })
+    }
 }
 
 /// What a validator's entry holds.
@@ -517,13 +546,8 @@ impl MemberEntry {
             .keys
             .into_iter()
             .map(|key| {
-                if key.alg != "Ed25519" {
-                    let wrong = format!("key {}: alg must be \"Ed25519\"", key.id);
-                    return Err(problem(&id, wrong));
-                }
-                let public = public_key(&key.public)
-                    .map_err(|wrong| problem(&id, format!("key {}: {wrong}", key.id)))?;
-                Ok(RecordKey { id: key.id, public })
+                let key_id = key.id.clone();
+                key.into_key().map_err(|wrong| problem(&id, format!("key {key_id}: {wrong}")))
             })
             .collect::<Result<Vec<_>, _>>()?;
         let validator = self
@@ -571,11 +595,7 @@ impl MemberEntry {
             keys: member
                 .keys
                 .iter()
-                .map(|key| KeyEntry {
-                    id: key.id.clone(),
-                    alg: "Ed25519".to_owned(),
-                    public: STANDARD.encode(key.public),
-                })
+                .map(|key| KeyEntry::of_key(key.id.clone(), &key.public))
                 .collect(),
             validator: member.validator.as_ref().map(|validator| ValidatorEntry {
                 consensus: STANDARD.encode(validator.consensus),
@@ -678,6 +698,25 @@ mod tests {
         )
     }
 
+    /// A member that signs with the key of RFC 7515, appendix A.3.
+    fn es256_entry(id: &str) -> String {
+        format!(
+            "[[member]]\nid = \"{id}\"\nname = \"Name of {id}\"\nrole = \"insurer\"\n\
+             keys = [{{ id = \"1\", alg = \"ES256\", \
+             public = \"A3/Nzidw9sRdQYPL7m/bS3tYBzM1e+nvE7rPbjx70VRF\" }}]\n"
+        )
+    }
+
+    #[test]
+    fn a_key_of_es256_reads_back_and_stands_in_the_canonical_form() {
+        let genesis = Genesis::from_toml(&format!("{LEDGER}{}", es256_entry("a"))).unwrap();
+        let again = Genesis::from_toml(&genesis.to_toml().unwrap()).unwrap();
+        assert_eq!(again, genesis);
+        assert!(genesis.canonical().contains(
+            r#""keys":[{"alg":"ES256","id":"1","public":"A3/Nzidw9sRdQYPL7m/bS3tYBzM1e+nvE7rPbjx70VRF"}]"#
+        ));
+    }
+
     const LEDGER: &str = "[ledger]\norigin = \"l.example/q\"\n";
 
     #[test]
@@ -745,6 +784,18 @@ mod tests {
             (
                 format!("{LEDGER}{}", entry("a", 1).replace("Ed25519", "RS256")),
                 "member a: key 1: alg",
+            ),
+            (
+                format!("{LEDGER}{}", entry("a", 1).replace("Ed25519", "ES256")),
+                "member a: key 1: alg is ES256, but the public key is one of Ed25519",
+            ),
+            (
+                format!("{LEDGER}{}", es256_entry("a").replace("ES256", "Ed25519")),
+                "member a: key 1: alg is Ed25519, but the public key is one of ES256",
+            ),
+            (
+                format!("{LEDGER}{}{}", es256_entry("a"), es256_entry("b")),
+                "member b: record key 1 is used elsewhere",
             ),
             (format!("{LEDGER}[rules]\nversion_gap = \"flag\"\n{}", entry("a", 1)), "version_gap"),
         ] {

@@ -1,6 +1,8 @@
 //! Members, their keys and what they validate with, over time.
 
-use super::{KeyId, Member, MemberId, Observer, RecordKey, Role, Validator};
+use super::{
+    KeyId, Member, MemberId, Observer, RecordKey, Role, Validator, record_key::KeyIdentity,
+};
 
 /// Something that is in force for some blocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,11 +104,11 @@ impl MemberHistory {
     }
 
     /// Every public key it had or has, for whatever purpose.
-    pub(super) fn public_keys(&self) -> impl Iterator<Item = [u8; 32]> {
-        let records = self.keys.iter().map(|key| key.of.public.to_bytes());
+    pub(super) fn public_keys(&self) -> impl Iterator<Item = KeyIdentity> {
+        let records = self.keys.iter().map(|key| KeyIdentity::from(&key.of.public));
         let validators = self.validators.iter().flat_map(|validator| {
             let Validator { consensus, log, cosigner, .. } = &validator.of;
-            [consensus.to_bytes(), log.public().to_bytes(), cosigner.public().to_bytes()]
+            [consensus, log.public(), cosigner.public()].map(KeyIdentity::from)
         });
         records.chain(validators)
     }

@@ -8,14 +8,13 @@ mod change;
 mod genesis;
 mod history;
 mod names;
+mod record_key;
 mod state;
 #[cfg(test)]
 mod tests;
 mod validators;
 
 use std::{collections::BTreeMap, sync::Arc};
-
-use ed25519_dalek::VerifyingKey;
 
 pub use change::Change;
 pub(crate) use genesis::public_key;
@@ -25,6 +24,7 @@ pub use genesis::{
 };
 pub use history::{MemberHistory, Tenure};
 pub use names::{KeyId, MemberId, NameError, Origin, Role};
+pub use record_key::{Algorithm, RecordKey, RecordPublicKey, RecordPublicKeyError};
 pub(crate) use state::{At, Step};
 pub use state::{MembershipState, Proposal};
 pub use validators::{Observer, Validator, ValidatorSet};
@@ -34,15 +34,6 @@ use crate::{
     refusal::{Code, Refusal},
     transparency::Policy,
 };
-
-/// A key that a member signs records with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordKey {
-    /// Its name among the member's keys: the part of `kid` after `#`.
-    pub id: KeyId,
-    /// The Ed25519 public key.
-    pub public: VerifyingKey,
-}
 
 /// One organisation on the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]

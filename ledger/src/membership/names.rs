@@ -12,6 +12,13 @@ pub struct NameError {
     what: &'static str,
 }
 
+impl NameError {
+    /// `text`, of which the beginning is shown, is not `what`.
+    pub(super) fn new(text: &str, what: &'static str) -> Self {
+        Self { text: text.chars().take(80).collect(), what }
+    }
+}
+
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $what:literal, $fits:expr) => {
         $(#[$doc])*
@@ -34,8 +41,7 @@ macro_rules! name {
                 if fits(text) {
                     Ok(Self(text.into()))
                 } else {
-                    let text = text.chars().take(80).collect();
-                    Err(NameError { text, what: $what })
+                    Err(NameError::new(text, $what))
                 }
             }
         }
@@ -152,9 +158,8 @@ impl FromStr for Role {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or_else(|| NameError {
-            text: text.chars().take(80).collect(),
-            what: "a role: insurer, broker, provider, trust_service or regulator",
+        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or_else(|| {
+            NameError::new(text, "a role: insurer, broker, provider, trust_service or regulator")
         })
     }
 }

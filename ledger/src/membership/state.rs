@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Change, Genesis, MemberHistory, MemberId, Membership};
+use super::{Change, Genesis, MemberHistory, MemberId, Membership, record_key::KeyIdentity};
 use crate::{
     digest::{Digest, RecordId},
     limits::{
@@ -120,7 +120,7 @@ struct Inner {
     /// approval is refused with the right reason.
     closed: VecDeque<(RecordId, Fate)>,
     /// Every public key that anybody ever had.
-    used: Arc<HashSet<[u8; 32]>>,
+    used: Arc<HashSet<KeyIdentity>>,
     /// The last block that held a record of the family `member`; 0 before the first.
     changed_height: u64,
 }
@@ -331,7 +331,7 @@ impl Inner {
     }
 }
 
-fn used_keys(membership: &Membership) -> HashSet<[u8; 32]> {
+fn used_keys(membership: &Membership) -> HashSet<KeyIdentity> {
     membership.history().flat_map(MemberHistory::public_keys).collect()
 }
 

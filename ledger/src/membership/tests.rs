@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use ed25519_dalek::VerifyingKey;
 use proptest::prelude::*;
 
 use super::*;
@@ -22,7 +23,7 @@ fn id(text: &str) -> MemberId {
 }
 
 fn record_key(name: &str, seed: u8) -> RecordKey {
-    RecordKey { id: name.parse().unwrap(), public: key(seed).verifying_key() }
+    RecordKey { id: name.parse().unwrap(), public: key(seed).verifying_key().into() }
 }
 
 /// What `member` validates with: keys from `seed` on.
@@ -228,13 +229,33 @@ fn keys_are_never_used_again_by_anybody_for_anything() {
 }
 
 #[test]
+fn a_key_of_es256_comes_goes_and_is_never_used_again() {
+    let mut chain = Chain::new();
+    let point = "A3/Nzidw9sRdQYPL7m/bS3tYBzM1e+nvE7rPbjx70VRF".parse().unwrap();
+    let key = |member: &str, name: &str| Change::KeyAdded {
+        member: id(member),
+        key: RecordKey { id: name.parse().unwrap(), public: point },
+    };
+    chain.change(key("f", "2"));
+    let of = |chain: &Chain| {
+        let member = chain.members().member(&id("f")).unwrap();
+        member.key(&"2".parse().unwrap()).map(|key| key.public)
+    };
+    assert_eq!(of(&chain), Some(point));
+    assert_eq!(chain.propose("a", key("d", "9")), Err(Code::ChangeImpossible));
+    chain.change(revoked_key("f", "2"));
+    assert_eq!(of(&chain), None);
+    assert_eq!(chain.propose("a", key("f", "3")), Err(Code::ChangeImpossible));
+}
+
+#[test]
 fn changes_that_do_not_fit_are_refused() {
     let mut chain = Chain::new();
     let mut misnamed = validator("e", 80);
     misnamed.cosigner = validator("f", 90).cosigner;
     let mut weak = record_key("2", 1);
     let small_order = curve25519_small_order();
-    weak.public = small_order;
+    weak.public = small_order.into();
     let twice =
         Member { keys: vec![record_key("1", 80), record_key("2", 80)], ..member("g", 1, false) };
     let silent = Member { keys: Vec::new(), ..member("g", 80, true) };

@@ -38,6 +38,18 @@ impl Commitment {
     }
 }
 
+impl From<Digest> for Commitment {
+    fn from(digest: Digest) -> Self {
+        Self(digest)
+    }
+}
+
+impl std::fmt::Display for Commitment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(&self.0, f)
+    }
+}
+
 impl std::str::FromStr for Commitment {
     type Err = ValueError;
 

@@ -2,13 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
-use ed25519_dalek::{Signature, VerifyingKey};
-
-use super::{Payload, encoding, header::Header};
+use super::{Payload, encoding, header::Header, signature::verify_signature};
 use crate::{
     digest::RecordId,
     limits::RECORD_BYTES_MAX,
-    membership::{KeyId, MemberHistory, MemberId, Membership, Origin, Role},
+    membership::{Algorithm, KeyId, MemberHistory, MemberId, Membership, Origin, Role},
     refusal::{Code, Refusal},
 };
 
@@ -56,6 +54,12 @@ macro_rules! accessors {
             #[must_use]
             pub fn key_id(&self) -> &KeyId {
                 &self.0.header.key_id
+            }
+
+            /// How its header says that it is signed.
+            #[must_use]
+            pub fn algorithm(&self) -> Algorithm {
+                self.0.header.algorithm
             }
 
             /// What it says.
@@ -120,7 +124,8 @@ impl Envelope {
         let signature = encoding::decode_exactly(parts.signature).ok_or_else(|| {
             malformed(
                 "signature",
-                "signature must be 64 bytes in canonical base64url, 86 characters",
+                "signature must be 64 bytes in canonical base64url, 86 characters \
+                 (of ES256: r and s in 32 bytes each, not DER)",
             )
         })?;
         let payload_json = decode(parts.payload, "payload")?;
@@ -159,7 +164,12 @@ impl Envelope {
     pub fn verify_at_any_time(self, membership: &Membership) -> Result<Record, Refusal> {
         self.check_ledger(membership)?;
         let key = membership.known_key(self.signer(), self.key_id())?;
-        verify_signature(&key.of.public, self.0.signed(), &self.0.signature)?;
+        verify_signature(
+            &key.of.public,
+            self.0.header.algorithm,
+            self.0.signed(),
+            &self.0.signature,
+        )?;
         // Id and role of a member never change.
         if let Some(MemberHistory { id, role, .. }) = membership.past(self.signer()) {
             self.check_role(id, *role)?;
@@ -282,20 +292,4 @@ fn malformed(field: &'static str, detail: impl Into<String>) -> Refusal {
 pub(super) fn wrong_ledger(given: &str, origin: &Origin) -> Refusal {
     let detail = format!("the record is for the ledger {given}; this ledger is {origin}");
     Refusal::of_field(Code::WrongLedger, "ledger", detail)
-}
-
-/// The only rule by which a record's signature is judged: Ed25519 (RFC 8032)
-/// without the cofactor, S and R in their canonical spelling, neither R nor the
-/// key of small order, one signature at a time. Checking many in a batch may
-/// judge crafted signatures otherwise.
-pub(super) fn verify_signature(
-    key: &VerifyingKey,
-    signed: &[u8],
-    signature: &[u8; 64],
-) -> Result<(), Refusal> {
-    key.verify_strict(signed, &Signature::from_bytes(signature)).map_err(|_| {
-        let detail = "the signature does not belong to this record and key; \
-                      the record was changed, or signed with another key";
-        Refusal::of_field(Code::BadSignature, "signature", detail)
-    })
 }

@@ -7,23 +7,22 @@ use super::{
 };
 use crate::{
     insurance::ValueError,
-    membership::{KeyId, MemberId},
+    membership::{Algorithm, KeyId, MemberId},
     refusal::{Code, Refusal},
 };
 
-/// `alg` of RFC 9864: Ed25519 and no other curve.
-pub(super) const ALGORITHM: &str = "Ed25519";
-
-/// `alg` of RFC 8037, which leaves the curve to the key. All keys are Ed25519.
-const ALGORITHM_RFC_8037: &str = "EdDSA";
+/// `alg` of RFC 8037, which leaves the curve to the key. Of its curves only
+/// Ed25519 is there.
+const EDDSA_RFC_8037: &str = "EdDSA";
 
 /// `typ`: says that this is a record, so that no other token of the same key
 /// is ever taken for one.
 pub(super) const TYPE: &str = "quittance-record";
 
-/// Who signed, and with which of its keys.
+/// Who signed, how, and with which of its keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Header {
+    pub(super) algorithm: Algorithm,
     pub(super) signer: MemberId,
     pub(super) key_id: KeyId,
 }
@@ -48,16 +47,18 @@ impl Header {
             }
         }
         let missing = |name| Refusal::from(FieldError::of_member(name, "is missing").at(&root));
-        algorithm.ok_or_else(|| missing("alg"))?;
+        let algorithm = algorithm.ok_or_else(|| missing("alg"))?;
         let (signer, key_id) = signer.ok_or_else(|| missing("kid"))?;
-        if has_type { Ok(Self { signer, key_id }) } else { Err(missing("typ")) }
+        if has_type { Ok(Self { algorithm, signer, key_id }) } else { Err(missing("typ")) }
     }
 }
 
-fn algorithm_of(text: &str) -> Result<(), ValueError> {
+fn algorithm_of(text: &str) -> Result<Algorithm, ValueError> {
     match text {
-        ALGORITHM | ALGORITHM_RFC_8037 => Ok(()),
-        _ => Err(ValueError("must be Ed25519 (or EdDSA); no other algorithm is accepted")),
+        EDDSA_RFC_8037 => Ok(Algorithm::Ed25519),
+        _ => text.parse().map_err(|_| {
+            ValueError("must be Ed25519 (or EdDSA) or ES256; no other algorithm is accepted")
+        }),
     }
 }
 

@@ -21,6 +21,7 @@
 //! that may. Whether it can be true after what the ledger already holds is
 //! asked later, by the rules.
 
+mod commit;
 mod document;
 mod encoding;
 mod envelope;
@@ -30,13 +31,17 @@ mod json;
 mod path;
 mod payload;
 mod sign;
+mod signature;
 
 #[cfg(test)]
 mod tests;
 
+pub use commit::{
+    DOCUMENT_SALT_BYTES, FileCommitment, MATCH_KEY_BYTES, MatchKey, NotAMatchKey,
+};
 pub use document::{Commitment, Document, MediaType};
 pub use envelope::{Envelope, Record};
 pub use payload::{Payload, Salt};
-pub use sign::sign;
+pub use sign::{RecordSecretKey, SignRecord, sign};
 
 pub use crate::insurance::{ClaimRef, ContractRef};

@@ -1,12 +1,12 @@
 //! Making a record: filling in what every record has, and signing it.
 
-use ed25519_dalek::{Signer as _, SigningKey};
+use ed25519_dalek::Signer as _;
 use rand_core::{OsRng, RngCore as _};
 use serde_json::{Map, Value};
 
 use super::{Envelope, encoding, header};
 use crate::{
-    membership::{KeyId, MemberId, Origin},
+    membership::{Algorithm, KeyId, MemberId, Origin, RecordPublicKey},
     refusal::{Code, Refusal},
 };
 
@@ -14,6 +14,87 @@ const SALT_BYTES: usize = 16;
 
 /// The members that stand first, in this order; the others follow as given.
 const FIRST: [&str; 4] = ["ledger", "type", "salt", "occurred_at"];
+
+/// What signs records: a secret key of one of the algorithms.
+pub trait SignRecord {
+    /// How it signs.
+    fn algorithm(&self) -> Algorithm;
+
+    /// The 64 bytes of the signature of a signing input, in the spelling that a
+    /// record must have. The same input gives the same signature.
+    fn signature_of(&self, signing_input: &[u8]) -> [u8; 64];
+}
+
+impl SignRecord for ed25519_dalek::SigningKey {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::Ed25519
+    }
+
+    fn signature_of(&self, signing_input: &[u8]) -> [u8; 64] {
+        self.sign(signing_input).to_bytes()
+    }
+}
+
+/// ES256 with the nonces of RFC 6979, so that the same input gives the same
+/// signature, and with s in the lower half.
+impl SignRecord for p256::ecdsa::SigningKey {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::Es256
+    }
+
+    fn signature_of(&self, signing_input: &[u8]) -> [u8; 64] {
+        let signature: p256::ecdsa::Signature = self.sign(signing_input);
+        signature.normalize_s().unwrap_or(signature).to_bytes().into()
+    }
+}
+
+/// A secret record key of either algorithm. It is wiped from memory when dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordSecretKey {
+    /// Signs with Ed25519.
+    Ed25519(ed25519_dalek::SigningKey),
+    /// Signs with ES256.
+    Es256(p256::ecdsa::SigningKey),
+}
+
+impl RecordSecretKey {
+    /// Its public half.
+    #[must_use]
+    pub fn public(&self) -> RecordPublicKey {
+        match self {
+            Self::Ed25519(key) => key.verifying_key().into(),
+            Self::Es256(key) => (*key.verifying_key()).into(),
+        }
+    }
+}
+
+impl From<ed25519_dalek::SigningKey> for RecordSecretKey {
+    fn from(key: ed25519_dalek::SigningKey) -> Self {
+        Self::Ed25519(key)
+    }
+}
+
+impl From<p256::ecdsa::SigningKey> for RecordSecretKey {
+    fn from(key: p256::ecdsa::SigningKey) -> Self {
+        Self::Es256(key)
+    }
+}
+
+impl SignRecord for RecordSecretKey {
+    fn algorithm(&self) -> Algorithm {
+        match self {
+            Self::Ed25519(key) => key.algorithm(),
+            Self::Es256(key) => key.algorithm(),
+        }
+    }
+
+    fn signature_of(&self, signing_input: &[u8]) -> [u8; 64] {
+        match self {
+            Self::Ed25519(key) => key.signature_of(signing_input),
+            Self::Es256(key) => key.signature_of(signing_input),
+        }
+    }
+}
 
 /// Signs a payload for the ledger `origin` as the key `key_id` of `member`.
 ///
@@ -29,18 +110,18 @@ pub fn sign(
     origin: &Origin,
     member: &MemberId,
     key_id: &KeyId,
-    key: &SigningKey,
+    key: &impl SignRecord,
 ) -> Result<Envelope, Refusal> {
     let payload = complete(payload, origin)?;
     let mut jws = String::with_capacity(payload.len() * 3 / 2 + 256);
-    let (algorithm, typ) = (header::ALGORITHM, header::TYPE);
+    let (algorithm, typ) = (key.algorithm(), header::TYPE);
     let header = format!(r#"{{"alg":"{algorithm}","kid":"{member}#{key_id}","typ":"{typ}"}}"#);
     encoding::encode_into(header.as_bytes(), &mut jws);
     jws.push('.');
     encoding::encode_into(&payload, &mut jws);
-    let signature = key.sign(jws.as_bytes());
+    let signature = key.signature_of(jws.as_bytes());
     jws.push('.');
-    encoding::encode_into(&signature.to_bytes(), &mut jws);
+    encoding::encode_into(&signature, &mut jws);
     Envelope::parse(jws.into_bytes())
 }
 

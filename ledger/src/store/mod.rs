@@ -20,6 +20,7 @@
 //! one, which it cuts off.
 
 mod codec;
+mod duplicates;
 mod error;
 mod evidence;
 mod flat;
@@ -45,6 +46,7 @@ use std::{
 use bincode::{Decode, Encode};
 use tlog_tiles::stored_hash_count;
 
+pub use duplicates::{Duplicate, Duplicates};
 pub use error::StoreError;
 pub use evidence::EVIDENCE_MAX;
 pub use pending::{Pending, PendingBatch};
@@ -435,11 +437,7 @@ impl Store {
             return Err(StoreError::Tree("the signed checkpoint is not this block's".to_owned()));
         }
         let first = tip.frontier.size() - block.records.len() as u64;
-        self.terms.add(
-            (first..)
-                .zip(&block.records)
-                .flat_map(|(index, record)| terms_of(record).map(move |term| (term, index))),
-        )?;
+        self.add_postings(first, &block.records)?;
         let mut batch = sled::Batch::default();
         let head = Head {
             height: tip.height,
@@ -596,7 +594,8 @@ fn terms_of(record: &Record) -> impl Iterator<Item = Term> + use<> {
         terms.push(Term::of(TermKind::Corrects, &corrected.to_string()));
     }
     for document in &payload.documents {
-        terms.push(Term::of(TermKind::Document, &document.commitment.digest().to_string()));
+        terms.push(Term::of(TermKind::Document, &document.commitment.to_string()));
+        terms.extend(document.match_tag.map(duplicates::term_of_match));
     }
     terms.into_iter()
 }

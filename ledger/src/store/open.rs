@@ -19,7 +19,7 @@ use super::{
     read::NodeReader,
     segments::sync_folder,
     state::{self, records_of},
-    terms_of, tree_error,
+    tree_error,
 };
 use crate::{
     chain::{Block, BlockError, Certificate, Header, Tip},
@@ -328,12 +328,8 @@ impl Store {
                 format!("the block at {position} does not follow height {}", before.height),
             ));
         }
-        let mut postings = Vec::new();
-        for (index, record) in (before.frontier.size()..).zip(records) {
-            postings.extend(terms_of(record).map(|term| (term, index)));
-        }
-        self.terms.add(postings)?;
         let size = before.frontier.size();
+        self.add_postings(size, records)?;
         self.nodes.restore(tlog_tiles::stored_hash_count(size), &derived.nodes)?;
         self.positions.restore(size, &derived.positions)?;
         self.heights.restore(before.height, &derived.height)?;

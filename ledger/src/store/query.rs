@@ -25,6 +25,8 @@ pub struct Filter {
     pub record_type: Option<RecordType>,
     /// The commitment of one of their documents.
     pub document: Option<Digest>,
+    /// The `match` of one of their documents.
+    pub match_tag: Option<Digest>,
     /// They happened at or after this time (`occurred_at`).
     pub from: Option<Timestamp>,
     /// They happened before or at this time (`occurred_at`).
@@ -152,6 +154,9 @@ impl Filter {
         if let Some(document) = &self.document {
             terms.push(Term::of(TermKind::Document, &document.to_string()));
         }
+        if let Some(match_tag) = self.match_tag {
+            terms.push(super::duplicates::term_of_match(match_tag.into()));
+        }
         if let Some(signer) = &self.signer {
             terms.push(Term::of(TermKind::Signer, signer.as_str()));
         }
@@ -183,6 +188,9 @@ impl Filter {
             && is(self.record_type.map(|wanted| payload.record_type == wanted))
             && is(self.document.map(|wanted| {
                 payload.documents.iter().any(|document| *document.commitment.digest() == wanted)
+            }))
+            && is(self.match_tag.map(|wanted| {
+                payload.documents.iter().any(|document| document.match_tag == Some(wanted.into()))
             }))
             && is(self.from.map(|from| payload.occurred_at >= from))
             && is(self.to.map(|to| payload.occurred_at <= to))

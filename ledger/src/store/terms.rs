@@ -37,6 +37,11 @@ pub enum TermKind {
     Document,
     /// The id of the record that is corrected.
     Corrects,
+    /// A document's `match`.
+    Match,
+    /// That a document of the record has a `match` which stood on the ledger
+    /// before; the value is empty.
+    Repeats,
 }
 
 /// What a record is found by: eight bytes of a hash.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use libp2p::{Multiaddr, multiaddr::Protocol};
-use quittance_ledger::membership::{MemberFile, MemberId, Role};
+use quittance_ledger::membership::{Algorithm, MemberFile, MemberId, Role};
 
 use super::{CommandResult, Failure, Outcome, output};
 use crate::{
@@ -40,6 +40,9 @@ pub(super) struct InitArgs {
     /// Only a record key and an observer's node: the member does not validate
     #[arg(long)]
     no_validator: bool,
+    /// What the record key signs with: Ed25519 or ES256
+    #[arg(long, value_name = "ALG", default_value_t = Algorithm::Ed25519)]
+    record_alg: Algorithm,
 }
 
 fn time_zone(text: &str) -> Result<String, String> {
@@ -73,7 +76,8 @@ pub(super) fn init(args: InitArgs) -> CommandResult {
         )));
     }
     let validates = !args.no_validator;
-    let keys = Keys::create(&folder.keys_path(), &args.member, validates)?;
+    let keys =
+        Keys::create_with(&folder.keys_path(), &args.member, validates, args.record_alg)?;
     let addresses = match (args.engine_address, args.gossip_address) {
         (Some(engine), Some(gossip)) => {
             Some(Addresses { engine: engine.to_string(), gossip: gossip.to_string() })

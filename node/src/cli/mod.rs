@@ -108,7 +108,7 @@ enum Command {
     #[command(after_help = "Examples:\n  quittance audit quittance-data\n  \
         quittance audit http://127.0.0.1:8080 --policy policy --since checkpoint")]
     Audit(audit::AuditArgs),
-    /// Make or show Ed25519 keys
+    /// Make or show keys
     #[command(
         after_help = "Examples:\n  quittance key new --out key.pem\n  quittance key show key.pem"
     )]

@@ -65,7 +65,7 @@ pub(super) fn sign(args: &SignArgs) -> CommandResult {
 }
 
 fn signed(args: &SignArgs) -> Result<Envelope, Failure> {
-    let key = keys::load(&args.key)?;
+    let key = keys::load_record(&args.key)?;
     let text = files::read_text(&args.record, RECORD_BYTES_MAX)?;
     let name = args.record.display();
     let payload =

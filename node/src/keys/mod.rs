@@ -1,4 +1,5 @@
-//! A node's secret keys: one Ed25519 key for each purpose, each in a file of its own.
+//! A node's secret keys: one key for each purpose, each in a file of its own. All
+//! are Ed25519 but record keys, which may be P-256 too.
 //!
 //! ```text
 //! keys/network.pem                 names the node to other nodes
@@ -12,6 +13,7 @@
 //! writes them, and readable by their owner only: a key that others can read is
 //! refused, because whoever reads it can sign.
 
+mod record;
 #[cfg(test)]
 mod tests;
 
@@ -25,14 +27,20 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ed25519_dalek::{
     SigningKey, VerifyingKey,
     pkcs8::{
-        DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey as _, KeypairBytes,
+        DecodePrivateKey as _, EncodePrivateKey as _, KeypairBytes,
         spki::der::pem::LineEnding,
     },
 };
-use quittance_ledger::membership::{KeyId, MemberId, Membership};
+use quittance_ledger::{
+    membership::{Algorithm, KeyId, MemberId, Membership},
+    record::RecordSecretKey,
+};
 use rand_core::{OsRng, RngCore as _};
 use zeroize::Zeroizing;
 
+pub use self::record::{
+    generate_record, load_record, load_record_public, record_to_pem, save_record,
+};
 use crate::files::{self, FileError};
 
 /// What a PEM file of one key takes at most, in bytes; a real one has about 120.
@@ -62,6 +70,9 @@ pub enum KeyError {
     /// Not an Ed25519 key in PKCS#8 PEM.
     #[error("{} is no Ed25519 key in PEM; make one with: quittance key new --out FILE", .0.display())]
     NotAKey(PathBuf),
+    /// Neither an Ed25519 nor a P-256 key in PKCS#8 PEM.
+    #[error("{} is no Ed25519 or P-256 key in PKCS#8 PEM; make one with: quittance key new --out FILE, or convert one with: openssl pkcs8 -topk8 -nocrypt", .0.display())]
+    NotARecordKey(PathBuf),
     /// The folder lacks a key.
     #[error("{} is missing; put it back from your backup, or make the folder's keys with `quittance init`", .0.display())]
     Missing(PathBuf),
@@ -113,7 +124,7 @@ pub struct Keys {
     /// What it validates with, where it does.
     pub validator: Option<ValidatorKeys>,
     /// The record key of every member this node signs for.
-    pub record: BTreeMap<MemberId, (KeyId, SigningKey)>,
+    pub record: BTreeMap<MemberId, (KeyId, RecordSecretKey)>,
 }
 
 impl Keys {
@@ -123,6 +134,19 @@ impl Keys {
     /// # Errors
     /// A key is there already (nothing was written then), or the system refuses.
     pub fn create(folder: &Path, member: &MemberId, validator: bool) -> Result<Self, KeyError> {
+        Self::create_with(folder, member, validator, Algorithm::Ed25519)
+    }
+
+    /// As [`Keys::create`], with a record key of that algorithm.
+    ///
+    /// # Errors
+    /// As [`Keys::create`].
+    pub fn create_with(
+        folder: &Path,
+        member: &MemberId,
+        validator: bool,
+        algorithm: Algorithm,
+    ) -> Result<Self, KeyError> {
         let keys = Self {
             network: generate()?,
             validator: if validator {
@@ -134,7 +158,7 @@ impl Keys {
             } else {
                 None
             },
-            record: BTreeMap::from([(member.clone(), (first_key_id()?, generate()?))]),
+            record: BTreeMap::from([(member.clone(), (first_key_id()?, generate_record(algorithm)?))]),
         };
         keys.save(folder)?;
         Ok(keys)
@@ -148,8 +172,8 @@ impl Keys {
         if self.record.contains_key(member) {
             return Err(KeyError::Twice { member: member.clone(), folder: folder.to_owned() });
         }
-        let (id, key) = (first_key_id()?, generate()?);
-        save(&folder.join(record_file(member, &id)), &key)?;
+        let (id, key) = (first_key_id()?, generate_record(Algorithm::Ed25519)?);
+        save_record(&folder.join(record_file(member, &id)), &key)?;
         self.record.insert(member.clone(), (id, key));
         Ok(())
     }
@@ -192,7 +216,7 @@ impl Keys {
             // Of a member that is yet to be added, nothing is known.
             let Some(history) = membership.past(member) else { continue };
             let listed = history.key(id);
-            if listed.map(|listed| listed.of.public) != Some(key.verifying_key()) {
+            if listed.map(|listed| listed.of.public) != Some(key.public()) {
                 let what = format!("record key {id}");
                 return Err(KeyError::NotInGenesis { what, member: member.clone() });
             }
@@ -239,12 +263,15 @@ impl Keys {
     }
 
     fn save(&self, folder: &Path) -> Result<(), KeyError> {
-        let mut files = vec![(NETWORK_FILE.to_owned(), &self.network)];
+        let mut files = vec![(NETWORK_FILE.to_owned(), to_pem(&self.network)?)];
         if let Some(ValidatorKeys { consensus, cosigner, log }) = &self.validator {
-            let names = VALIDATOR_FILES.map(str::to_owned);
-            files.extend(names.into_iter().zip([consensus, cosigner, log]));
+            for (name, key) in VALIDATOR_FILES.into_iter().zip([consensus, cosigner, log]) {
+                files.push((name.to_owned(), to_pem(key)?));
+            }
         }
-        files.extend(self.record.iter().map(|(member, (id, key))| (record_file(member, id), key)));
+        for (member, (id, key)) in &self.record {
+            files.push((record_file(member, id), record_to_pem(key)?));
+        }
         files::create_folder(folder, true)?;
         // All or none: half a set of new keys beside half a set of old ones
         // would be hard to tell apart.
@@ -254,8 +281,8 @@ impl Keys {
                 return Err(KeyError::Exists(path));
             }
         }
-        for (name, key) in files {
-            save(&folder.join(name), key)?;
+        for (name, pem) in files {
+            create_pem(&folder.join(name), &pem)?;
         }
         Ok(files::sync_folder(folder)?)
     }
@@ -286,12 +313,14 @@ fn parse_record_file(path: &Path) -> Result<Option<(MemberId, KeyId)>, KeyError>
     Ok(Some((member, id)))
 }
 
-fn load_record_keys(folder: &Path) -> Result<BTreeMap<MemberId, (KeyId, SigningKey)>, KeyError> {
+fn load_record_keys(
+    folder: &Path,
+) -> Result<BTreeMap<MemberId, (KeyId, RecordSecretKey)>, KeyError> {
     let mut keys = BTreeMap::new();
     for entry in fs::read_dir(folder).map_err(FileError::io("read", folder))? {
         let path = entry.map_err(FileError::io("read", folder))?.path();
         if let Some((member, id)) = parse_record_file(&path)? {
-            let key = load(&path)?;
+            let key = load_record(&path)?;
             if keys.insert(member.clone(), (id, key)).is_some() {
                 return Err(KeyError::Twice { member, folder: folder.to_owned() });
             }
@@ -308,11 +337,15 @@ fn load_record_keys(folder: &Path) -> Result<BTreeMap<MemberId, (KeyId, SigningK
 /// # Errors
 /// The system has none.
 pub fn generate() -> Result<SigningKey, KeyError> {
+    Ok(SigningKey::from_bytes(&*random_bytes()?))
+}
+
+fn random_bytes() -> Result<Zeroizing<[u8; 32]>, KeyError> {
     let mut secret = Zeroizing::new([0; 32]);
     OsRng
         .try_fill_bytes(secret.as_mut())
         .map_err(|error| KeyError::Randomness(error.to_string()))?;
-    Ok(SigningKey::from_bytes(&secret))
+    Ok(secret)
 }
 
 /// The key as PKCS#8 PEM.
@@ -332,7 +365,10 @@ pub fn to_pem(key: &SigningKey) -> Result<Zeroizing<String>, KeyError> {
 /// # Errors
 /// The file is there already, or the system refuses.
 pub fn save(path: &Path, key: &SigningKey) -> Result<(), KeyError> {
-    let pem = to_pem(key)?;
+    create_pem(path, &to_pem(key)?)
+}
+
+fn create_pem(path: &Path, pem: &str) -> Result<(), KeyError> {
     files::create(path, pem.as_bytes(), true).map_err(|error| match error {
         FileError::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
             KeyError::Exists(path.to_owned())
@@ -347,24 +383,15 @@ pub fn save(path: &Path, key: &SigningKey) -> Result<(), KeyError> {
 /// The file cannot be read, is open to others, or holds no such key.
 pub fn load(path: &Path) -> Result<SigningKey, KeyError> {
     refuse_open_to_others(path)?;
-    let bytes = Zeroizing::new(files::read(path, PEM_BYTES_MAX)?);
-    let wrong = || KeyError::NotAKey(path.to_owned());
-    let text = std::str::from_utf8(&bytes).map_err(|_| wrong())?;
-    SigningKey::from_pkcs8_pem(text.trim()).map_err(|_| wrong())
+    let text = read_pem(path)?;
+    text.and_then(|text| SigningKey::from_pkcs8_pem(text.trim()).ok())
+        .ok_or_else(|| KeyError::NotAKey(path.to_owned()))
 }
 
-/// The public key of a PEM file that holds a secret or a public key.
-///
-/// # Errors
-/// As [`load`]; a file with only a public key may be open to all.
-pub fn load_public(path: &Path) -> Result<VerifyingKey, KeyError> {
+/// The text of a PEM file; none where it is no text.
+fn read_pem(path: &Path) -> Result<Option<Zeroizing<String>>, KeyError> {
     let bytes = Zeroizing::new(files::read(path, PEM_BYTES_MAX)?);
-    if let Ok(text) = std::str::from_utf8(&bytes)
-        && let Ok(key) = VerifyingKey::from_public_key_pem(text.trim())
-    {
-        return Ok(key);
-    }
-    load(path).map(|key| key.verifying_key())
+    Ok(std::str::from_utf8(&bytes).ok().map(|text| Zeroizing::new(text.to_owned())))
 }
 
 #[cfg(unix)]

@@ -87,19 +87,104 @@ fn keys_of_openssl_load_and_ours_look_the_same() {
     assert_eq!(to_pem(&key).unwrap().as_str(), OPENSSL);
     let public = folder.path().join("public.pem");
     fs::write(&public, OPENSSL_PUBLIC).unwrap();
-    assert_eq!(load_public(&public).unwrap(), key.verifying_key());
-    assert_eq!(load_public(&path).unwrap(), key.verifying_key());
+    for path in [&public, &path] {
+        assert_eq!(load_record_public(path).unwrap(), key.verifying_key().into());
+    }
+    assert_eq!(load_record(&path).unwrap(), key.into());
+}
+
+/// Written by `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`
+/// (in form; the secret is the bytes 01 02 … 20, as in docs/vectors/record_es256.json).
+const OPENSSL_P256: &str = "-----BEGIN PRIVATE KEY-----\n\
+    MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgAQIDBAUGBwgJCgsM\n\
+    DQ4PEBESExQVFhcYGRobHB0eHyChRANCAARRXD1uueOWuQTT/sp/VP3NDMHpl783\n\
+    XcpRWtCmw7QDX0U2vjpQ8xj7+aVHWQKiIVAr7w1X4IxTsswKVvF9n5NU\n\
+    -----END PRIVATE KEY-----\n";
+/// Its public half, by `openssl pkey -pubout`.
+const OPENSSL_P256_PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\n\
+    MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEUVw9brnjlrkE0/7Kf1T9zQzB6Ze/\n\
+    N13KUVrQpsO0A19FNr46UPMY+/mlR1kCoiFQK+8NV+CMU7LMClbxfZ+TVA==\n\
+    -----END PUBLIC KEY-----\n";
+/// The same secret key in the form of SEC 1, as older tools write it.
+const OPENSSL_P256_SEC1: &str = "-----BEGIN EC PRIVATE KEY-----\n\
+    MHcCAQEEIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8goAoGCCqGSM49\n\
+    AwEHoUQDQgAEUVw9brnjlrkE0/7Kf1T9zQzB6Ze/N13KUVrQpsO0A19FNr46UPMY\n\
+    +/mlR1kCoiFQK+8NV+CMU7LMClbxfZ+TVA==\n\
+    -----END EC PRIVATE KEY-----\n";
+/// A key of another curve, P-384.
+const OPENSSL_P384: &str = "-----BEGIN PRIVATE KEY-----\n\
+    MIG2AgEAMBAGByqGSM49AgEGBSuBBAAiBIGeMIGbAgEBBDA04vQ2/KGgmV98vVyZ\n\
+    i79Y4A65QpqQNsEF7UMEki00qosVolUuGkoW2Nbz4WzhZ+mhZANiAARNlEZvS77v\n\
+    YojTvfV1u2Rb768y2P/sYzl5XEteXw3Djf8Ey+YHHkojYf5Pmb9ogW2hfYCH/1Ut\n\
+    c21hA748U58EKDQZ+0+4igrkTrB2P0OEWbKuVXwlcZtPl3z9UzWJo6k=\n\
+    -----END PRIVATE KEY-----\n";
+
+#[test]
+fn record_keys_of_openssl_may_be_p256_and_ours_look_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key.pem");
+    files::create(&path, OPENSSL_P256.as_bytes(), true).unwrap();
+    let key = load_record(&path).unwrap();
+    assert_eq!(key.public().to_string(), "AlFcPW6545a5BNP+yn9U/c0MwemXvzddylFa0KbDtANf");
+    assert_eq!(record_to_pem(&key).unwrap().as_str(), OPENSSL_P256);
+    let public = folder.path().join("public.pem");
+    fs::write(&public, OPENSSL_P256_PUBLIC).unwrap();
+    for path in [&public, &path] {
+        assert_eq!(load_record_public(path).unwrap(), key.public());
+    }
+    // No other purpose than records.
+    assert!(matches!(load(&path), Err(KeyError::NotAKey(_))));
+}
+
+#[test]
+fn a_node_holds_record_keys_of_either_algorithm_and_checks_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("keys");
+    let made = Keys::create_with(&folder, &member("hsm"), true, Algorithm::Es256).unwrap();
+    let loaded = Keys::load(&folder).unwrap();
+    assert_eq!(loaded.record, made.record);
+    let (id, key) = &loaded.record[&member("hsm")];
+    assert!(matches!(key, RecordSecretKey::Es256(_)));
+    let membership = |public| {
+        let key = quittance_ledger::membership::RecordKey { id: id.clone(), public };
+        let member = quittance_ledger::membership::Member {
+            id: member("hsm"),
+            name: "HSM".to_owned(),
+            role: quittance_ledger::membership::Role::Broker,
+            time_zone: None,
+            keys: vec![key],
+            validator: None,
+            observer: None,
+        };
+        let origin = "ledger.example/q".parse().unwrap();
+        let genesis = quittance_ledger::membership::Genesis::from_members(origin, vec![member]);
+        Membership::from_genesis(&genesis.unwrap())
+    };
+    loaded.check(&membership(key.public())).unwrap();
+    for algorithm in Algorithm::ALL {
+        let other = generate_record(algorithm).unwrap().public();
+        let error = loaded.check(&membership(other)).unwrap_err();
+        assert!(matches!(error, KeyError::NotInGenesis { .. }), "{error}");
+    }
 }
 
 #[test]
 fn files_that_are_no_key_say_so() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, text) in
-        [("empty", ""), ("text", "hello"), ("public", OPENSSL_PUBLIC), ("cut", &OPENSSL[..60])]
-    {
+    for (name, text) in [
+        ("empty", ""),
+        ("text", "hello"),
+        ("public", OPENSSL_PUBLIC),
+        ("cut", &OPENSSL[..60]),
+        ("cut P-256", &OPENSSL_P256[..150]),
+        ("public P-256", OPENSSL_P256_PUBLIC),
+        ("SEC 1", OPENSSL_P256_SEC1),
+        ("P-384", OPENSSL_P384),
+    ] {
         let path = folder.path().join(name);
         files::create(&path, text.as_bytes(), true).unwrap();
         assert!(matches!(load(&path), Err(KeyError::NotAKey(_))), "{name}");
+        assert!(matches!(load_record(&path), Err(KeyError::NotARecordKey(_))), "{name}");
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ed25519_dalek::SigningKey;
 use quittance_ledger::{
     membership::{KeyId, MemberId},
+    record::RecordSecretKey,
     transparency::{Checkpoint, Cosigner, LogSigner, SignedCheckpoint},
 };
 
@@ -20,7 +21,7 @@ pub struct Signers {
     /// What it validates with, where it does.
     pub validator: Option<ValidatorSigners>,
     /// The record keys this node holds.
-    pub records: BTreeMap<MemberId, (KeyId, SigningKey)>,
+    pub records: BTreeMap<MemberId, (KeyId, RecordSecretKey)>,
 }
 
 /// What a validator works with.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod ambiguous_json;
+mod es256;
 mod malformed;
 mod properties;
 mod samples;
@@ -10,10 +11,10 @@ mod signatures;
 mod types;
 mod vectors;
 
-use ed25519_dalek::{Signer as _, SigningKey};
+use ed25519_dalek::SigningKey;
 use serde_json::{Map, Value, json};
 
-use super::{Envelope, Record, encoding, sign};
+use super::{Envelope, Record, SignRecord, encoding, sign};
 use crate::{
     membership::{Genesis, KeyId, Member, MemberId, Membership, Origin, RecordKey, Role},
     refusal::{Code, Refusal},
@@ -52,7 +53,7 @@ pub(super) fn membership() -> Membership {
         name: id.to_owned(),
         role,
         time_zone: None,
-        keys: vec![RecordKey { id: "1".parse().unwrap(), public: key_of(id).verifying_key() }],
+        keys: vec![RecordKey { id: "1".parse().unwrap(), public: key_of(id).verifying_key().into() }],
         validator: None,
         observer: None,
     });
@@ -60,14 +61,14 @@ pub(super) fn membership() -> Membership {
 }
 
 /// Signs whatever it is given, without any check.
-pub(super) fn jws_of(header: &str, payload: &[u8], key: &SigningKey) -> Vec<u8> {
+pub(super) fn jws_of(header: &str, payload: &[u8], key: &impl SignRecord) -> Vec<u8> {
     let mut jws = String::new();
     encoding::encode_into(header.as_bytes(), &mut jws);
     jws.push('.');
     encoding::encode_into(payload, &mut jws);
-    let signature = key.sign(jws.as_bytes());
+    let signature = key.signature_of(jws.as_bytes());
     jws.push('.');
-    encoding::encode_into(&signature.to_bytes(), &mut jws);
+    encoding::encode_into(&signature, &mut jws);
     jws.into_bytes()
 }
 

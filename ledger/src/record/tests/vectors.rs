@@ -33,7 +33,7 @@ fn membership(vectors: &Value) -> Membership {
         time_zone: None,
         keys: vec![RecordKey {
             id: text(key_data, "key_id").parse().unwrap(),
-            public: key(vectors).verifying_key(),
+            public: key(vectors).verifying_key().into(),
         }],
         validator: None,
         observer: None,

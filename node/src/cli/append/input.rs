@@ -6,12 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ed25519_dalek::SigningKey;
 use quittance_ledger::{
     digest::{Digest, RecordId},
     limits::RECORD_BYTES_MAX,
     membership::Origin,
-    record::{Envelope, sign},
+    record::{Envelope, RecordSecretKey, sign},
     refusal::{Code, Refusal},
     transparency::Receipt,
 };
@@ -189,7 +188,7 @@ pub(super) fn parse(text: &str, all: bool) -> Result<Parsed, Refusal> {
 /// Signs for one member on this machine.
 pub(super) struct Signer {
     pub(super) kid: Kid,
-    pub(super) key: SigningKey,
+    pub(super) key: RecordSecretKey,
     pub(super) origin: Origin,
 }
 

@@ -125,7 +125,7 @@ pub(super) fn append(args: AppendArgs) -> CommandResult {
     for path in &args.files {
         lines = lines.saturating_add(Input::count(path)?);
     }
-    let key = args.key.as_deref().map(keys::load).transpose()?;
+    let key = args.key.as_deref().map(keys::load_record).transpose()?;
     let client = args.api.client(Patience::NONE)?;
     let origin = client.status()?.ledger.origin;
     let origin: Origin = origin.parse().map_err(|error| client.odd("/v1/status", error))?;

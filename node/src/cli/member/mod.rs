@@ -206,7 +206,7 @@ impl How {
         payload.insert("data".to_owned(), data);
         let outgoing = match (&self.key, &self.kid, &self.signer) {
             (Some(key), Some(kid), _) => {
-                let key = keys::load(key)?;
+                let key = keys::load_record(key)?;
                 let record = sign_record(payload, origin, &kid.member, &kid.key, &key)
                     .map_err(Failure::negative)?;
                 Outgoing::Signed(String::from_utf8_lossy(record.jws()).into_owned())

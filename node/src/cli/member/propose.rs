@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use quittance_ledger::{
     limits::GENESIS_BYTES_MAX,
-    membership::{KeyId, MemberEntry, MemberFile, MemberId, Origin},
+    membership::{KeyId, MemberEntry, MemberFile, MemberId, Origin, RecordPublicKey},
 };
 use serde_json::{Value, json};
 
@@ -85,9 +85,9 @@ struct KeyAddedArgs {
     /// The new key's id, which the member never used before
     #[arg(value_name = "KEY")]
     key_id: KeyId,
-    /// The new public key: 32 bytes in base64
+    /// The new public key in base64, as `quittance key show` prints it: 32 bytes for Ed25519, 33 for ES256
     #[arg(value_name = "BASE64")]
-    public_key: String,
+    public_key: RecordPublicKey,
     #[command(flatten)]
     how: How,
 }
@@ -126,7 +126,9 @@ fn data(change: &ChangeArgs, origin: &Origin) -> Result<Value, Failure> {
         ChangeArgs::Remove(args) => json!({"change": "remove", "member": args.member_id}),
         ChangeArgs::KeyAdded(KeyAddedArgs { member_id, key_id, public_key, .. }) => json!({
             "change": "key_added", "member": member_id,
-            "key": {"id": key_id, "alg": "Ed25519", "public": public_key},
+            "key": {
+                "id": key_id, "alg": public_key.algorithm().as_str(), "public": public_key.to_string(),
+            },
         }),
         ChangeArgs::KeyRevoked(KeyRevokedArgs { member_id, key_id, .. }) => json!({
             "change": "key_revoked", "member": member_id, "key_id": key_id,
