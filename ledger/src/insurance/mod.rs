@@ -15,6 +15,7 @@ pub mod signature;
 mod time;
 mod types;
 mod values;
+pub mod views;
 
 pub(crate) use values::{AMOUNT_MARKER, Parsed, read_as_text};
 

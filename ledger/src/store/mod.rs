@@ -31,6 +31,7 @@ mod query;
 mod read;
 mod scrub;
 mod segments;
+mod subjects;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,7 @@ pub use pending::{Pending, PendingBatch};
 pub use proposals::{Proposals, StoredProposal};
 pub use query::{Filter, Page};
 pub use scrub::Progress;
+pub use subjects::Subject;
 
 use self::{
     flat::Flat,
@@ -60,6 +62,7 @@ use self::{
 use crate::{
     chain::{Block, Certificate, CommitSignature, HEADER_BYTES, Header, Tip},
     digest::{Digest, RecordId},
+    insurance::views,
     membership::Membership,
     record::Record,
     transparency::{Checkpoint, SignedCheckpoint, tree},
@@ -570,6 +573,9 @@ fn terms_of(record: &Record) -> impl Iterator<Item = Term> + use<> {
     }
     if let Some(corrected) = &payload.corrects {
         terms.push(Term::of(TermKind::Corrects, &corrected.to_string()));
+    }
+    if let Some(payee) = views::payee_of(record) {
+        terms.push(Term::of(TermKind::Payee, &payee));
     }
     for document in &payload.documents {
         terms.push(Term::of(TermKind::Document, &document.commitment.digest().to_string()));
