@@ -28,7 +28,10 @@ use crate::{
     metrics::Metrics,
     openapi, pages,
     problem::{Kind, Problem},
-    read::{blocks, evidence, members, receipts, records, status, tree},
+    read::{
+        blocks, claims, contracts, evidence, exceptions, members, receipts, records, statements,
+        status, tree,
+    },
     reading::Reads,
     state::{App, Shared},
     submit::Submit,
@@ -80,6 +83,10 @@ pub fn router_with_figures(
         .routes(routes!(append::append_record, records::list_records))
         .routes(routes!(append::append_batch))
         .routes(routes!(records::get_record))
+        .routes(routes!(contracts::get_contract))
+        .routes(routes!(claims::get_claim))
+        .routes(routes!(statements::get_statement))
+        .routes(routes!(exceptions::list_exceptions))
         .routes(routes!(receipts::get_receipt))
         .routes(routes!(receipts::verify_receipt))
         .routes(routes!(blocks::list_blocks))

@@ -23,6 +23,12 @@ use crate::limits::UNCOUNTED_BYTES_MAX;
 #[derive(Debug, Clone)]
 pub(crate) struct Reserved(pub(super) Arc<Share>);
 
+impl From<Share> for Reserved {
+    fn from(share: Share) -> Self {
+        Self(Arc::new(share))
+    }
+}
+
 /// Counts an answer; none when the budget does not hold it. Small ones and
 /// streams, which hold little at a time, pass as they are.
 pub(crate) fn count_answer(mut response: Response, budget: &Budget) -> Option<Response> {

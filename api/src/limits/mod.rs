@@ -32,6 +32,12 @@ pub(crate) const READ_PLACE_TIME: Duration = Duration::from_secs(2);
 /// and where to go on.
 pub(crate) const LOOKING_TIME: Duration = Duration::from_secs(1);
 
+/// Records that one view may be made of, such as those of a contract. Beyond: 422.
+pub(crate) const VIEW_RECORDS_MAX: usize = 20_000;
+
+/// Records that one page of exceptions looks at; then it says where to go on.
+pub(crate) const EXCEPTION_RECORDS_MAX: u64 = 10_000;
+
 /// The bounds of the API. What is beyond one of them gets a clear answer and
 /// changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -77,6 +77,9 @@ kinds! {
     /// The request names a host that is not this machine.
     Misdirected = "misdirected", MISDIRECTED_REQUEST, "This host is not served here",
         "The node listens on this machine only; use the name localhost or the address 127.0.0.1.";
+    /// A view would be made of too many records.
+    TooMany = "too_many", UNPROCESSABLE_ENTITY, "That is made of too many records",
+        "Ask for less: a claim, a contract, or a shorter period.";
     /// The body is of a type that the resource does not take.
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "This content type is not taken here",
         "Set Content-Type to what the detail names.";

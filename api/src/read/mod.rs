@@ -1,12 +1,17 @@
 //! Reading the ledger: records, receipts, blocks, members, tree and status.
 
 pub(crate) mod blocks;
+pub(crate) mod claims;
+pub(crate) mod contracts;
 pub(crate) mod evidence;
+pub(crate) mod exceptions;
 pub(crate) mod members;
 pub(crate) mod receipts;
 pub(crate) mod records;
+pub(crate) mod statements;
 pub(crate) mod status;
 pub(crate) mod tree;
+pub(crate) mod views;
 
 use jiff::Timestamp;
 

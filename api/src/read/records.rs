@@ -215,7 +215,7 @@ impl RecordsQuery {
 }
 
 /// A time bound: a moment, or a day that counts whole.
-fn bound(
+pub(crate) fn bound(
     field: &'static str,
     text: Option<&str>,
     to_its_end: bool,

@@ -16,6 +16,7 @@ pub mod state;
 mod time;
 mod types;
 mod values;
+pub mod views;
 
 pub(crate) use values::{AMOUNT_MARKER, Parsed, read_as_text};
 

@@ -33,6 +33,7 @@ mod read;
 mod scrub;
 mod segments;
 mod state;
+mod subjects;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -53,6 +54,7 @@ pub use pending::{Pending, PendingBatch};
 pub use proposals::{Proposals, StoredProposal};
 pub use query::{Filter, Page};
 pub use scrub::Progress;
+pub use subjects::Subject;
 
 use self::{
     flat::Flat,
@@ -62,7 +64,7 @@ use self::{
 use crate::{
     chain::{Applied, Block, Certificate, CommitSignature, HEADER_BYTES, Header, Tip},
     digest::{Digest, RecordId},
-    insurance::state::StateChanges,
+    insurance::{state::StateChanges, views},
     membership::{Membership, MembershipState},
     record::Record,
     transparency::{Checkpoint, SignedCheckpoint, tree},
@@ -592,6 +594,9 @@ fn terms_of(record: &Record) -> impl Iterator<Item = Term> + use<> {
     }
     if let Some(corrected) = &payload.corrects {
         terms.push(Term::of(TermKind::Corrects, &corrected.to_string()));
+    }
+    if let Some(payee) = views::payee_of(record) {
+        terms.push(Term::of(TermKind::Payee, &payee));
     }
     for document in &payload.documents {
         terms.push(Term::of(TermKind::Document, &document.commitment.to_string()));

@@ -42,6 +42,8 @@ pub enum TermKind {
     /// That a document of the record has a `match` which stood on the ledger
     /// before; the value is empty.
     Repeats,
+    /// Who is paid, or opened a claim: a member id or `policyholder`.
+    Payee,
 }
 
 /// What a record is found by: eight bytes of a hash.
@@ -240,6 +242,58 @@ impl Terms {
             .next()
             .filter(|(found, _)| *found == term)
             .map(|(_, at)| *at))
+    }
+
+    /// The records with that term from `from` on and before `before`, at most
+    /// `limit`, in order. Each page of postings is read once.
+    pub fn all(
+        &self,
+        term: Term,
+        from: u64,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<u64>, StoreError> {
+        let view = self.view()?;
+        let mut found = Vec::new();
+        let first = view.runs.partition_point(|run| run.end <= from);
+        for run in view.runs.get(first..).unwrap_or_default() {
+            if run.start >= before || found.len() >= limit {
+                break;
+            }
+            if run.filter.contains_hash(term.0) {
+                self.all_of_run(run, (term, from), limit, &mut found)?;
+            }
+        }
+        let tail = view.tail.range((term, from)..).take_while(|(found, _)| *found == term);
+        found.extend(tail.map(|(_, at)| *at));
+        found.truncate(limit);
+        found.truncate(found.partition_point(|index| *index < before));
+        Ok(found)
+    }
+
+    fn all_of_run(
+        &self,
+        run: &Run,
+        posting: Posting,
+        limit: usize,
+        found: &mut Vec<u64>,
+    ) -> Result<(), StoreError> {
+        let after =
+            run.pages.partition_point(|page| (Term(page.first_term), page.first_index) <= posting);
+        for number in after.saturating_sub(1)..run.pages.len() {
+            let page = self.page(run, number)?;
+            let position = page.partition_point(|candidate| *candidate < posting);
+            let rest = page.get(position..).unwrap_or_default();
+            let of_term = rest.iter().take_while(|(term, _)| *term == posting.0);
+            let before = found.len();
+            found.extend(of_term.map(|(_, at)| *at));
+            // Only a page that ends with the term can go on in the next one.
+            let ends_here = found.len() - before < rest.len();
+            if found.len() >= limit || ends_here {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The last record before `index` with that term.

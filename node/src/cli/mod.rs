@@ -23,6 +23,7 @@ mod source;
 mod status;
 mod token;
 mod verify;
+mod views;
 
 use std::{
     env, fmt,
@@ -129,6 +130,26 @@ enum Command {
         after_help = "Examples:\n  quittance token create --scope read\n  quittance token list"
     )]
     Token(token::TokenArgs),
+    /// Show the dossier of a contract, now or as of a past moment
+    #[command(after_help = "Examples:\n  quittance dossier petexpert/PX-1001\n  \
+        quittance dossier petexpert/PX-1001 --at 2025-09-01T15:00:00+02:00\n  \
+        quittance dossier petexpert/PX-1001 --at 120 --json\n\n\
+        A time or a day shows what had happened by then, as it is known today; a height shows what\n\
+        the ledger held after that block. --csv prints the events.")]
+    Dossier(views::DossierArgs),
+    /// Show a claim: amounts, settlement, payments and deadlines
+    #[command(after_help = "Example:\n  quittance claim petexpert/PX-C1 --at 2025-09-01")]
+    Claim(views::ClaimArgs),
+    /// Show what a payee received in a period, and what is open
+    #[command(
+        after_help = "Example:\n  quittance statement --payee vet-1 --from 2025-09-01 --to 2025-09-30"
+    )]
+    Statement(views::StatementArgs),
+    /// List what people should look at: flagged, late, corrected, not done in time
+    #[command(
+        after_help = "Example:\n  quittance exceptions --from 2025-09-01 --to 2025-09-30 --csv"
+    )]
+    Exceptions(views::ExceptionsArgs),
     /// Put load on a node, and measure it beside this machine's own rates
     #[command(
         after_help = "Example:\n  quittance load --api http://127.0.0.1:8080 --records 100000 --data quittance-data"
@@ -255,6 +276,10 @@ pub fn main() -> ExitCode {
         Some(Command::Policy(args)) => policy::policy(&args),
         Some(Command::Status(args)) => status::status(&args),
         Some(Command::Token(args)) => token::token(args),
+        Some(Command::Dossier(args)) => views::dossier(&args),
+        Some(Command::Claim(args)) => views::claim(&args),
+        Some(Command::Statement(args)) => views::statement(&args),
+        Some(Command::Exceptions(args)) => views::exceptions(&args),
         Some(Command::Load(args)) => load::load(args),
         Some(Command::Reindex(args)) => reindex::reindex(&args),
     };

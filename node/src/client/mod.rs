@@ -384,6 +384,22 @@ impl Client {
         }
     }
 
+    /// What the node answers to a question about contracts, claims or payees.
+    ///
+    /// # Errors
+    /// The node says no, does not answer, or with something else.
+    pub fn view<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.get_json(path, PAGE_BYTES_MAX)
+    }
+
+    /// As [`Client::view`], as bytes of that media type.
+    ///
+    /// # Errors
+    /// The node says no, or does not answer.
+    pub fn view_bytes(&self, path: &str, media_type: &str) -> Result<Vec<u8>, ClientError> {
+        self.get_accepting(path, PAGE_BYTES_MAX, Some(media_type))
+    }
+
     /// A page of the blocks after height `after`; empty at the end.
     ///
     /// # Errors
@@ -437,11 +453,23 @@ impl Client {
     }
 
     fn get(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, ClientError> {
+        self.get_accepting(path, bytes_max, None)
+    }
+
+    fn get_accepting(
+        &self,
+        path: &str,
+        bytes_max: usize,
+        media_type: Option<&str>,
+    ) -> Result<Vec<u8>, ClientError> {
         let answer = self.patiently(path, bytes_max, |url| {
             let mut request =
                 self.agent.get(url).config().timeout_global(Some(ANSWER_TIMEOUT)).build();
             if let Some(authorization) = &self.authorization {
                 request = request.header("authorization", authorization);
+            }
+            if let Some(media_type) = media_type {
+                request = request.header("accept", media_type);
             }
             request.call()
         })?;

@@ -1,0 +1,260 @@
+//! `GET /v1/exceptions`: what people should look at.
+
+use std::collections::{BTreeSet, HashMap};
+
+use axum::{extract::State, http::HeaderMap, response::Response};
+use jiff::tz::TimeZone;
+use quittance_ledger::{
+    insurance::views::{self, AsOf, Consequences, Exception, ExceptionKind},
+    record::ContractRef,
+    store::Subject,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    records::bound,
+    views::{Asked, Form, Lines, Table, at_of, cell, line_of, zone_of_insurer},
+};
+use crate::{
+    extract::{QueryOf, page_items, parse_some},
+    limits::{EXCEPTION_RECORDS_MAX, VIEW_RECORDS_MAX},
+    problem::{Problem, ProblemBody},
+    reading::{Failed, Patience},
+    state::Shared,
+};
+
+/// Records that are read at once.
+const STEP: u64 = 128;
+
+/// Dossiers that are kept while a page is made.
+const DOSSIERS_MAX: usize = 32;
+
+/// Which exceptions are looked for.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ExceptionsQuery {
+    /// Of records whose block was made then or later: RFC 3339, or a day in UTC.
+    #[param(example = "2025-09-01")]
+    from: Option<String>,
+    /// Of records whose block was made then or earlier: RFC 3339, or a day in UTC, to its end.
+    #[param(example = "2025-09-30")]
+    to: Option<String>,
+    /// Only of this kind, such as `late`.
+    kind: Option<String>,
+    /// The cursor: only records after it.
+    after: Option<String>,
+    /// How many at most; 1 to 1000. A page may hold a few more: those of one
+    /// record stay together.
+    limit: Option<u32>,
+    /// As of when what was not done in time is judged. See the dossier of a contract.
+    at: Option<String>,
+}
+
+/// Exceptions, in the order of the ledger.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ExceptionsAnswer {
+    /// What people should look at.
+    exceptions: Vec<Exception>,
+    /// Contracts with too many records for a dossier: of theirs, only what a
+    /// record shows by itself is listed.
+    not_examined: Vec<String>,
+    /// The cursor to go on from; null at the end of the period.
+    next: Option<String>,
+}
+
+/// What people should look at
+///
+/// Of the records whose block was made from `from` to `to`: those that are
+/// flagged, late, or corrections; holds that they made and nobody claimed;
+/// offers that they notified and nobody answered in 30 days; claims that they
+/// opened and nobody handled in 48 hours; decisions and agreements that were not
+/// paid in 30 days; and payments to the policyholder within 30 days after the
+/// bank account changed. Each is listed with the record from which it follows. A
+/// page looks at a bounded number of records, and may hold none and still have a
+/// `next`. `Accept: text/csv` gives a table; its cursor is in the header
+/// `Link` with `rel="next"`.
+#[utoipa::path(
+    get,
+    path = "/v1/exceptions",
+    tag = "read",
+    params(ExceptionsQuery),
+    responses(
+        (status = 200, description = "A page of exceptions", content(
+            (ExceptionsAnswer = "application/json"), (String = "text/csv")
+        )),
+        (status = 400, description = "A parameter cannot be read", body = ProblemBody, content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn list_exceptions(
+    State(app): State<Shared>,
+    QueryOf(query): QueryOf<ExceptionsQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let limit = page_items(query.limit, &app.config.limits)?;
+    let at = at_of(query.at.as_deref())?;
+    let after: Option<u64> = parse_some("after", query.after.as_deref())?;
+    let kind = query.kind.as_deref().filter(|kind| !kind.is_empty());
+    let kind = kind.map(kind_of).transpose()?;
+    let from = bound("from", query.from.as_deref(), false)?;
+    let to = bound("to", query.to.as_deref(), true)?;
+    let form = Form::of(&headers);
+    app.read(move |app, patience| {
+        let asked = Asked::find(&app.store, at)?;
+        let size_at = |time: jiff::Timestamp| match u64::try_from(time.as_millisecond()) {
+            Ok(time_ms) => app.store.size_at_time(time_ms),
+            Err(_) => Ok(0),
+        };
+        // A block that was made at `from` itself counts.
+        let millisecond = jiff::SignedDuration::from_millis(1);
+        let start = match from.and_then(|from| from.checked_sub(millisecond).ok()) {
+            Some(before) => size_at(before)?,
+            None => 0,
+        };
+        let start = start.max(after.map_or(0, |after| after.saturating_add(1)));
+        let end = to.map_or(Ok(u64::MAX), size_at)?.min(asked.size);
+        let mut page = Page {
+            app,
+            patience,
+            reading: Lines::new(app, patience),
+            asked,
+            dossiers: HashMap::new(),
+            not_examined: BTreeSet::new(),
+        };
+        let (exceptions, next) = page.find(start, end, limit, kind)?;
+        let not_examined = page.not_examined.into_iter().collect();
+        let next = next.map(|next| next.to_string());
+        let answer = ExceptionsAnswer { exceptions, not_examined, next };
+        let mut response = form.answer(&answer, || table(&answer))?;
+        if let Some(next) = &answer.next
+            && let Ok(link) = format!("</v1/exceptions?after={next}>; rel=\"next\"").parse()
+        {
+            response.headers_mut().insert(axum::http::header::LINK, link);
+        }
+        Ok(response)
+    })
+    .await
+}
+
+fn kind_of(text: &str) -> Result<ExceptionKind, Problem> {
+    serde_json::from_value(text.into()).map_err(|_| {
+        let detail = "kind: must be one of flagged, late, corrected, hold_expired, offer_overdue, \
+                      handling_overdue, payment_overdue and bank_change";
+        Problem::query("kind", detail)
+    })
+}
+
+/// A page while it is made.
+struct Page<'a> {
+    app: &'a Shared,
+    patience: &'a Patience,
+    reading: Lines<'a>,
+    asked: Asked,
+    dossiers: HashMap<ContractRef, Option<Consequences>>,
+    not_examined: BTreeSet<String>,
+}
+
+impl Page<'_> {
+    /// Exceptions of the records `start..end`, and after which index to go on.
+    fn find(
+        &mut self,
+        start: u64,
+        end: u64,
+        limit: usize,
+        kind: Option<ExceptionKind>,
+    ) -> Result<(Vec<Exception>, Option<u64>), Failed> {
+        let as_of = self.asked.as_of(&TimeZone::UTC)?;
+        let mut found: Vec<Exception> = Vec::new();
+        let last = end.min(start.saturating_add(EXCEPTION_RECORDS_MAX));
+        let mut from = start;
+        while from < last {
+            for entry in self.app.store.entries(from, last.min(from.saturating_add(STEP)))? {
+                self.patience.check()?;
+                let line = line_of(entry);
+                from = line.index.saturating_add(1);
+                if as_of.lets_pass(line.height, line.record.payload().occurred_at) {
+                    let mut of_line = views::of_record(&line);
+                    if views::follow_up(&line)
+                        && let Some(contract) = &line.record.payload().contract
+                        && let Some(consequences) = self.consequences(contract)?
+                    {
+                        of_line.extend(consequences.of(&line));
+                    }
+                    let wanted = of_line.into_iter();
+                    found.extend(wanted.filter(|found| kind.is_none_or(|kind| found.kind == kind)));
+                }
+                if found.len() >= limit || self.patience.is_used_up() {
+                    return Ok((found, (from < end).then(|| from.saturating_sub(1))));
+                }
+            }
+        }
+        Ok((found, (from < end).then(|| from.saturating_sub(1))))
+    }
+
+    /// What the dossier of a contract shows; none where it has too many records.
+    fn consequences(&mut self, contract: &ContractRef) -> Result<Option<&Consequences>, Failed> {
+        if !self.dossiers.contains_key(contract) {
+            if self.dossiers.len() >= DOSSIERS_MAX {
+                self.dossiers.clear();
+            }
+            let made = self.read(contract)?;
+            if made.is_none() {
+                self.not_examined.insert(contract.to_string());
+            }
+            self.dossiers.insert(contract.clone(), made);
+        }
+        Ok(self.dossiers.get(contract).and_then(Option::as_ref))
+    }
+
+    fn read(&mut self, contract: &ContractRef) -> Result<Option<Consequences>, Failed> {
+        let subject = Subject::Contract(contract.clone());
+        // One more than a dossier may have tells whether it has too many.
+        let whole = self.app.store.has_more_than(&subject, self.asked.size, VIEW_RECORDS_MAX)?;
+        if whole {
+            return Ok(None);
+        }
+        self.reading.start_again();
+        let lines = self.reading.of(&subject, self.asked.size)?;
+        let default = zone_of_insurer(&self.app.membership(), contract.insurer());
+        let zone = views::zone_of(&lines, &default);
+        let as_of: AsOf = self.asked.as_of(&zone)?;
+        Ok(Some(Consequences::new(contract, &lines, as_of, &zone)))
+    }
+}
+
+/// Exceptions as a table.
+fn table(answer: &ExceptionsAnswer) -> Table<11> {
+    let rows = answer.exceptions.iter().map(|found| {
+        let others: Vec<_> = found.others.iter().map(ToString::to_string).collect();
+        [
+            found.index.to_string(),
+            found.block_time.to_string(),
+            found.occurred_at.to_string(),
+            found.kind.to_string(),
+            found.record_type.clone(),
+            found.signer.clone(),
+            cell(found.contract.as_ref()),
+            cell(found.claim.as_ref()),
+            found.sentence.clone(),
+            others.join(" "),
+            found.record.to_string(),
+        ]
+    });
+    Table {
+        header: [
+            "index",
+            "block_time",
+            "occurred_at",
+            "kind",
+            "type",
+            "signer",
+            "contract",
+            "claim",
+            "sentence",
+            "others",
+            "record",
+        ],
+        rows: rows.collect(),
+    }
+}

@@ -1,0 +1,242 @@
+//! `GET /v1/statements`: what a payee received, and what is open.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::{extract::State, http::HeaderMap, response::Response};
+use jiff::civil::Date;
+use quittance_ledger::{
+    insurance::{
+        Code, Data, Day,
+        views::{self, Line, Statement, StatementQuery},
+    },
+    membership::MemberId,
+    store::Subject,
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::views::{
+    Asked, Form, Lines, Table, at_of, cell, decimal, zone_of_insurer,
+};
+use crate::{
+    extract::{QueryOf, parse, parse_some},
+    problem::{Problem, ProblemBody},
+    reading::Failed,
+    state::Shared,
+};
+
+/// What a statement is about.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StatementsQuery {
+    /// Who was paid: a member's id, or `policyholder`.
+    #[param(required, example = "vet-1")]
+    payee: Option<String>,
+    /// The first day, in the insurer's time zone.
+    #[param(required, example = "2025-09-01")]
+    from: Option<String>,
+    /// The last day, in the insurer's time zone.
+    #[param(required, example = "2025-09-30")]
+    to: Option<String>,
+    /// Only what this insurer pays.
+    insurer: Option<String>,
+    /// Only what is paid under this contract: `<insurer>/<number>`.
+    contract: Option<String>,
+    /// As of when; now, where it is left out. See the dossier of a contract.
+    at: Option<String>,
+}
+
+impl StatementsQuery {
+    fn query(&self) -> Result<StatementQuery, Problem> {
+        let needed = |field: &'static str, text: Option<&str>| {
+            let missing = || Problem::query(field, format!("{field} is missing"));
+            text.filter(|text| !text.is_empty()).map(str::to_owned).ok_or_else(missing)
+        };
+        let day = |field, text| {
+            let day: Day = parse(field, &needed(field, text)?)?;
+            Ok::<Date, Problem>(day.date())
+        };
+        let payee: Code = parse("payee", &needed("payee", self.payee.as_deref())?)?;
+        let (from, to) = (day("from", self.from.as_deref())?, day("to", self.to.as_deref())?);
+        if from > to {
+            return Err(Problem::query("to", format!("to: {to} is before {from}")));
+        }
+        let insurer: Option<MemberId> = parse_some("insurer", self.insurer.as_deref())?;
+        Ok(StatementQuery {
+            payee: payee.to_string(),
+            from,
+            to,
+            insurer: insurer.map(|insurer| insurer.to_string()),
+            contract: parse_some("contract", self.contract.as_deref())?,
+        })
+    }
+}
+
+/// A statement for a payee and a period
+///
+/// The payments executed, less those returned, from the day `from` to the day
+/// `to`, and the claims that the payee opened and that are open at the end of
+/// `to`: neither refused, nor paid in full, nor closed by then. Days are those of
+/// the insurer's time zone. Amounts are in minor units, and agree with the
+/// records to the cent. `Accept: text/csv` gives payments and open claims as one
+/// table.
+#[utoipa::path(
+    get,
+    path = "/v1/statements",
+    tag = "read",
+    params(StatementsQuery),
+    responses(
+        (status = 200, description = "The statement", content(
+            (Statement = "application/json"), (String = "text/csv")
+        )),
+        (status = 400, description = "A parameter cannot be read", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "It is made of too many records; name a contract", body = ProblemBody, content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn get_statement(
+    State(app): State<Shared>,
+    QueryOf(query): QueryOf<StatementsQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let at = at_of(query.at.as_deref())?;
+    let query = query.query()?;
+    let form = Form::of(&headers);
+    app.read(move |app, patience| {
+        let asked = Asked::find(&app.store, at)?;
+        let membership = app.membership();
+        let mut reading = Lines::new(app, patience);
+        let lines = lines(app, &mut reading, &query, asked.size)?;
+        let insurer = query.contract.as_ref().map(|contract| contract.insurer());
+        let insurer = insurer.or(query.insurer.as_deref()).unwrap_or_default();
+        let as_of = asked.as_of(&zone_of_insurer(&membership, insurer))?;
+        let statement = views::statement(&query, &lines, as_of, |insurer| {
+            zone_of_insurer(&membership, insurer)
+        });
+        let response = form.answer(&statement, || table(&statement))?;
+        Ok(reading.into_answer(response))
+    })
+    .await
+}
+
+/// Every record that the statement may be made of, in the order of the ledger.
+fn lines(
+    app: &Shared,
+    reading: &mut Lines<'_>,
+    query: &StatementQuery,
+    size: u64,
+) -> Result<Vec<Line>, Failed> {
+    if let Some(contract) = &query.contract {
+        return reading.of(&Subject::Contract(contract.clone()), size);
+    }
+    let mut found: BTreeMap<u64, Line> = BTreeMap::new();
+    let mut claims = BTreeSet::new();
+    let mut payments = Vec::new();
+    for line in reading.of(&Subject::Payee(query.payee.clone()), size)? {
+        if !query.lets_pass(&line.record) {
+            continue;
+        }
+        let payload = line.record.payload();
+        match (&payload.data, &payload.claim) {
+            (Data::ClaimOpened(_), Some(claim)) => {
+                claims.insert(claim.clone());
+            }
+            _ => payments.push(line.record.id()),
+        }
+        found.insert(line.index, line);
+    }
+    for claim in claims {
+        let lines = reading.of(&Subject::Claim(claim), size)?;
+        found.extend(lines.into_iter().map(|line| (line.index, line)));
+    }
+    // A correction may name another payee: both it and what it corrects belong here.
+    let known: BTreeSet<_> = found.values().map(|line| line.record.id()).collect();
+    for id in payments {
+        let mut newest = id;
+        while let Some(newer) = app.store.correction_of(&newest)? {
+            newest = newer;
+            add(app, reading, &mut found, &known, newer, size)?;
+        }
+        let mut oldest = app.store.find(&id)?;
+        while let Some(location) = oldest {
+            let Some(entry) = app.store.entry(location.index)? else { break };
+            let Some(corrected) = entry.record.payload().corrects else { break };
+            add(app, reading, &mut found, &known, corrected, size)?;
+            oldest = app.store.find(&corrected)?;
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+/// Adds a record that is not there yet.
+fn add(
+    app: &Shared,
+    reading: &mut Lines<'_>,
+    found: &mut BTreeMap<u64, Line>,
+    known: &BTreeSet<quittance_ledger::digest::RecordId>,
+    id: quittance_ledger::digest::RecordId,
+    size: u64,
+) -> Result<(), Failed> {
+    if !known.contains(&id)
+        && let Some(location) = app.store.find(&id)?
+        && location.index < size
+        && !found.contains_key(&location.index)
+        && let Some(entry) = app.store.entry(location.index)?
+    {
+        found.insert(location.index, reading.line(entry)?);
+    }
+    Ok(())
+}
+
+/// A statement as a table: its payments, then the open claims.
+fn table(statement: &Statement) -> Table<11> {
+    let payments = statement.payments.iter().map(|line| {
+        let returned = line.status == "returned";
+        let signed = i128::from(line.amount) * if returned { -1 } else { 1 };
+        [
+            "payment".to_owned(),
+            line.day.to_string(),
+            line.occurred_at.to_string(),
+            line.contract.clone(),
+            line.claim.clone(),
+            line.status.clone(),
+            signed.to_string(),
+            decimal(signed, &line.currency),
+            line.currency.clone(),
+            line.flags.join(" "),
+            line.record.to_string(),
+        ]
+    });
+    let open = statement.open.iter().map(|claim| {
+        let currency = claim.currency.as_deref().unwrap_or_default();
+        [
+            "open".to_owned(),
+            String::new(),
+            claim.occurred_at.to_string(),
+            claim.contract.clone(),
+            claim.claim.clone(),
+            claim.status.to_string(),
+            cell(claim.open),
+            claim.open.map(|open| decimal(open.into(), currency)).unwrap_or_default(),
+            currency.to_owned(),
+            String::new(),
+            claim.record.to_string(),
+        ]
+    });
+    Table {
+        header: [
+            "line",
+            "day",
+            "occurred_at",
+            "contract",
+            "claim",
+            "status",
+            "minor_units",
+            "amount",
+            "currency",
+            "flags",
+            "record",
+        ],
+        rows: payments.chain(open).collect(),
+    }
+}

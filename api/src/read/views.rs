@@ -1,0 +1,295 @@
+//! What every view needs: its lines, its moment, and its answer.
+
+use axum::{
+    Json,
+    body::Bytes,
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use jiff::{Timestamp, tz::TimeZone};
+use quittance_ledger::{
+    insurance::views::{AsOf, At, DEFAULT_TIME_ZONE, Line, time_zone},
+    membership::{MemberId, Membership},
+    store::{Entry, Store, Subject},
+};
+use serde::Serialize;
+
+use crate::{
+    budget::{Reserved, Share},
+    headers::preferred,
+    limits::VIEW_RECORDS_MAX,
+    problem::{Kind, Problem},
+    reading::{Failed, Patience},
+    state::{App, Shared},
+};
+
+/// The media type of comma-separated values (RFC 4180).
+pub(crate) const CSV: &str = "text/csv";
+
+/// Records that are asked of the store at once.
+const STEP: usize = 500;
+
+/// What a record takes in memory, in times of its bytes: the bytes, what they
+/// say, and what that becomes in an answer.
+const BYTES_PER_BYTE: usize = 4;
+
+/// Records of which a view is made, with their share of the memory for answers.
+pub(crate) struct Lines<'a> {
+    app: &'a App,
+    patience: &'a Patience,
+    share: Share,
+    bytes: usize,
+    /// So many were read.
+    count: usize,
+}
+
+impl<'a> Lines<'a> {
+    pub(crate) fn new(app: &'a App, patience: &'a Patience) -> Self {
+        Self { app, patience, share: app.response_bytes.share(), bytes: 0, count: 0 }
+    }
+
+    /// All records about `subject` among the first `size` of the ledger.
+    pub(crate) fn of(&mut self, subject: &Subject, size: u64) -> Result<Vec<Line>, Failed> {
+        let (mut lines, mut after) = (Vec::new(), None);
+        loop {
+            self.patience.check()?;
+            let page = self.app.store.records_of(subject, after, size, STEP)?;
+            for entry in page.entries {
+                lines.push(self.line(entry)?);
+            }
+            match page.next_after {
+                Some(next) => after = Some(next),
+                None => return Ok(lines),
+            }
+        }
+    }
+
+    /// Counts a record, and makes a line of it.
+    pub(crate) fn line(&mut self, entry: Entry) -> Result<Line, Failed> {
+        self.count = self.count.saturating_add(1);
+        if self.count > VIEW_RECORDS_MAX {
+            let detail = format!(
+                "it is made of more than {VIEW_RECORDS_MAX} records; GET /v1/records lists them, \
+                 page by page"
+            );
+            return Err(Problem::new(Kind::TooMany, detail).into());
+        }
+        let bytes = entry.record.jws().len().saturating_mul(BYTES_PER_BYTE);
+        self.bytes = self.bytes.saturating_add(bytes);
+        if !self.share.cover(self.bytes) {
+            return Err(self.app.answers_are_many().into());
+        }
+        Ok(line_of(entry))
+    }
+
+    /// Forgets what was counted, once those lines are dropped.
+    pub(crate) fn start_again(&mut self) {
+        self.count = 0;
+        self.bytes = 0;
+        self.share = self.app.response_bytes.share();
+    }
+
+    /// Gives the share to the answer.
+    pub(crate) fn into_answer(self, mut response: Response) -> Response {
+        response.extensions_mut().insert(Reserved::from(self.share));
+        response
+    }
+}
+
+/// A record as a line of a view.
+pub(crate) fn line_of(entry: Entry) -> Line {
+    let Entry { index, height, block_time_ms, record } = entry;
+    Line { index, height, block_time_ms, record, flags: Vec::new() }
+}
+
+/// The moment that is asked for, and how many records the ledger held then.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    at: At,
+    now: Timestamp,
+    block_time: Option<Timestamp>,
+    /// The records that may count.
+    pub(crate) size: u64,
+}
+
+impl Asked {
+    /// Looks up the block, where one is named.
+    pub(crate) fn find(store: &Store, at: At) -> Result<Self, Failed> {
+        let tip = store.tip();
+        let (mut size, mut block_time) = (tip.frontier.size(), None);
+        if let At::Height(height) = at {
+            let Some((header, _)) = store.header(height)? else {
+                let detail = format!("at: the ledger has {} blocks, not {height}", tip.height);
+                return Err(Problem::query("at", detail).into());
+            };
+            size = header.tree_size;
+            block_time = i64::try_from(header.time_ms)
+                .ok()
+                .and_then(|time_ms| Timestamp::from_millisecond(time_ms).ok());
+        }
+        Ok(Self { at, now: Timestamp::now(), block_time, size })
+    }
+
+    /// The moment, where days are those of `zone`.
+    pub(crate) fn as_of(&self, zone: &TimeZone) -> Result<AsOf, Problem> {
+        let missing = || Problem::query("at", "at: that block has no time");
+        self.at.resolve(self.now, zone, self.block_time).ok_or_else(missing)
+    }
+}
+
+/// The time zone of an insurer.
+pub(crate) fn zone_of_insurer(membership: &Membership, insurer: &str) -> TimeZone {
+    insurer
+        .parse::<MemberId>()
+        .ok()
+        .and_then(|insurer| time_zone(membership.past(&insurer)?.time_zone.as_deref()?))
+        .or_else(|| time_zone(DEFAULT_TIME_ZONE))
+        .unwrap_or(TimeZone::UTC)
+}
+
+/// What an answer is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Json,
+    Csv,
+}
+
+impl Form {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        match preferred(headers, &["application/json", CSV]) {
+            Some(CSV) => Self::Csv,
+            _ => Self::Json,
+        }
+    }
+
+    /// Answers with a view, or with a table of it.
+    pub(crate) fn answer<const COLUMNS: usize>(
+        self,
+        view: &impl Serialize,
+        table: impl FnOnce() -> Table<COLUMNS>,
+    ) -> Result<Response, Problem> {
+        let mut response = match self {
+            Self::Json => Json(view).into_response(),
+            Self::Csv => {
+                let csv = table().to_csv()?;
+                ([(header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present")], csv)
+                    .into_response()
+            }
+        };
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+        Ok(response)
+    }
+}
+
+/// Rows of text under names.
+pub(crate) struct Table<const COLUMNS: usize> {
+    pub(crate) header: [&'static str; COLUMNS],
+    pub(crate) rows: Vec<[String; COLUMNS]>,
+}
+
+impl<const COLUMNS: usize> Table<COLUMNS> {
+    fn to_csv(&self) -> Result<Bytes, Problem> {
+        let mut writer = csv::WriterBuilder::new()
+            .terminator(csv::Terminator::CRLF)
+            .from_writer(Vec::new());
+        let written = writer.write_record(self.header).and_then(|()| {
+            let mut rows = self.rows.iter();
+            rows.try_for_each(|row| writer.write_record(row.iter().map(|cell| inert(cell))))
+        });
+        written.map_err(|error| Problem::internal(&error))?;
+        writer.into_inner().map(Bytes::from).map_err(|error| Problem::internal(&error))
+    }
+}
+
+/// A cell that no spreadsheet takes for a formula: what would begin one gets an
+/// apostrophe before it. Numbers stay as they are.
+fn inert(cell: &str) -> String {
+    let begins = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    if begins && cell.parse::<i64>().is_err() && cell.parse::<f64>().is_err() {
+        format!("'{cell}")
+    } else {
+        cell.to_owned()
+    }
+}
+
+/// A value that may be missing, as a cell.
+pub(crate) fn cell(value: Option<impl ToString>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+/// An amount without its currency, the minor units behind the point; empty where
+/// the currency has none.
+pub(crate) fn decimal(minor_units: i128, currency: &str) -> String {
+    let shown = quittance_ledger::insurance::views::format_amount(minor_units, currency);
+    shown.strip_suffix(currency).map_or_else(String::new, |amount| amount.trim_end().to_owned())
+}
+
+/// Reads `at`, which may be left out.
+pub(crate) fn at_of(at: Option<&str>) -> Result<At, Problem> {
+    Ok(crate::extract::parse_some("at", at)?.unwrap_or_default())
+}
+
+/// The parts of a path that name a contract or a claim.
+pub(crate) fn reference<T>(
+    field: &'static str,
+    (insurer, number): &(String, String),
+) -> Result<T, Problem>
+where
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    crate::extract::parse(field, &format!("{insurer}/{number}"))
+}
+
+/// Nothing of it is on the ledger, or was then.
+pub(crate) fn nothing(what: &str, name: &str, at: At) -> Problem {
+    Problem::not_found(match at {
+        At::Now => format!("the ledger holds no record about {what} {name}"),
+        _ => format!("the ledger holds no record about {what} {name} that counts at that moment"),
+    })
+}
+
+/// The moment of a view.
+#[derive(Debug, Default, serde::Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct AtQuery {
+    /// As of when; now, where it is left out. A time with offset (RFC 3339) or a
+    /// day, to its end in the contract's time zone, asks what had happened by
+    /// then (*valid time*: `occurred_at`), as the ledger knows it today; holds, days
+    /// left and deadlines are judged at that time. A block's height asks what the
+    /// ledger held after that block (*ledger time*); they are judged at the
+    /// block's time.
+    #[param(example = "2025-09-01T15:00:00+02:00")]
+    pub(crate) at: Option<String>,
+}
+
+/// Runs a view that is made of the records about one contract.
+pub(crate) fn contract_lines<'a>(
+    app: &'a Shared,
+    patience: &'a Patience,
+    contract: &quittance_ledger::record::ContractRef,
+    asked: &Asked,
+) -> Result<(Vec<Line>, TimeZone, Lines<'a>), Failed> {
+    let mut reading = Lines::new(app, patience);
+    let lines = reading.of(&Subject::Contract(contract.clone()), asked.size)?;
+    let default = zone_of_insurer(&app.membership(), contract.insurer());
+    let zone = quittance_ledger::insurance::views::zone_of(&lines, &default);
+    Ok((lines, zone, reading))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_is_no_formula_and_a_number_stays_one() {
+        assert_eq!(inert("=1+1"), "'=1+1");
+        assert_eq!(inert("@x"), "'@x");
+        assert_eq!(inert("-13800"), "-13800");
+        assert_eq!(inert("-138.00"), "-138.00");
+        assert_eq!(inert("vet-1"), "vet-1");
+        assert_eq!(decimal(-13_800, "EUR"), "-138.00");
+        assert_eq!(decimal(1500, "JPY"), "1500");
+        assert_eq!(decimal(1500, "XAU"), "");
+    }
+}

@@ -1,0 +1,683 @@
+//! A claim: from its notification to its last payment.
+
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+
+use super::{
+    AsOfShown, Event, Item, Standing, day_of, shown,
+    statement::opener_of,
+    time::{end_of_day_after, hours_after},
+};
+use crate::{
+    digest::RecordId,
+    insurance::{
+        Currency, Data,
+        settlement::{
+            Answer, ClaimDecided, ClaimOpened, PaymentRecorded, PaymentStatus, SettlementAnswered,
+            SettlementNotified, SettlementOffered,
+        },
+    },
+};
+
+/// Hours in which an insurer means to handle a claim (DOMAIN).
+const HANDLING_HOURS_AIM: i64 = 24;
+/// Hours after which handling is overdue (DOMAIN).
+const HANDLING_HOURS_MAX: i64 = 48;
+/// Days for a payment after a decision, and for the answer to an offer (DOMAIN).
+const SETTLEMENT_DAYS: i32 = 30;
+
+shown! {
+    /// Where a claim stands.
+    enum ClaimStatus {
+        /// It was notified.
+        Opened = "opened",
+        /// The insurer looks at it.
+        InReview = "in_review",
+        /// The insurer waits for documents.
+        AwaitingDocuments = "awaiting_documents",
+        /// The insurer offered a settlement.
+        Offered = "offered",
+        /// The offer was not enough.
+        Objected = "objected",
+        /// The offer was accepted.
+        Agreed = "agreed",
+        /// It was approved.
+        Approved = "approved",
+        /// It was approved in part.
+        PartlyApproved = "partly_approved",
+        /// It was refused.
+        Refused = "refused",
+        /// The decision is disagreed with.
+        Disputed = "disputed",
+        /// All that is to be paid was paid.
+        Paid = "paid",
+        /// It is over.
+        Closed = "closed",
+    }
+}
+
+shown! {
+    /// What is to be done.
+    enum DeadlineKind {
+        /// From notification to the first decision or offer: 24 hours are aimed
+        /// at, 48 hours are the most.
+        Handling = "handling",
+        /// From a decision or an accepted offer until all of it is paid: 30 days.
+        Payment = "payment",
+        /// From when an offer reached whom it is for until the answer: 30 days.
+        Answer = "answer",
+        /// From a guarantee until it is claimed: 24 hours.
+        Hold = "hold",
+    }
+}
+
+shown! {
+    /// Whether something was done in time.
+    enum DeadlineState {
+        /// It was done in time.
+        Met = "met",
+        /// It was done, too late.
+        Late = "late",
+        /// It is not done, and there is time left.
+        Open = "open",
+        /// It is not done, and the time is over.
+        Overdue = "overdue",
+    }
+}
+
+shown! {
+    /// By when something is to be done.
+    Deadline {
+        /// What.
+        kind: DeadlineKind,
+        /// The record from which the time runs.
+        from: RecordId,
+        /// When it should be done, where something sooner than `due` is aimed at.
+        aim: Option<Timestamp>,
+        /// The last moment.
+        due: Timestamp,
+        /// When it was done.
+        done_at: Option<Timestamp>,
+        /// The record by which it was done.
+        done_by: Option<RecordId>,
+        /// How it stands.
+        state: DeadlineState,
+    }
+
+    /// What the insurer decided.
+    Decision {
+        /// The record that says so.
+        record: RecordId,
+        /// When.
+        occurred_at: Timestamp,
+        /// `approved`, `partly` or `refused`.
+        outcome: String,
+        /// What will be paid, in minor units.
+        approved: u64,
+        /// What will not, in minor units.
+        refused: u64,
+        /// Why.
+        reason: Option<String>,
+        /// The deductible applied, in minor units.
+        deductible: Option<u64>,
+        /// What it does to the next deductible: `step_up` or `none`.
+        ladder: Option<String>,
+        /// Of the amounts.
+        currency: String,
+    }
+
+    /// One round of a settlement.
+    Offer {
+        /// Which offer it is, from 1.
+        round: u64,
+        /// How much, in minor units.
+        amount: u64,
+        /// Of the amount.
+        currency: String,
+        /// The record that makes the offer.
+        record: RecordId,
+        /// When it was made.
+        occurred_at: Timestamp,
+        /// When it reached whom it is for.
+        notified_at: Option<Timestamp>,
+        /// The record that says so.
+        notified_by: Option<RecordId>,
+        /// `accepted` or `objected`.
+        answer: Option<String>,
+        /// When it was answered.
+        answered_at: Option<Timestamp>,
+        /// The record with the answer.
+        answered_by: Option<RecordId>,
+        /// The signature by which it was accepted.
+        signature: Option<String>,
+    }
+
+    /// Money that moved.
+    Payment {
+        /// The record that says so.
+        record: RecordId,
+        /// When.
+        occurred_at: Timestamp,
+        /// How much, in minor units.
+        amount: u64,
+        /// Of the amount.
+        currency: String,
+        /// `ordered`, `executed` or `returned`.
+        status: String,
+        /// Who is paid: a member's id or `policyholder`.
+        payee: String,
+        /// Whether it is paid on account.
+        on_account: bool,
+    }
+
+    /// Somebody disagrees.
+    Dispute {
+        /// The record that says so.
+        record: RecordId,
+        /// When.
+        occurred_at: Timestamp,
+        /// Between whom.
+        between: Vec<String>,
+        /// Whose statement it is.
+        by: String,
+    }
+
+    /// The claim moved on, or waits.
+    Progress {
+        /// The record that says so.
+        record: RecordId,
+        /// When.
+        occurred_at: Timestamp,
+        /// `in_review` or `awaiting_documents`.
+        state: String,
+        /// What the customer is shown.
+        label: Option<String>,
+    }
+
+    /// A claim as of a moment. Amounts are in minor units of `currency`.
+    ClaimView {
+        /// `<insurer>/<number>`.
+        claim: String,
+        /// The contract it is about.
+        contract: String,
+        /// The moment.
+        as_of: AsOfShown,
+        /// The IANA time zone in which days are counted.
+        time_zone: String,
+        /// Where it stands.
+        status: ClaimStatus,
+        /// The record that opened it; null where that is missing.
+        opened: Option<RecordId>,
+        /// When it was opened.
+        opened_at: Option<Timestamp>,
+        /// Who opened it: a member's id, or `policyholder`.
+        opened_by: Option<String>,
+        /// The way it came in.
+        channel: Option<String>,
+        /// The kinds of document that came with it.
+        attached: Vec<String>,
+        /// What happened.
+        kind: Option<String>,
+        /// The service used.
+        service: Option<String>,
+        /// The pre-authorisation that it used up.
+        preauthorisation: Option<String>,
+        /// The number that the insurer gave it.
+        number: Option<String>,
+        /// Who handles it, by an opaque name.
+        adjuster: Option<String>,
+        /// The number of the insurance period that pays it, from 1.
+        period: Option<u32>,
+        /// Of the amounts, once one is known.
+        currency: Option<String>,
+        /// What was asked for.
+        claimed: Option<u64>,
+        /// What was guaranteed before.
+        guaranteed: Option<u64>,
+        /// What will be paid by the newest decision.
+        approved: Option<u64>,
+        /// What will not.
+        refused: Option<u64>,
+        /// The deductible that the newest decision applied.
+        deductible: Option<u64>,
+        /// What is to be paid in all: the offer accepted, else what was approved.
+        payable: Option<u64>,
+        /// What was paid: executed less returned.
+        paid: i64,
+        /// What of `payable` is not paid yet.
+        left_to_pay: Option<u64>,
+        /// What it uses of its period's ceiling.
+        spent: u64,
+        /// Whether a statement counts it as open: neither refused, nor paid in full, nor closed.
+        open: bool,
+        /// What the insurer decided, the newest last.
+        decisions: Vec<Decision>,
+        /// The rounds of the settlement, the newest last.
+        offers: Vec<Offer>,
+        /// The payments, the newest last.
+        payments: Vec<Payment>,
+        /// The disputes, the newest last.
+        disputes: Vec<Dispute>,
+        /// How it moved on, the newest last.
+        progress: Vec<Progress>,
+        /// Documents that were asked for about it.
+        items: Vec<Item>,
+        /// The record that closed it.
+        closed: Option<RecordId>,
+        /// When it was closed.
+        closed_at: Option<Timestamp>,
+        /// By when something is or was to be done.
+        deadlines: Vec<Deadline>,
+        /// Every record that names it, in the order of the ledger.
+        events: Vec<Event>,
+    }
+}
+
+impl Deadline {
+    fn new(kind: DeadlineKind, from: RecordId, due: Timestamp) -> Self {
+        let state = DeadlineState::Open;
+        Self { kind, from, aim: None, due, done_at: None, done_by: None, state }
+    }
+
+    fn done(&mut self, at: Timestamp, by: RecordId) {
+        if self.done_at.is_none() {
+            self.done_at = Some(at);
+            self.done_by = Some(by);
+        }
+    }
+
+    fn judge(&mut self, time: Timestamp) {
+        self.state = match self.done_at {
+            Some(done) if done <= self.due => DeadlineState::Met,
+            Some(_) => DeadlineState::Late,
+            None if time <= self.due => DeadlineState::Open,
+            None => DeadlineState::Overdue,
+        };
+    }
+}
+
+/// A hold that a claim uses up.
+pub(super) struct Used {
+    pub(super) answered: RecordId,
+    pub(super) period: Option<u32>,
+    pub(super) guaranteed: u64,
+    pub(super) until: Timestamp,
+}
+
+/// A claim while its records are taken in.
+pub(super) struct ClaimFold {
+    view: ClaimView,
+    zone: TimeZone,
+    /// What was claimed on a hold, then what was approved.
+    decided: u64,
+    /// The offer that was accepted.
+    accepted: Option<u64>,
+    /// The moments at which it opened (true), ended (false), opened again…
+    turns: Vec<(Timestamp, bool)>,
+}
+
+impl ClaimFold {
+    pub(super) fn new(claim: &str, contract: &str, as_of: AsOfShown, zone: &TimeZone) -> Self {
+        let view = ClaimView {
+            claim: claim.to_owned(),
+            contract: contract.to_owned(),
+            as_of,
+            time_zone: zone.iana_name().unwrap_or("UTC").to_owned(),
+            status: ClaimStatus::Opened,
+            opened: None,
+            opened_at: None,
+            opened_by: None,
+            channel: None,
+            attached: Vec::new(),
+            kind: None,
+            service: None,
+            preauthorisation: None,
+            number: None,
+            adjuster: None,
+            period: None,
+            currency: None,
+            claimed: None,
+            guaranteed: None,
+            approved: None,
+            refused: None,
+            deductible: None,
+            payable: None,
+            paid: 0,
+            left_to_pay: None,
+            spent: 0,
+            open: true,
+            decisions: Vec::new(),
+            offers: Vec::new(),
+            payments: Vec::new(),
+            disputes: Vec::new(),
+            progress: Vec::new(),
+            items: Vec::new(),
+            closed: None,
+            closed_at: None,
+            deadlines: Vec::new(),
+            events: Vec::new(),
+        };
+        Self { view, zone: zone.clone(), decided: 0, accepted: None, turns: Vec::new() }
+    }
+
+    pub(super) const fn spent(&self) -> u64 {
+        self.view.spent
+    }
+
+    pub(super) const fn period(&self) -> Option<u32> {
+        self.view.period
+    }
+
+    pub(super) fn currency(&self) -> Option<&str> {
+        self.view.currency.as_deref()
+    }
+
+    pub(super) fn opened_by(&self) -> Option<&str> {
+        self.view.opened_by.as_deref()
+    }
+
+    /// Whether a document of that kind came with it.
+    pub(super) fn came_with(&self, kind: &str) -> bool {
+        self.view.attached.iter().any(|attached| attached == kind)
+    }
+
+    /// Takes in a record that opens it; `used` is the hold that it ends.
+    pub(super) fn opened(
+        &mut self,
+        standing: &Standing<'_>,
+        data: &ClaimOpened,
+        period: Option<u32>,
+        used: Option<&Used>,
+    ) {
+        let (at, id) = (standing.at, standing.id());
+        let view = &mut self.view;
+        view.opened = Some(id);
+        view.opened_at = Some(at);
+        view.opened_by = Some(opener_of(&standing.line.record));
+        view.channel = Some(data.channel.to_string());
+        view.attached = data.attached.iter().map(ToString::to_string).collect();
+        view.kind = data.kind.as_ref().map(ToString::to_string);
+        view.service = data.service.as_ref().map(ToString::to_string);
+        view.preauthorisation = data.preauthorisation.as_ref().map(ToString::to_string);
+        view.period = used.map_or(period, |used| used.period);
+        let claimed = data.claimed.map(crate::insurance::Amount::minor_units);
+        // On a hold, the whole of it is claimed where no amount is named.
+        view.claimed = claimed.or(used.map(|used| used.guaranteed));
+        self.turns = vec![(at, true)];
+        self.takes_currency(data.currency);
+        let view = &mut self.view;
+        let mut handling =
+            Deadline::new(DeadlineKind::Handling, id, hours_after(at, HANDLING_HOURS_MAX));
+        handling.aim = Some(hours_after(at, HANDLING_HOURS_AIM));
+        view.deadlines.push(handling);
+        if let Some(used) = used {
+            view.guaranteed = Some(used.guaranteed);
+            self.decided = view.claimed.unwrap_or(0);
+            let mut hold = Deadline::new(DeadlineKind::Hold, used.answered, used.until);
+            hold.done(at, id);
+            view.deadlines.push(hold);
+        }
+        self.count();
+    }
+
+    /// Takes in any other record that names it.
+    pub(super) fn take(&mut self, standing: &Standing<'_>) {
+        let (at, record) = (standing.at, standing.id());
+        match standing.data() {
+            Data::ClaimRegistered(data) => {
+                self.view.number = Some(data.number.to_string());
+                self.view.adjuster = data.adjuster.as_ref().map(ToString::to_string);
+            }
+            Data::ClaimState(data) => {
+                use crate::insurance::settlement::ClaimProgress;
+                self.view.status = match data.state {
+                    ClaimProgress::InReview => ClaimStatus::InReview,
+                    ClaimProgress::AwaitingDocuments => ClaimStatus::AwaitingDocuments,
+                };
+                self.view.progress.push(Progress {
+                    record,
+                    occurred_at: at,
+                    state: data.state.as_str().to_owned(),
+                    label: data.label.as_ref().map(ToString::to_string),
+                });
+            }
+            Data::ClaimDecided(data) => self.decided(at, record, data),
+            Data::ClaimDisputed(data) => {
+                self.view.status = ClaimStatus::Disputed;
+                self.view.disputes.push(Dispute {
+                    record,
+                    occurred_at: at,
+                    between: data.between.iter().map(ToString::to_string).collect(),
+                    by: standing
+                        .payload()
+                        .declared_by
+                        .as_ref()
+                        .map_or_else(|| standing.signer(), ToString::to_string),
+                });
+            }
+            Data::ClaimClosed(data) => {
+                self.takes_currency(Some(data.currency));
+                self.view.closed = Some(record);
+                self.view.closed_at = Some(at);
+                self.done(DeadlineKind::Handling, at, record);
+                self.turn(at);
+            }
+            Data::SettlementOffered(data) => self.offered(at, record, data),
+            Data::SettlementNotified(data) => self.notified(at, record, data),
+            Data::SettlementAnswered(data) => self.answered(at, record, data),
+            Data::PaymentRecorded(data) => self.paid(at, record, data),
+            _ => {}
+        }
+    }
+
+    fn decided(&mut self, at: Timestamp, record: RecordId, data: &ClaimDecided) {
+        use crate::insurance::settlement::Outcome;
+        self.takes_currency(Some(data.currency));
+        let approved = data.approved.minor_units();
+        let view = &mut self.view;
+        view.status = match data.outcome {
+            Outcome::Approved => ClaimStatus::Approved,
+            Outcome::Partly => ClaimStatus::PartlyApproved,
+            Outcome::Refused => ClaimStatus::Refused,
+        };
+        view.approved = Some(approved);
+        view.refused = Some(data.refused.minor_units());
+        view.deductible = data.deductible.map(crate::insurance::Amount::minor_units);
+        view.decisions.push(Decision {
+            record,
+            occurred_at: at,
+            outcome: data.outcome.as_str().to_owned(),
+            approved,
+            refused: data.refused.minor_units(),
+            reason: data.reason.as_ref().map(ToString::to_string),
+            deductible: view.deductible,
+            ladder: data.ladder.map(|ladder| ladder.as_str().to_owned()),
+            currency: data.currency.code().to_owned(),
+        });
+        self.decided = approved;
+        self.done(DeadlineKind::Handling, at, record);
+        self.to_pay(at, record);
+    }
+
+    fn offered(&mut self, at: Timestamp, record: RecordId, data: &SettlementOffered) {
+        self.takes_currency(Some(data.currency));
+        self.view.status = ClaimStatus::Offered;
+        self.view.offers.push(Offer {
+            round: data.round.get(),
+            amount: data.amount.minor_units(),
+            currency: data.currency.code().to_owned(),
+            record,
+            occurred_at: at,
+            notified_at: None,
+            notified_by: None,
+            answer: None,
+            answered_at: None,
+            answered_by: None,
+            signature: None,
+        });
+        self.done(DeadlineKind::Handling, at, record);
+    }
+
+    fn offer(&mut self, round: u64) -> Option<&mut Offer> {
+        self.view.offers.iter_mut().rev().find(|offer| offer.round == round)
+    }
+
+    fn notified(&mut self, at: Timestamp, record: RecordId, data: &SettlementNotified) {
+        let due = end_of_day_after(at, SETTLEMENT_DAYS, &self.zone);
+        // Told twice, the first time counts.
+        if let Some(offer) = self.offer(data.round.get())
+            && offer.notified_at.is_none()
+        {
+            offer.notified_at = Some(at);
+            offer.notified_by = Some(record);
+            self.view.deadlines.push(Deadline::new(DeadlineKind::Answer, record, due));
+        }
+    }
+
+    fn answered(&mut self, at: Timestamp, record: RecordId, data: &SettlementAnswered) {
+        let Some(offer) = self.offer(data.round.get()) else { return };
+        offer.answer = Some(data.answer.as_str().to_owned());
+        offer.answered_at = Some(at);
+        offer.answered_by = Some(record);
+        offer.signature = data.signature.as_ref().map(ToString::to_string);
+        let (amount, notified_by) = (offer.amount, offer.notified_by);
+        if let Some(notified_by) = notified_by {
+            let mut deadlines = self.view.deadlines.iter_mut();
+            if let Some(deadline) = deadlines.find(|deadline| deadline.from == notified_by) {
+                deadline.done(at, record);
+            }
+        }
+        match data.answer {
+            Answer::Objected => self.view.status = ClaimStatus::Objected,
+            Answer::Accepted => {
+                self.view.status = ClaimStatus::Agreed;
+                self.accepted = Some(amount);
+                self.to_pay(at, record);
+            }
+        }
+    }
+
+    fn paid(&mut self, at: Timestamp, record: RecordId, data: &PaymentRecorded) {
+        self.takes_currency(Some(data.currency));
+        let amount = data.amount.minor_units();
+        // Amounts are below 2^53, so no sum of a dossier comes near an i64's end.
+        let signed = i64::try_from(amount).unwrap_or(i64::MAX);
+        match data.status {
+            PaymentStatus::Ordered => {}
+            PaymentStatus::Executed => self.view.paid = self.view.paid.saturating_add(signed),
+            PaymentStatus::Returned => self.view.paid = self.view.paid.saturating_sub(signed),
+        }
+        self.view.payments.push(Payment {
+            record,
+            occurred_at: at,
+            amount,
+            currency: data.currency.code().to_owned(),
+            status: data.status.as_str().to_owned(),
+            payee: data.payee.to_string(),
+            on_account: data.on_account == Some(true),
+        });
+        self.settle(at, record);
+    }
+
+    /// What it uses of its period: what was claimed on a hold, then what was
+    /// approved; never less than what was accepted or paid.
+    fn count(&mut self) {
+        let paid = u64::try_from(self.view.paid).unwrap_or(0);
+        self.view.spent = self.decided.max(self.accepted.unwrap_or(0)).max(paid);
+    }
+
+    /// What is to be paid: the offer accepted, else what was approved.
+    fn payable(&self) -> Option<u64> {
+        self.accepted.or(self.view.approved)
+    }
+
+    /// Whether it is neither refused, nor paid in full, nor closed.
+    fn is_open(&self) -> bool {
+        let refused = self.view.decisions.last().is_some_and(|decision| {
+            decision.outcome == crate::insurance::settlement::Outcome::Refused.as_str()
+        });
+        let is_paid = self
+            .payable()
+            .is_some_and(|payable| payable > 0 && i128::from(self.view.paid) >= payable.into());
+        self.view.closed.is_none() && !refused && !is_paid
+    }
+
+    /// Notes the moment at which it ends, or is open again.
+    fn turn(&mut self, at: Timestamp) {
+        let is_open = self.is_open();
+        if self.turns.last().is_some_and(|(_, was_open)| *was_open != is_open) {
+            self.turns.push((at, is_open));
+        }
+    }
+
+    /// Whether it was open at the end of that day, on the clocks of `zone`.
+    pub(super) fn was_open_on(&self, day: Date, zone: &TimeZone) -> bool {
+        let turns = self.turns.iter().filter(|(at, _)| day_of(*at, zone) <= day);
+        turns.map(|(_, opens)| if *opens { 1 } else { -1 }).sum::<i32>() > 0
+    }
+
+    /// An amount is to be paid from now on, instead of the one before.
+    fn to_pay(&mut self, at: Timestamp, record: RecordId) {
+        let deadlines = &mut self.view.deadlines;
+        deadlines.retain(|deadline| {
+            deadline.kind != DeadlineKind::Payment || deadline.done_at.is_some()
+        });
+        if self.payable().is_some_and(|payable| payable > 0) {
+            let due = end_of_day_after(at, SETTLEMENT_DAYS, &self.zone);
+            self.view.deadlines.push(Deadline::new(DeadlineKind::Payment, record, due));
+        }
+        self.settle(at, record);
+    }
+
+    /// Notes that all is paid, or that it is no more.
+    fn settle(&mut self, at: Timestamp, record: RecordId) {
+        self.count();
+        self.turn(at);
+        let Some(payable) = self.payable() else { return };
+        let is_paid = i128::from(self.view.paid) >= i128::from(payable);
+        let newest = self.view.deadlines.iter_mut().rev();
+        let Some(deadline) = newest.into_iter().find(|it| it.kind == DeadlineKind::Payment) else {
+            return;
+        };
+        if is_paid {
+            deadline.done(at, record);
+        } else {
+            (deadline.done_at, deadline.done_by) = (None, None);
+        }
+    }
+
+    fn done(&mut self, kind: DeadlineKind, at: Timestamp, record: RecordId) {
+        for deadline in self.view.deadlines.iter_mut().filter(|deadline| deadline.kind == kind) {
+            deadline.done(at, record);
+        }
+    }
+
+    fn takes_currency(&mut self, currency: Option<Currency>) {
+        if let Some(currency) = currency
+            && self.view.currency.is_none()
+        {
+            self.view.currency = Some(currency.code().to_owned());
+        }
+    }
+
+    /// The claim as of that time.
+    pub(super) fn finish(mut self, time: Timestamp) -> ClaimView {
+        let (payable, paid, open) = (self.payable(), self.view.paid, self.is_open());
+        let view = &mut self.view;
+        view.payable = payable;
+        view.left_to_pay = payable.map(|payable| {
+            u64::try_from(i128::from(payable) - i128::from(paid)).unwrap_or(0)
+        });
+        let settled = view.left_to_pay == Some(0);
+        if view.closed.is_some() {
+            view.status = ClaimStatus::Closed;
+        } else if settled
+            && payable.is_some_and(|payable| payable > 0)
+            && view.status != ClaimStatus::Disputed
+        {
+            view.status = ClaimStatus::Paid;
+        }
+        view.open = open;
+        view.deadlines.iter_mut().for_each(|deadline| deadline.judge(time));
+        self.view
+    }
+}
