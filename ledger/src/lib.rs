@@ -3,7 +3,8 @@
 //! Bytes become a verified [`record::Record`]; records become a block of the
 //! hash [`chain`]; the [`transparency`] tree over their ids is what checkpoints
 //! and receipts prove; [`store`] keeps it all; [`audit`] checks a whole history
-//! again from nothing.
+//! again from nothing. What is private never enters any of these: it stays in
+//! the [`vault`], where it can be erased.
 //!
 //! This crate is synchronous. It opens no socket, reads no clock (time is
 //! always an argument) and knows no async runtime, so that the same input gives
@@ -21,4 +22,5 @@ pub mod store;
 #[cfg(test)]
 mod testing;
 pub mod transparency;
+pub mod vault;
 pub mod wire;

@@ -72,3 +72,19 @@ pub const FUTURE_MS_MAX: u64 = 2 * 60 * 1000;
 
 /// A record older than this when its block is made is shown as `late`, in milliseconds (DOMAIN: one hour).
 pub const LATE_AFTER_MS: u64 = 60 * 60 * 1000;
+
+/// A disclosure (RFC 9901) as base64url text.
+pub const DISCLOSURE_BYTES_MAX: usize = 16 * 1024;
+
+/// Disclosures of one record.
+pub const DISCLOSURES_MAX: usize = 128;
+
+/// All disclosures of one record together, as base64url text.
+pub const DISCLOSURES_BYTES_MAX: usize = 64 * 1024;
+
+/// A record with its disclosures: `<jws>~<disclosure>~…~`.
+pub const PRESENTATION_BYTES_MAX: usize =
+    RECORD_BYTES_MAX + DISCLOSURES_BYTES_MAX + DISCLOSURES_MAX + 1;
+
+/// Records in a vault, those that were erased included, unless the node says otherwise.
+pub const VAULT_RECORDS_MAX: usize = 200_000;

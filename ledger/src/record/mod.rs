@@ -22,12 +22,12 @@
 //! asked later, by the rules.
 
 mod document;
-mod encoding;
+pub(crate) mod encoding;
 mod envelope;
 mod fields;
 mod header;
-mod json;
-mod path;
+pub(crate) mod json;
+pub(crate) mod path;
 mod payload;
 mod sign;
 
