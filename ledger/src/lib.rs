@@ -3,7 +3,8 @@
 //! Bytes become a verified [`record::Record`]; records become a block of the
 //! hash [`chain`]; the [`transparency`] tree over their ids is what checkpoints
 //! and receipts prove; [`store`] keeps it all; [`audit`] checks a whole history
-//! again from nothing.
+//! again from nothing. What is private never enters any of these: it stays in
+//! the [`vault`], where it can be erased.
 //!
 //! This crate is synchronous. It opens no socket, reads no clock (time is
 //! always an argument) and knows no async runtime, so that the same input gives
@@ -22,4 +23,5 @@ pub mod store;
 mod testing;
 mod time_zones;
 pub mod transparency;
+pub mod vault;
 pub mod wire;

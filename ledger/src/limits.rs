@@ -90,3 +90,18 @@ pub const DOSSIER_ITEMS_MAX: usize = 256;
 
 /// Earlier uses of a document that are listed with a later one.
 pub const DUPLICATE_USES_MAX: usize = 16;
+/// A disclosure (RFC 9901) as base64url text.
+pub const DISCLOSURE_BYTES_MAX: usize = 16 * 1024;
+
+/// Disclosures of one record.
+pub const DISCLOSURES_MAX: usize = 128;
+
+/// All disclosures of one record together, as base64url text.
+pub const DISCLOSURES_BYTES_MAX: usize = 64 * 1024;
+
+/// A record with its disclosures: `<jws>~<disclosure>~…~`.
+pub const PRESENTATION_BYTES_MAX: usize =
+    RECORD_BYTES_MAX + DISCLOSURES_BYTES_MAX + DISCLOSURES_MAX + 1;
+
+/// Records in a vault, those that were erased included, unless the node says otherwise.
+pub const VAULT_RECORDS_MAX: usize = 200_000;

@@ -7,6 +7,7 @@
 //! rules between records.
 
 pub mod contract;
+pub mod disclosure;
 pub mod member;
 mod references;
 pub mod rules;

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Currency, contract::*, member::*, settlement::*, signature::*};
+use super::{Currency, contract::*, disclosure::*, member::*, settlement::*, signature::*};
 use crate::membership::Role;
 
 /// What a record is about; the first question of whoever looks through a history.
@@ -241,6 +241,8 @@ record_types! {
     PartyUpdated = "party.updated": Contract, Optional, [Broker Insurer];
     /// A consent was given or withdrawn.
     ConsentRecorded = "consent.recorded": Contract, Optional, [Insurer Broker Provider TrustService];
+    /// Private fields of a record were erased where they were kept.
+    DisclosureErased = "disclosure.erased": Contract, Optional, [Insurer Broker Provider TrustService];
 
     /// A signature was asked for (firma digitale, elektronische Unterschrift).
     SignatureRequested = "signature.requested": Signature, Contract, [Broker Insurer];

@@ -43,22 +43,41 @@ pub(crate) fn parse_object<'a>(
     bytes: &'a [u8],
     root: &Path<'_>,
 ) -> Result<Vec<Member<'a>>, Refusal> {
+    match parse_between(bytes, root, ['{', '}'], "object")? {
+        Json::Object(members) => Ok(members),
+        _ => Err(refusal(root, "must be one JSON object")),
+    }
+}
+
+/// Reads one list that fills `bytes` from the first to the last.
+pub(crate) fn parse_list<'a>(bytes: &'a [u8], root: &Path<'_>) -> Result<Vec<Json<'a>>, Refusal> {
+    match parse_between(bytes, root, ['[', ']'], "list")? {
+        Json::List(items) => Ok(items),
+        _ => Err(refusal(root, "must be one JSON list")),
+    }
+}
+
+fn parse_between<'a>(
+    bytes: &'a [u8],
+    root: &Path<'_>,
+    [first, last]: [char; 2],
+    kind: &str,
+) -> Result<Json<'a>, Refusal> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let near = error.valid_up_to();
         refusal(root, &format!("is not valid UTF-8 after byte {near}"))
     })?;
-    if !(text.starts_with('{') && text.ends_with('}')) {
-        return Err(refusal(root, "must be one JSON object with nothing before or after it"));
+    let alone =
+        || refusal(root, &format!("must be one JSON {kind} with nothing before or after it"));
+    if !(text.starts_with(first) && text.ends_with(last)) {
+        return Err(alone());
     }
     let reading = Reading { defect: Cell::new(None) };
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let read = Value { reading: &reading, path: root, depth: 0 }
+    Value { reading: &reading, path: root, depth: 0 }
         .deserialize(&mut deserializer)
-        .and_then(|value| deserializer.end().map(|()| value));
-    match read {
-        Ok(Json::Object(members)) => Ok(members),
-        Ok(_) => Err(refusal(root, "must be one JSON object")),
-        Err(error) => Err(match reading.defect.take() {
+        .and_then(|value| deserializer.end().map(|()| value))
+        .map_err(|error| match reading.defect.take() {
             Some(Defect::Refused(refusal)) => *refusal,
             Some(Defect::Broken(field)) => {
                 let detail = format!(
@@ -68,9 +87,8 @@ pub(crate) fn parse_object<'a>(
                 );
                 Refusal::of_field(Code::Malformed, field, detail)
             }
-            None => refusal(root, "must be one JSON object with nothing before or after it"),
-        }),
-    }
+            None => alone(),
+        })
 }
 
 fn refusal(path: &Path<'_>, predicate: &str) -> Refusal {

@@ -23,12 +23,12 @@
 
 mod commit;
 mod document;
-mod encoding;
+pub(crate) mod encoding;
 mod envelope;
 mod fields;
 mod header;
-mod json;
-mod path;
+pub(crate) mod json;
+pub(crate) mod path;
 mod payload;
 mod sign;
 mod signature;

@@ -49,6 +49,8 @@ pub struct Payload {
     /// Digests of private fields that are disclosed elsewhere or not at all
     /// (RFC 9901): those of the payload, then those of its `data`.
     pub sd: Vec<Digest>,
+    /// How many of these are the payload's own.
+    pub sd_of_payload: usize,
 }
 
 /// 16 to 64 random bytes.
@@ -131,6 +133,7 @@ impl Payload {
         let salt = salt.ok_or_else(|| missing("salt"))?;
         let occurred_at = occurred_at.ok_or_else(|| missing("occurred_at"))?;
         let data = data.ok_or_else(|| missing("data"))?;
+        let sd_of_payload = sd.len();
         let data = data_of(record_type, data, &mut sd)?;
         check_references(record_type, contract.as_ref(), claim.as_ref())?;
         Ok(Self {
@@ -146,6 +149,7 @@ impl Payload {
             corrects,
             expires_at,
             sd,
+            sd_of_payload,
         })
     }
 }

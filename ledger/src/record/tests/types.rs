@@ -144,6 +144,14 @@ fn table() -> Vec<Row> {
             json!({}),
         ),
         (
+            "disclosure.erased",
+            "contract",
+            "ibpt",
+            "",
+            json!({"record": "0".repeat(64), "basis": "gdpr_17_1_b"}),
+            json!({}),
+        ),
+        (
             "signature.requested",
             "signature",
             "ib",
@@ -467,6 +475,24 @@ fn private_fields_leave_only_their_digests() {
     assert_refused(twice, Code::Malformed, Some("data._sd[1]"));
     payload["data"]["_sd"] = json!({});
     assert_refused(signed("vet-1", payload.into()), Code::Malformed, Some("data._sd"));
+}
+
+#[test]
+fn an_erasure_says_which_record_and_which_ground_and_has_no_room_for_more() {
+    let erased = |record: &str, basis: &str| {
+        let data = json!({"record": record, "basis": basis});
+        signed("heca", payload_of("disclosure.erased", "", object(&data)).into())
+    };
+    let id = "0a".repeat(32);
+    let record = erased(&id, "gdpr_17_1_b").unwrap();
+    let Data::DisclosureErased(data) = &record.payload().data else { panic!("erased") };
+    assert_eq!((data.record.id().to_string(), data.basis.as_str()), (id.clone(), "gdpr_17_1_b"));
+    for basis in ["", "Anna Rossi", "she asked", "GDPR", "art.17§1", &"x".repeat(65)] {
+        assert_refused(erased(&id, basis), Code::Malformed, Some("data.basis"));
+    }
+    for record in ["", "0a", &id.to_uppercase(), &"g".repeat(64)] {
+        assert_refused(erased(record, "gdpr_17_1_b"), Code::Malformed, Some("data.record"));
+    }
 }
 
 #[test]

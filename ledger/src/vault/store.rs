@@ -1,0 +1,506 @@
+//! The vault itself: what is held of each record.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::{
+    VaultError, VaultKey,
+    disclosure::{Disclosure, malformed},
+    files::{self, Layout},
+    presentation::{Disclosed, Place, disclosed},
+    seal::{NONCE_BYTES, RecordKey, TAG_BYTES},
+    slots::{SALT_TAG_BYTES, Slot, SlotState, Slots, salt_tag},
+};
+use crate::{
+    digest::RecordId,
+    insurance::Data,
+    limits::{DISCLOSURES_BYTES_MAX, DISCLOSURES_MAX, RECORD_BYTES_MAX},
+    record::{Envelope, Record, Salt},
+    refusal::{Code, Refusal},
+};
+
+/// A sealed file, in bytes: its version, nonce and tag, and with each disclosure
+/// its place and a mark behind it.
+const SEALED_BYTES_MAX: usize =
+    1 + NONCE_BYTES + TAG_BYTES + DISCLOSURES_BYTES_MAX + 2 * DISCLOSURES_MAX;
+
+/// What became of disclosures that were put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// They are held now.
+    Stored,
+    /// All of them were held before.
+    Unchanged,
+}
+
+/// What a vault holds of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Held {
+    /// Nothing.
+    Nothing,
+    /// Disclosures.
+    Disclosures(Vec<Disclosure>),
+    /// They were erased; that record says so.
+    Erased(RecordId),
+}
+
+/// An erasure that is done and is yet to be recorded on the ledger.
+#[derive(Debug, Clone)]
+pub struct Erasure {
+    /// The record whose disclosures are gone.
+    pub record: RecordId,
+    /// The signed `disclosure.erased` that says so.
+    pub signed: Envelope,
+}
+
+/// Disclosures of records, sealed on disk and erasable. Safe to share between
+/// threads; each call waits for the disk.
+#[derive(Debug)]
+pub struct Vault {
+    layout: Layout,
+    key: VaultKey,
+    records_max: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    slots: Slots,
+    by_id: HashMap<RecordId, Slot>,
+    by_salt: HashMap<[u8; SALT_TAG_BYTES], RecordId>,
+    free: Vec<u64>,
+    damaged: usize,
+    /// Records that are on their way to the ledger just now.
+    in_flight: HashSet<RecordId>,
+    /// Erasures that are not recorded yet, and whether their step on the disk is done.
+    erasures: BTreeMap<RecordId, (Envelope, bool)>,
+}
+
+impl Vault {
+    /// Opens the vault in `folder`, makes it where there is none, and finishes
+    /// every erasure that was begun. It holds `records_max` records at most,
+    /// those that were erased included.
+    ///
+    /// # Errors
+    /// `WrongKey`, `InUse`, `Damaged`, or the system refuses.
+    pub fn open(folder: &Path, key: VaultKey, records_max: usize) -> Result<Self, VaultError> {
+        let layout = Layout { root: folder.to_owned() };
+        for folder in [&layout.root, &layout.sealed(), &layout.erasing()] {
+            files::create_folder(folder)?;
+        }
+        let sealed = files::names(&layout.sealed())?;
+        // Without its slots what is sealed is lost, unless they come back.
+        let (slots, found) = Slots::open(&layout.slots(), &key, sealed.is_empty())?;
+        files::sync_folder(&layout.root)?;
+        let mut state = State {
+            slots,
+            by_id: HashMap::with_capacity(found.used.len()),
+            by_salt: HashMap::new(),
+            free: found.free,
+            damaged: found.damaged,
+            in_flight: HashSet::new(),
+            erasures: BTreeMap::new(),
+        };
+        for (id, slot) in found.used {
+            state.insert(id, slot);
+        }
+        for name in files::names(&layout.erasing())? {
+            let (id, signed) = read_erasure(&layout, &name)?;
+            state.erasures.insert(id, (signed, false));
+        }
+        let vault = Self { layout, key, records_max, state: Mutex::new(state) };
+        vault.resume_erasures()?;
+        vault.destroy_left_overs()?;
+        Ok(vault)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // What is in memory changes only once the disk has changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Destroys sealed files that no slot opens: of a `put` that was cut off, or
+    /// of an erasure. Where slots are damaged they stay, for a backup may bring
+    /// the slots back.
+    fn destroy_left_overs(&self) -> Result<(), VaultError> {
+        let state = self.state();
+        for name in files::names(&self.layout.sealed())? {
+            let used = name.parse().is_ok_and(|id: RecordId| {
+                state.by_id.get(&id).is_some_and(|slot| !matches!(slot.state, SlotState::Erased(_)))
+            });
+            if !used && state.damaged == 0 {
+                files::destroy(&self.layout.sealed(), &name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Slots that are in use and cannot be read; their disclosures are lost
+    /// unless the file of slots comes back from a backup.
+    #[must_use]
+    pub fn damaged(&self) -> usize {
+        self.state().damaged
+    }
+
+    /// The records of which disclosures are held.
+    #[must_use]
+    pub fn ids(&self) -> Vec<RecordId> {
+        let state = self.state();
+        let held = state.by_id.iter().filter(|(id, slot)| {
+            !matches!(slot.state, SlotState::Erased(_)) && !state.erasures.contains_key(*id)
+        });
+        let mut ids: Vec<_> = held.map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Takes disclosures of a record that is on the ledger. Putting the same
+    /// again changes nothing; more of the same record are added.
+    ///
+    /// # Errors
+    /// `Refused`: one does not belong to the record, or there are too many.
+    /// `Erased`, `Full`, or the system refuses; nothing was taken then.
+    pub fn put(&self, record: &Record, disclosures: Vec<Disclosure>) -> Result<Put, VaultError> {
+        self.put_as(record, disclosures, SlotState::Kept)
+    }
+
+    /// As [`Vault::put`], of a record that is on its way to the ledger. Whoever
+    /// sends it there says [`Vault::release`] once that is done.
+    ///
+    /// # Errors
+    /// As [`Vault::put`].
+    pub fn stage(&self, record: &Record, disclosures: Vec<Disclosure>) -> Result<Put, VaultError> {
+        self.state().in_flight.insert(record.id());
+        let result = self.put_as(record, disclosures, SlotState::Staged);
+        if result.is_err() {
+            self.release(&record.id());
+        }
+        result
+    }
+
+    /// The record is on its way no more: it waits for its block, or was refused.
+    pub fn release(&self, id: &RecordId) {
+        self.state().in_flight.remove(id);
+    }
+
+    /// Records whose disclosures were staged and of which it is not known here
+    /// whether they came onto the ledger.
+    #[must_use]
+    pub fn staged(&self) -> Vec<RecordId> {
+        let state = self.state();
+        let staged = |(id, slot): &(&RecordId, &Slot)| {
+            slot.state == SlotState::Staged && !state.in_flight.contains(*id)
+        };
+        state.by_id.iter().filter(staged).map(|(id, _)| *id).collect()
+    }
+
+    /// The staged record is on the ledger.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn keep(&self, id: &RecordId) -> Result<(), VaultError> {
+        let mut state = self.state();
+        let Some(slot) = state.by_id.get(id).copied() else { return Ok(()) };
+        state.promote(id, slot)
+    }
+
+    /// The staged record will never be on the ledger: its disclosures are
+    /// destroyed, and nothing tells of them.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn discard(&self, id: &RecordId) -> Result<(), VaultError> {
+        let mut state = self.state();
+        let Some(slot) = state.by_id.get(id).copied() else { return Ok(()) };
+        if slot.state != SlotState::Staged || state.in_flight.contains(id) {
+            return Ok(());
+        }
+        state.slots.clear(slot.number)?;
+        state.by_id.remove(id);
+        state.by_salt.remove(&slot.salt_tag);
+        state.free.push(slot.number);
+        files::destroy(&self.layout.sealed(), &id.to_string())
+    }
+
+    fn put_as(
+        &self,
+        record: &Record,
+        disclosures: Vec<Disclosure>,
+        wanted: SlotState,
+    ) -> Result<Put, VaultError> {
+        let id = record.id();
+        let (payload, json) = (record.payload(), record.payload_json());
+        let new = disclosed(payload, json, disclosures)?;
+        let mut state = self.state();
+        state.refuse_erased(&id)?;
+        let Some(slot) = state.by_id.get(&id).copied() else {
+            if new.is_empty() {
+                return Err(malformed("is missing; there is nothing to keep").into());
+            }
+            return self.put_new(&mut state, record, &new, wanted);
+        };
+        let key = state.slots.key(&id, &slot, &self.key)?;
+        let held = self.read(&id, &key)?;
+        let added = new.iter().any(|new| !held.contains(new));
+        if added {
+            let texts = held.iter().chain(new.iter().filter(|new| !held.contains(new)));
+            let union = texts.map(|field| field.disclosure.clone()).collect();
+            self.write(&id, &key, &disclosed(payload, json, union)?)?;
+        }
+        if wanted == SlotState::Kept {
+            state.promote(&id, slot)?;
+        }
+        Ok(if added { Put::Stored } else { Put::Unchanged })
+    }
+
+    fn put_new(
+        &self,
+        state: &mut State,
+        record: &Record,
+        fields: &[Disclosed],
+        wanted: SlotState,
+    ) -> Result<Put, VaultError> {
+        let id = record.id();
+        if state.by_id.len() >= self.records_max {
+            return Err(VaultError::Full { records_max: self.records_max });
+        }
+        let key = RecordKey::generate()?;
+        let tag = salt_tag(record.payload().salt.as_bytes());
+        let wrapped = self.key.wrap(&key, &id, &tag)?;
+        // The slot makes it count, so it comes last.
+        self.write(&id, &key, fields)?;
+        let number = state.free.last().copied().unwrap_or_else(|| state.slots.next_number());
+        let slot = state.slots.put(number, &id, tag, &wrapped, wanted)?;
+        state.free.retain(|free| *free != number);
+        state.insert(id, slot);
+        Ok(Put::Stored)
+    }
+
+    /// What is held of a record.
+    ///
+    /// # Errors
+    /// `Damaged`, or the system refuses.
+    pub fn get(&self, id: &RecordId) -> Result<Held, VaultError> {
+        let state = self.state();
+        match state.refuse_erased(id) {
+            Ok(()) => {}
+            Err(VaultError::Erased { by, .. }) => return Ok(Held::Erased(by)),
+            Err(error) => return Err(error),
+        }
+        let Some(slot) = state.by_id.get(id) else { return Ok(Held::Nothing) };
+        let key = state.slots.key(id, slot, &self.key)?;
+        let fields = self.read(id, &key)?;
+        Ok(Held::Disclosures(fields.into_iter().map(|field| field.disclosure).collect()))
+    }
+
+    /// The salt that this very field has in a record with the salt `of_record`
+    /// that is held: so that signing the same again gives the same record.
+    ///
+    /// # Errors
+    /// As [`Vault::get`].
+    pub fn salt_of(
+        &self,
+        of_record: &Salt,
+        place: Place,
+        name: &str,
+        value: &Value,
+    ) -> Result<Option<Salt>, VaultError> {
+        let state = self.state();
+        let Some(id) = state.by_salt.get(&salt_tag(of_record.as_bytes())) else { return Ok(None) };
+        if state.refuse_erased(id).is_err() {
+            return Ok(None);
+        }
+        let Some(slot) = state.by_id.get(id) else { return Ok(None) };
+        let key = state.slots.key(id, slot, &self.key)?;
+        let same = |field: &Disclosed| {
+            field.place == place
+                && field.disclosure.name() == name
+                && field.disclosure.value() == value
+        };
+        let fields = self.read(id, &key)?;
+        Ok(fields.into_iter().find(same).map(|field| field.disclosure.salt().clone()))
+    }
+
+    /// Erases what is held of a record, for good. `signed` is the
+    /// `disclosure.erased` that says so; it is durable here before anything is
+    /// erased, and [`Vault::erasures`] lists it until
+    /// [`Vault::erasure_recorded`].
+    ///
+    /// # Errors
+    /// `NotHeld`, `Erased` where it was done before; `Refused` where `signed` is
+    /// about something else; or the system refuses, and the erasure is finished
+    /// by [`Vault::resume_erasures`] or at the next open.
+    pub fn erase(&self, id: &RecordId, signed: &Envelope) -> Result<(), VaultError> {
+        check_erasure(id, signed)?;
+        let mut state = self.state();
+        state.refuse_erased(id)?;
+        if !state.by_id.contains_key(id) {
+            return Err(VaultError::NotHeld(*id));
+        }
+        files::replace(&self.layout.erasing(), &id.to_string(), signed.jws())?;
+        state.erasures.insert(*id, (signed.clone(), false));
+        self.shred(&mut state, id)
+    }
+
+    /// Takes the steps on the disk of every erasure that was begun.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn resume_erasures(&self) -> Result<(), VaultError> {
+        let mut state = self.state();
+        let open = state.erasures.iter().filter(|(_, (_, done))| !done).map(|(id, _)| *id);
+        let open: Vec<_> = open.collect();
+        open.iter().try_for_each(|id| self.shred(&mut state, id))
+    }
+
+    fn shred(&self, state: &mut State, id: &RecordId) -> Result<(), VaultError> {
+        let Some((signed, _)) = state.erasures.get(id) else { return Ok(()) };
+        let by = signed.id();
+        if let Some(slot) = state.by_id.get(id).copied() {
+            state.slots.bury(slot.number, id, &by)?;
+            state.by_salt.remove(&slot.salt_tag);
+            state.by_id.insert(*id, Slot { state: SlotState::Erased(by), ..slot });
+        }
+        files::destroy(&self.layout.sealed(), &id.to_string())?;
+        if let Some((_, done)) = state.erasures.get_mut(id) {
+            *done = true;
+        }
+        Ok(())
+    }
+
+    /// Erasures that are done and not yet known to be on the ledger.
+    #[must_use]
+    pub fn erasures(&self) -> Vec<Erasure> {
+        let state = self.state();
+        let done = state.erasures.iter().filter(|(_, (_, done))| *done);
+        done.map(|(id, (signed, _))| Erasure { record: *id, signed: signed.clone() }).collect()
+    }
+
+    /// The erasure of a record is on the ledger.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn erasure_recorded(&self, id: &RecordId) -> Result<(), VaultError> {
+        let mut state = self.state();
+        if state.erasures.get(id).is_some_and(|(_, done)| *done) {
+            files::remove(&self.layout.erasing(), &id.to_string())?;
+            state.erasures.remove(id);
+        }
+        Ok(())
+    }
+
+    /// Says an erasure that is done with another record: the ledger refused the
+    /// one before, for its key has ended since.
+    ///
+    /// # Errors
+    /// `NotHeld` where no such erasure waits; `Refused` where `signed` is about
+    /// something else; or the system refuses.
+    pub fn sign_erasure_again(&self, id: &RecordId, signed: &Envelope) -> Result<(), VaultError> {
+        check_erasure(id, signed)?;
+        let mut state = self.state();
+        if !state.erasures.contains_key(id) {
+            return Err(VaultError::NotHeld(*id));
+        }
+        files::replace(&self.layout.erasing(), &id.to_string(), signed.jws())?;
+        state.erasures.insert(*id, (signed.clone(), false));
+        // The tombstone names the record, too.
+        self.shred(&mut state, id)
+    }
+
+    fn read(&self, id: &RecordId, key: &RecordKey) -> Result<Vec<Disclosed>, VaultError> {
+        let path = self.layout.sealed().join(id.to_string());
+        let damaged = |problem| VaultError::Damaged { path: path.clone(), problem };
+        let file = files::read(&path, SEALED_BYTES_MAX)?.ok_or_else(|| damaged("it is missing"))?;
+        let message =
+            key.open(&file, id).ok_or_else(|| damaged("it does not open with the record's key"))?;
+        let text = std::str::from_utf8(&message).map_err(|_| damaged("it holds no disclosures"))?;
+        let mut fields = Vec::new();
+        for part in text.split_terminator('~') {
+            let (place, text) = match (part.strip_prefix('p'), part.strip_prefix('d')) {
+                (Some(text), _) => (Place::Payload, text),
+                (_, Some(text)) => (Place::Data, text),
+                _ => return Err(damaged("it holds no disclosures")),
+            };
+            let disclosure =
+                Disclosure::parse(text).map_err(|_| damaged("it holds no disclosures"))?;
+            fields.push(Disclosed { place, disclosure });
+        }
+        Ok(fields)
+    }
+
+    fn write(
+        &self,
+        id: &RecordId,
+        key: &RecordKey,
+        fields: &[Disclosed],
+    ) -> Result<(), VaultError> {
+        let mut message = Zeroizing::new(String::with_capacity(SEALED_BYTES_MAX));
+        for Disclosed { place, disclosure } in fields {
+            message.push(match place {
+                Place::Payload => 'p',
+                Place::Data => 'd',
+            });
+            message.push_str(disclosure.as_str());
+            message.push('~');
+        }
+        let sealed = key.seal(message.as_bytes(), id)?;
+        files::replace(&self.layout.sealed(), &id.to_string(), &sealed)
+    }
+}
+
+impl State {
+    fn insert(&mut self, id: RecordId, slot: Slot) {
+        if !matches!(slot.state, SlotState::Erased(_)) {
+            self.by_salt.insert(slot.salt_tag, id);
+        }
+        self.by_id.insert(id, slot);
+    }
+
+    fn refuse_erased(&self, id: &RecordId) -> Result<(), VaultError> {
+        let begun = self.erasures.get(id).map(|(signed, _)| signed.id());
+        let buried = self.by_id.get(id).and_then(|slot| match slot.state {
+            SlotState::Erased(by) => Some(by),
+            SlotState::Staged | SlotState::Kept => None,
+        });
+        match begun.or(buried) {
+            Some(by) => Err(VaultError::Erased { record: *id, by }),
+            None => Ok(()),
+        }
+    }
+
+    fn promote(&mut self, id: &RecordId, slot: Slot) -> Result<(), VaultError> {
+        if slot.state == SlotState::Staged {
+            self.slots.mark(slot.number, SlotState::Kept)?;
+            self.by_id.insert(*id, Slot { state: SlotState::Kept, ..slot });
+        }
+        Ok(())
+    }
+}
+
+/// Checks that `signed` says that the disclosures of `id` were erased.
+fn check_erasure(id: &RecordId, signed: &Envelope) -> Result<(), VaultError> {
+    match &signed.payload().data {
+        Data::DisclosureErased(data) if data.record.id() == *id => Ok(()),
+        _ => {
+            let detail = format!("the record does not say that what is private of {id} was erased");
+            Err(Refusal::of_field(Code::Malformed, "data.record", detail).into())
+        }
+    }
+}
+
+fn read_erasure(layout: &Layout, name: &str) -> Result<(RecordId, Envelope), VaultError> {
+    let path = layout.erasing().join(name);
+    let problem = "it is no signed erasure of the record that it is named after";
+    let damaged = || VaultError::Damaged { path: path.clone(), problem };
+    let bytes = files::read(&path, RECORD_BYTES_MAX)?.ok_or_else(damaged)?;
+    let id: RecordId = name.parse().map_err(|_| damaged())?;
+    let signed = Envelope::parse(bytes).map_err(|_| damaged())?;
+    check_erasure(&id, &signed).map_err(|_| damaged())?;
+    Ok((id, signed))
+}

@@ -1,0 +1,305 @@
+//! What a vault takes, gives and erases.
+
+use std::{fs, path::Path};
+
+use super::*;
+use crate::limits::VAULT_RECORDS_MAX;
+
+pub(super) fn key() -> VaultKey {
+    VaultKey::from_bytes([9; 32])
+}
+
+pub(super) fn open(folder: &Path) -> Result<Vault, VaultError> {
+    Vault::open(folder, key(), VAULT_RECORDS_MAX)
+}
+
+fn sorted(mut disclosures: Vec<Disclosure>) -> Vec<Disclosure> {
+    disclosures.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+    disclosures
+}
+
+#[track_caller]
+fn assert_held(vault: &Vault, record: &Record, expected: &[Disclosure]) {
+    let Held::Disclosures(held) = vault.get(&record.id()).unwrap() else { panic!("held") };
+    assert_eq!(sorted(held), sorted(expected.to_vec()));
+}
+
+/// Every file below `folder`, with its bytes.
+pub(super) fn files_below(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else {
+            found.push((path.clone(), fs::read(&path).unwrap()));
+        }
+    }
+    found
+}
+
+pub(super) fn is_anywhere(folder: &Path, needle: &[u8]) -> bool {
+    files_below(folder)
+        .iter()
+        .any(|(_, bytes)| bytes.windows(needle.len()).any(|window| window == needle))
+}
+
+#[test]
+fn what_is_put_is_given_back_also_after_a_restart_and_never_lies_there_readable() {
+    let (folder, ledger) = (tempfile::tempdir().unwrap(), ledger());
+    let vault = open(folder.path()).unwrap();
+    let (record, disclosures) = private(&ledger, 1);
+    assert_eq!(vault.get(&record.id()).unwrap(), Held::Nothing);
+    assert_eq!(vault.put(&record, disclosures.clone()).unwrap(), Put::Stored);
+    assert_eq!(vault.put(&record, disclosures.clone()).unwrap(), Put::Unchanged);
+    assert_held(&vault, &record, &disclosures);
+    drop(vault);
+    let vault = open(folder.path()).unwrap();
+    assert_held(&vault, &record, &disclosures);
+    assert_eq!(vault.ids(), [record.id()]);
+    for disclosure in &disclosures {
+        let value = disclosure.value().as_str().unwrap();
+        for needle in [value, disclosure.as_str()] {
+            assert!(!is_anywhere(folder.path(), needle.as_bytes()), "{needle}");
+        }
+    }
+}
+
+#[test]
+fn disclosures_of_one_record_may_come_one_by_one() {
+    let (folder, ledger) = (tempfile::tempdir().unwrap(), ledger());
+    let vault = open(folder.path()).unwrap();
+    let (record, disclosures) = private(&ledger, 1);
+    assert_eq!(vault.put(&record, vec![disclosures[1].clone()]).unwrap(), Put::Stored);
+    assert_eq!(vault.put(&record, vec![disclosures[0].clone()]).unwrap(), Put::Stored);
+    assert_held(&vault, &record, &disclosures);
+    assert_eq!(vault.put(&record, vec![disclosures[1].clone()]).unwrap(), Put::Unchanged);
+}
+
+#[test]
+fn what_is_not_the_records_is_refused_and_changes_nothing() {
+    let (folder, ledger) = (tempfile::tempdir().unwrap(), ledger());
+    let vault = open(folder.path()).unwrap();
+    let (record, disclosures) = private(&ledger, 1);
+    let (_, others) = private(&ledger, 2);
+    // The same name and value with another salt is another disclosure.
+    for wrong in [vec![disclosures[0].clone(), others[0].clone()], others.clone(), vec![]] {
+        assert!(matches!(vault.put(&record, wrong), Err(VaultError::Refused(_))));
+        assert_eq!(vault.get(&record.id()).unwrap(), Held::Nothing);
+    }
+    vault.put(&record, disclosures.clone()).unwrap();
+    assert!(matches!(vault.put(&record, others), Err(VaultError::Refused(_))));
+    assert_held(&vault, &record, &disclosures);
+}
+
+#[test]
+fn an_erasure_leaves_nothing_and_is_not_undone_by_putting_again() {
+    let (folder, ledger) = (tempfile::tempdir().unwrap(), ledger());
+    let vault = open(folder.path()).unwrap();
+    let (record, disclosures) = private(&ledger, 1);
+    let (kept, kept_disclosures) = private(&ledger, 2);
+    let said = erased(&ledger, &record);
+    assert!(matches!(vault.erase(&record.id(), &said), Err(VaultError::NotHeld(_))));
+    vault.put(&record, disclosures.clone()).unwrap();
+    vault.put(&kept, kept_disclosures.clone()).unwrap();
+    // What the slot held of it: the wrapped key.
+    let slots = fs::read(folder.path().join("slots")).unwrap();
+    let wrapped = slots[128 + 52..128 + 52 + 72].to_vec();
+    assert!(wrapped.iter().any(|byte| *byte != 0));
+    let sealed = fs::read(folder.path().join("sealed").join(record.id().to_string())).unwrap();
+
+    vault.erase(&record.id(), &said).unwrap();
+    let [erasure] = &vault.erasures()[..] else { panic!("one") };
+    assert_eq!((erasure.record, erasure.signed.id()), (record.id(), said.id()));
+    for _ in 0..2 {
+        assert_eq!(vault.get(&record.id()).unwrap(), Held::Erased(said.id()));
+        let again = vault.put(&record, disclosures.clone());
+        assert!(matches!(again, Err(VaultError::Erased { by, .. }) if by == said.id()));
+        let again = vault.erase(&record.id(), &said);
+        assert!(matches!(again, Err(VaultError::Erased { by, .. }) if by == said.id()));
+        assert!(!is_anywhere(folder.path(), &wrapped[24..]));
+        assert!(!is_anywhere(folder.path(), &sealed[25..]));
+        vault.erasure_recorded(&record.id()).unwrap();
+        assert!(vault.erasures().is_empty());
+    }
+    drop(vault);
+    let vault = open(folder.path()).unwrap();
+    assert_eq!(vault.get(&record.id()).unwrap(), Held::Erased(said.id()));
+    assert_eq!(vault.ids(), [kept.id()]);
+    assert_held(&vault, &kept, &kept_disclosures);
+}
+
+#[test]
+fn an_erasure_that_the_ledger_refused_is_said_again() {
+    let (folder, ledger) = (tempfile::tempdir().unwrap(), ledger());
+    let vault = open(folder.path()).unwrap();
+    let (record, disclosures) = private(&ledger, 1);
+    let (first, second) = (erased(&ledger, &record), erased(&ledger, &record));
+    assert_ne!(first.id(), second.id());
+    vault.put(&record, disclosures).unwrap();
+    assert!(matches!(vault.sign_erasure_again(&record.id(), &second), Err(VaultError::NotHeld(_))));
+    vault.erase(&record.id(), &first).unwrap();
+    vault.sign_erasure_again(&record.id(), &second).unwrap();
+    vault.erasure_recorded(&record.id()).unwrap();
+    drop(vault);
+    let vault = open(folder.path()).unwrap();
+    assert_eq!(vault.get(&record.id()).unwrap(), Held::Erased(second.id()));
+}
+
+#[test]
+fn an_erasure_is_said_of_that_very_record() {
+    let (folder, ledger) = (tempfile::tempdir().unwrap(), ledger());
+    let vault = open(folder.path()).unwrap();
+    let (record, disclosures) = private(&ledger, 1);
+    let (other, _) = private(&ledger, 2);
+    vault.put(&record, disclosures.clone()).unwrap();
+    let quote = Envelope::parse(ledger.quote(1).jws().to_vec()).unwrap();
+    for wrong in [erased(&ledger, &other), quote] {
+        assert!(matches!(vault.erase(&record.id(), &wrong), Err(VaultError::Refused(_))));
+    }
+    assert_held(&vault, &record, &disclosures);
+}
+
+#[test]
+fn another_key_is_noticed_and_changes_nothing() {
+    let (folder, ledger) = (tempfile::tempdir().unwrap(), ledger());
+    let (record, disclosures) = private(&ledger, 1);
+    open(folder.path()).unwrap().put(&record, disclosures.clone()).unwrap();
+    let before = files_below(folder.path());
+    let other = Vault::open(folder.path(), VaultKey::generate().unwrap(), 10);
+    assert!(matches!(other, Err(VaultError::WrongKey(_))));
+    assert_eq!(files_below(folder.path()), before);
+    assert_held(&open(folder.path()).unwrap(), &record, &disclosures);
+}
+
+#[test]
+fn one_process_at_a_time_has_it_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let vault = open(folder.path()).unwrap();
+    assert!(matches!(open(folder.path()), Err(VaultError::InUse(_))));
+    drop(vault);
+    open(folder.path()).unwrap();
+}
+
+#[test]
+fn files_that_change_places_do_not_open() {
+    let (folder, ledger) = (tempfile::tempdir().unwrap(), ledger());
+    let vault = open(folder.path()).unwrap();
+    let (one, of_one) = private(&ledger, 1);
+    let (other, of_other) = private(&ledger, 2);
+    vault.put(&one, of_one).unwrap();
+    vault.put(&other, of_other).unwrap();
+    let sealed = folder.path().join("sealed");
+    let [one_file, other_file] = [&one, &other].map(|record| sealed.join(record.id().to_string()));
+    let bytes = fs::read(&one_file).unwrap();
+    fs::copy(&other_file, &one_file).unwrap();
+    fs::write(&other_file, bytes).unwrap();
+    for record in [&one, &other] {
+        assert!(matches!(vault.get(&record.id()), Err(VaultError::Damaged { .. })));
+    }
+    // A slot that says another record does not open either.
+    drop(vault);
+    let path = folder.path().join("slots");
+    let mut slots = fs::read(&path).unwrap();
+    slots[128 + 4] ^= 1;
+    fs::write(&path, slots).unwrap();
+    assert_eq!(open(folder.path()).unwrap().damaged(), 1);
+}
+
+#[test]
+fn a_damaged_file_is_named_and_the_others_are_given() {
+    let (folder, ledger) = (tempfile::tempdir().unwrap(), ledger());
+    let vault = open(folder.path()).unwrap();
+    let (damaged, of_damaged) = private(&ledger, 1);
+    let (whole, of_whole) = private(&ledger, 2);
+    vault.put(&damaged, of_damaged).unwrap();
+    vault.put(&whole, of_whole.clone()).unwrap();
+    let path = folder.path().join("sealed").join(damaged.id().to_string());
+    let bytes = fs::read(&path).unwrap();
+    for position in 0..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[position] ^= 1;
+        fs::write(&path, changed).unwrap();
+        let error = vault.get(&damaged.id()).unwrap_err().to_string();
+        assert!(error.contains(&damaged.id().to_string()), "{error}");
+    }
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(vault.get(&damaged.id()), Err(VaultError::Damaged { .. })));
+    assert_held(&vault, &whole, &of_whole);
+}
+
+#[test]
+fn a_vault_holds_as_many_records_as_it_may_the_erased_ones_among_them() {
+    let (folder, ledger) = (tempfile::tempdir().unwrap(), ledger());
+    let vault = Vault::open(folder.path(), key(), 2).unwrap();
+    let (first, of_first) = private(&ledger, 1);
+    vault.put(&first, of_first).unwrap();
+    vault.erase(&first.id(), &erased(&ledger, &first)).unwrap();
+    let (second, of_second) = private(&ledger, 2);
+    vault.put(&second, of_second).unwrap();
+    let (third, of_third) = private(&ledger, 3);
+    let full = vault.put(&third, of_third);
+    assert!(matches!(full, Err(VaultError::Full { records_max: 2 })));
+    assert_eq!(vault.ids(), [second.id()]);
+}
+
+#[test]
+fn what_is_staged_is_kept_or_discarded_but_not_while_it_is_on_its_way() {
+    let (folder, ledger) = (tempfile::tempdir().unwrap(), ledger());
+    let vault = open(folder.path()).unwrap();
+    let (kept, of_kept) = private(&ledger, 1);
+    let (refused, of_refused) = private(&ledger, 2);
+    vault.stage(&kept, of_kept.clone()).unwrap();
+    vault.stage(&refused, of_refused.clone()).unwrap();
+    assert!(vault.staged().is_empty(), "both are on their way");
+    vault.discard(&refused.id()).unwrap();
+    assert_held(&vault, &refused, &of_refused);
+    vault.release(&kept.id());
+    vault.release(&refused.id());
+    assert_eq!(vault.staged().len(), 2);
+    vault.keep(&kept.id()).unwrap();
+    assert_eq!(vault.staged(), [refused.id()]);
+    vault.discard(&kept.id()).unwrap();
+    vault.discard(&refused.id()).unwrap();
+    assert_held(&vault, &kept, &of_kept);
+    assert_eq!(vault.get(&refused.id()).unwrap(), Held::Nothing);
+    drop(vault);
+    // Its slot is used again, for it is as if it had never been.
+    let vault = open(folder.path()).unwrap();
+    assert!(vault.staged().is_empty());
+    vault.put(&refused, of_refused.clone()).unwrap();
+    assert_eq!(fs::metadata(folder.path().join("slots")).unwrap().len(), 3 * 128);
+    assert_held(&vault, &refused, &of_refused);
+    // Staging what is kept does not make it uncertain again.
+    vault.stage(&kept, of_kept).unwrap();
+    vault.release(&kept.id());
+    assert!(vault.staged().is_empty());
+}
+
+#[test]
+fn signing_the_same_again_gives_the_same_record() {
+    let (folder, ledger) = (tempfile::tempdir().unwrap(), ledger());
+    let vault = open(folder.path()).unwrap();
+    let make = |payload: Map<String, Value>| {
+        let salt = payload["salt"].as_str().unwrap().parse().unwrap();
+        let concealed = conceal(payload, &[], |place, name, value| {
+            Ok(match vault.salt_of(&salt, place, name, value).unwrap() {
+                Some(salt) => salt,
+                None => random_salt()?,
+            })
+        })
+        .unwrap();
+        (ledger.sign("broker", concealed.payload.into()), concealed.disclosures)
+    };
+    let (first, disclosures) = make(payload(1));
+    vault.stage(&first, disclosures).unwrap();
+    assert_eq!(make(payload(1)).0.id(), first.id());
+    // Another value gets another salt, even under the same name.
+    let mut other = payload(1);
+    other["data"]["address"] = json!("elsewhere");
+    let (other, changed) = make(other);
+    assert_ne!(other.id(), first.id());
+    assert_ne!(changed[1].salt(), make(payload(1)).1[1].salt());
+    vault.erase(&first.id(), &erased(&ledger, &first)).unwrap();
+    assert_ne!(make(payload(1)).0.id(), first.id());
+}
