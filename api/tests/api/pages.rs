@@ -64,6 +64,19 @@ async fn search_finds_ids_contracts_and_claims() {
         }),
     )
     .unwrap();
+    let issued = sign_as(
+        "insurer",
+        json!({
+            "type": "contract.issued", "occurred_at": "2026-01-01T00:00:00Z",
+            "contract": "insurer/C-1",
+            "data": {
+                "version": 1, "line_of_business": "motor", "signature_required": false,
+                "period": {"from": "2025-12-01", "to": "2026-11-30"},
+            },
+        }),
+    )
+    .unwrap();
+    assert_eq!(api.append(&issued).await.status, 201);
     assert_eq!(api.append(&opened).await.status, 201);
     let id = quote(1).id();
     for (text, target) in [

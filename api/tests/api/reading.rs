@@ -42,7 +42,8 @@ async fn late_and_corrected_records_are_shown_as_such() {
         "broker",
         json!({
             "type": "contract.quoted", "occurred_at": "2025-01-01T00:00:00Z",
-            "corrects": quote(0).id().to_string(), "data": {"quote": "Q"},
+            "contract": "insurer/C-0", "corrects": quote(0).id().to_string(),
+            "data": {"quote": "Q-0", "premium": 100, "currency": "EUR"},
         }),
     )
     .unwrap();
