@@ -48,6 +48,8 @@ pub(super) struct Kept {
     pub(super) period: Option<Period>,
     /// The claim that is opened again.
     pub(super) claim: Option<Claim>,
+    /// What was paid of the claim before a payment was taken back.
+    pub(super) paid: Option<Amount>,
     /// The deductible by which a decision was judged; none in it where there was no ladder.
     pub(super) deductible: Option<Option<Amount>>,
 }
@@ -97,13 +99,16 @@ impl<'r> Case<'r, '_> {
 
     /// The contract that the record names, as it stands.
     pub(super) fn contract(&mut self) -> Verdict<Contract> {
-        let contract = self.contract_ref()?;
-        match self.state.read(&keys::contract(contract))? {
+        self.contract_of(self.contract_ref()?)
+    }
+
+    fn contract_of(&mut self, named: &ContractRef) -> Verdict<Contract> {
+        match self.state.read(&keys::contract(named))? {
             Some(contract) => Ok(contract),
             None => refuse(
                 Code::UnknownReference,
                 "contract",
-                format!("the ledger holds no contract {contract}; it was never issued here"),
+                format!("the ledger holds no contract {named}; it was never issued here"),
             ),
         }
     }
@@ -125,31 +130,36 @@ impl<'r> Case<'r, '_> {
     /// together, and that a broker speaks of its own contracts.
     fn check_references(&mut self) -> Verdict {
         let payload = self.record.payload();
-        if matches!(
+        // They come before there is a contract; a number they name is one to be.
+        let comes_before = matches!(
             payload.data,
-            // They come before there is a contract; a number they name is one to be.
             Data::ContractQuoted(_) | Data::ContractApplied(_) | Data::ContractIssued(_)
-        ) {
-            return Ok(());
-        }
+        );
         let contract = match &payload.contract {
-            Some(_) => Some(self.contract()?),
-            None => None,
+            Some(named) if !comes_before => Some(self.contract_of(named)?),
+            _ => None,
         };
-        if let Some(claim_ref) = &payload.claim
-            && !matches!(payload.data, Data::ClaimOpened(_))
+        let claim = match &payload.claim {
+            Some(_) if !matches!(payload.data, Data::ClaimOpened(_)) => Some(self.claim()?),
+            _ => None,
+        };
+        if let (Some(claim), Some(named)) = (&claim, &payload.contract)
+            && claim.contract != *named
         {
-            let claim = self.claim()?;
-            if let Some(named) = payload.contract.as_ref().filter(|named| **named != claim.contract)
-            {
-                let detail = format!(
-                    "claim {claim_ref} is about contract {} (record {}), not about {named}",
-                    claim.contract, claim.opened
-                );
-                return refuse(Code::UnknownReference, "claim", detail);
-            }
+            let detail = format!(
+                "the claim is about contract {} (record {}), not about {named}",
+                claim.contract, claim.opened
+            );
+            return refuse(Code::UnknownReference, "claim", detail);
         }
-        contract.map_or(Ok(()), |contract| self.check_broker(&contract))
+        match (contract, claim) {
+            (Some(contract), _) => self.check_broker(&contract),
+            (None, Some(claim)) => {
+                let contract = self.contract_of(&claim.contract)?;
+                self.check_broker(&contract)
+            }
+            (None, None) => Ok(()),
+        }
     }
 
     /// Only the broker that a contract names speaks of it as a broker. A consent

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     insurance::{
-        Amount, Moment,
+        Amount, Currency, Moment,
         settlement::{Answer, Outcome, PaymentRecorded, PaymentStatus},
         state::entities::Claim,
     },
@@ -65,7 +65,8 @@ impl Case<'_, '_> {
             }
             PaymentStatus::Ordered | PaymentStatus::Executed => {
                 check_not_closed(&claim)?;
-                check_payable(data, &claim)?;
+                let on_account = data.on_account == Some(true);
+                check_payable(data.amount, on_account, data.currency, &claim)?;
                 if data.status == PaymentStatus::Executed {
                     let Some(executed) = claim.executed.checked_add(data.amount) else {
                         let detail = "the payments would exceed 2^53 − 1 minor units";
@@ -84,6 +85,10 @@ impl Case<'_, '_> {
             );
             return refuse(Code::TotalMismatch, "data.amount", detail);
         }
+        if self.kept.paid.is_some_and(|before| claim.paid() > before) {
+            // Where a correction lowers what came back.
+            check_payable(Amount::ZERO, true, data.currency, &claim)?;
+        }
         self.count(&mut claim, "data.amount", "paid on account")?;
         self.tally_payment(&claim, data, self.at(), 1)?;
         self.settle_open(&mut claim)?;
@@ -94,6 +99,7 @@ impl Case<'_, '_> {
     pub(super) fn undo_payment(&mut self, old: &Record, data: &PaymentRecorded) -> Verdict {
         let mut claim = self.claim()?;
         check_not_closed(&claim)?;
+        self.kept.paid = Some(claim.paid());
         match data.status {
             PaymentStatus::Ordered => {}
             PaymentStatus::Executed => {
@@ -126,14 +132,15 @@ impl Case<'_, '_> {
     }
 }
 
-fn check_payable(data: &PaymentRecorded, claim: &Claim) -> Verdict {
-    let Some(payable) = claim.payable(data.on_account == Some(true)) else {
+/// That an amount may be paid beside what is.
+fn check_payable(amount: Amount, on_account: bool, currency: Currency, claim: &Claim) -> Verdict {
+    let Some(payable) = claim.payable(on_account) else {
         let detail = "nothing was decided, and no offer accepted; on account, up to an offer that \
                       was objected to can be paid";
         return refuse(Code::NotDecided, "claim", detail);
     };
     let paid = i128::from(claim.executed.minor_units()) - i128::from(claim.returned.minor_units());
-    if paid + i128::from(data.amount.minor_units()) <= i128::from(payable.minor_units()) {
+    if paid + i128::from(amount.minor_units()) <= i128::from(payable.minor_units()) {
         return Ok(());
     }
     let by = match (claim.accepted(), &claim.decision, &claim.offer) {
@@ -144,9 +151,9 @@ fn check_payable(data: &PaymentRecorded, claim: &Claim) -> Verdict {
     let detail = format!(
         "paid {} + {} > {} {} approved or accepted (record {by})",
         grouped(paid),
-        figure(data.amount),
+        figure(amount),
         figure(payable),
-        unit(data.currency)
+        unit(currency)
     );
     refuse(Code::PaidExceedsApproved, "data.amount", detail)
 }

@@ -347,6 +347,14 @@ fn a_contract_has_one_broker() {
     let at = "2025-04-01T09:00:00+02:00";
     world.refuse(Code::NotAParty, "heca", opened(at, "K", 1));
     world.refuse(Code::NotAParty, "heca", change_requested(at, 1));
+    // A claim leads to its contract, where none is named.
+    world.take("broker", opened(at, "N", 1));
+    let updated = json!({"type": "party.updated", "occurred_at": at, "claim": "ins/N",
+        "data": {"what": "bank", "effective": "2025-04-01"}});
+    world.refuse(Code::NotAParty, "heca", updated.clone());
+    world.take("broker", updated.clone());
+    let of_none = with(updated, json!({"claim": "ins/none"}));
+    world.refuse(Code::UnknownReference, "broker", of_none);
     // A consent may come from anybody, and a claim from insurer or provider.
     let consent = json!({"consent": "CN", "purpose": "p", "state": "given"});
     world.take("heca", record("consent.recorded", at, consent));

@@ -137,6 +137,19 @@ fn a_payment_is_corrected_under_the_same_guard() {
 }
 
 #[test]
+fn what_came_back_is_not_corrected_so_that_more_is_paid_than_was_approved() {
+    let mut world = world();
+    let back = |amount: u64| with(paid(AT, "K", amount), json!({"data": {"status": "returned"}}));
+    world.take("broker", opened(AT, "K", 100));
+    world.take("ins", decided(AT, "K", 60, 40));
+    world.take("ins", paid(AT, "K", 60));
+    let returned = world.take("ins", back(20));
+    world.take("ins", paid(AT, "K", 10));
+    world.refuse(Code::PaidExceedsApproved, "ins", correcting(back(9), &returned));
+    world.take("ins", correcting(back(10), &returned));
+}
+
+#[test]
 fn a_payment_that_is_moved_to_another_day_ends_its_claim_on_that_day() {
     let mut world = world();
     let declared = json!({"declared_by": "policyholder"});

@@ -126,7 +126,7 @@ fn records(world: &World, at: &str, attempt: &Attempt) -> Vec<(&'static str, Val
         state::read(&world.state, &key).unwrap()
     };
     // Most attempts should fit what is there, or nothing deep would ever be tried.
-    let fits = |amount: u64| amount % 5 != 0;
+    let fits = |amount: u64| !amount.is_multiple_of(5);
     let open_round = |claim: u8, round: u64| {
         let offer = claim_of(claim).and_then(|claim| claim.offer);
         if round == 0 { offer.map_or(1, |offer| offer.round.get()) } else { round }
@@ -399,10 +399,38 @@ proptest! {
                 }
             }
         }
-        for (claim, sum) in sums {
-            let claim = world.claim(&claim);
-            prop_assert_eq!((claim.executed.minor_units(), claim.returned.minor_units()), sum);
+        let (mut count, mut open) = (0_i64, 0);
+        for (claim, sum) in &sums {
+            let claim = world.claim(claim);
+            prop_assert_eq!((claim.executed.minor_units(), claim.returned.minor_units()), *sum);
         }
+        for record in world.records.iter().filter(|record| !corrected.contains(&record.id())) {
+            match &record.payload().data {
+                Data::PaymentRecorded(data) => count += match data.status {
+                    PaymentStatus::Executed => 1,
+                    PaymentStatus::Ordered => 0,
+                    PaymentStatus::Returned => -1,
+                },
+                Data::ClaimOpened(_) => {
+                    let claim = world.claim(record.payload().claim.as_ref().unwrap().as_str());
+                    open += u64::from(claim.opener == "broker" && claim.ended.is_none());
+                }
+                _ => {}
+            }
+        }
+        // And a statement is the sum of the records that stand.
+        let sum: u64 = sums.values().map(|(executed, returned)| executed - returned).sum();
+        let statement = |to: &str, count: i64, sum: u64, open: u64| json!({
+            "type": "statement.issued", "occurred_at": "2035-01-01T00:00:00Z", "data": {
+                "to": to, "period": {"from": "2020-01-01", "to": "2035-01-01"}, "frequency": "once",
+                "paid_count": count, "paid_sum": sum, "open_count": open, "currency": "EUR",
+            }});
+        let before = world.clone();
+        world.take("ins", statement("broker", 0, 0, open));
+        if count >= 0 {
+            world.take("ins", statement("policyholder", count, sum, 0));
+        }
+        world = before;
 
         // Another node comes to the same bytes, block by block or in blocks of many.
         let (state, effects) = replay(&world, 1);
