@@ -27,7 +27,7 @@ use crate::{
     metrics::Metrics,
     openapi, pages,
     problem::{Kind, Problem},
-    read::{blocks, evidence, members, receipts, records, status, tree},
+    read::{blocks, duplicates, evidence, members, receipts, records, status, tree},
     reading::Reads,
     state::{App, Shared},
     submit::Submit,
@@ -76,6 +76,7 @@ pub fn router_with_figures(
         .routes(routes!(append::append_record, records::list_records))
         .routes(routes!(append::append_batch))
         .routes(routes!(records::get_record))
+        .routes(routes!(duplicates::list_duplicates))
         .routes(routes!(receipts::get_receipt))
         .routes(routes!(receipts::verify_receipt))
         .routes(routes!(blocks::list_blocks))

@@ -1,6 +1,7 @@
 //! Reading the ledger: records, receipts, blocks, members, tree and status.
 
 pub(crate) mod blocks;
+pub(crate) mod duplicates;
 pub(crate) mod evidence;
 pub(crate) mod members;
 pub(crate) mod receipts;
