@@ -119,7 +119,7 @@ fn records_of_other_programs_are_taken_once_s_is_in_the_lower_half() {
     };
     let post = |jws: String| {
         let headers = [("content-type", "application/jose"), ("prefer", "wait=20")];
-        ledger.node.post_with("/v1/records", jws.as_bytes(), &headers)
+        ledger.node.post("/v1/records", &headers, jws)
     };
     let upper = post(signed("upper"));
     let problem: Value = serde_json::from_slice(&upper.body).unwrap();
