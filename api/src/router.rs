@@ -29,8 +29,8 @@ use crate::{
     openapi, pages,
     problem::{Kind, Problem},
     read::{
-        blocks, claims, contracts, evidence, exceptions, members, receipts, records, statements,
-        status, tree,
+        blocks, claims, contracts, duplicates, evidence, exceptions, members, receipts, records,
+        statements, status, tree,
     },
     reading::Reads,
     state::{App, Shared},
@@ -87,6 +87,7 @@ pub fn router_with_figures(
         .routes(routes!(claims::get_claim))
         .routes(routes!(statements::get_statement))
         .routes(routes!(exceptions::list_exceptions))
+        .routes(routes!(duplicates::list_duplicates))
         .routes(routes!(receipts::get_receipt))
         .routes(routes!(receipts::verify_receipt))
         .routes(routes!(blocks::list_blocks))

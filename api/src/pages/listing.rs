@@ -63,6 +63,7 @@ impl ListingQuery {
             family: Some(self.family.clone()),
             record_type: Some(self.record_type.clone()),
             document: Some(self.document.clone()),
+            match_tag: None,
             from: Some(self.from.clone()),
             to: Some(self.to.clone()),
             after: None,

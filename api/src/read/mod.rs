@@ -3,6 +3,7 @@
 pub(crate) mod blocks;
 pub(crate) mod claims;
 pub(crate) mod contracts;
+pub(crate) mod duplicates;
 pub(crate) mod evidence;
 pub(crate) mod exceptions;
 pub(crate) mod members;

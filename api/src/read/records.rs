@@ -189,6 +189,10 @@ pub(crate) struct RecordsQuery {
     pub(crate) record_type: Option<String>,
     /// The commitment of one of their documents, 64 hexadecimal digits.
     pub(crate) document: Option<String>,
+    /// The `match` of one of their documents, 64 hexadecimal digits.
+    #[serde(rename = "match")]
+    #[param(rename = "match")]
+    pub(crate) match_tag: Option<String>,
     /// They happened (`occurred_at`) then or later: RFC 3339, or a day in UTC.
     pub(crate) from: Option<String>,
     /// They happened (`occurred_at`) then or earlier: RFC 3339, or a day in UTC, to its end.
@@ -208,6 +212,7 @@ impl RecordsQuery {
             family: parse_some("family", self.family.as_deref())?,
             record_type: parse_some("type", self.record_type.as_deref())?,
             document: parse_some("document", self.document.as_deref())?,
+            match_tag: parse_some("match", self.match_tag.as_deref())?,
             from: bound("from", self.from.as_deref(), false)?,
             to: bound("to", self.to.as_deref(), true)?,
         })

@@ -166,6 +166,29 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_vectors() {
+        use serde_json::Value;
+        let vectors = include_str!("../../../docs/vectors/document.json");
+        let vectors: Value = serde_json::from_str(vectors).unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let salt = text(&vectors["salt"]);
+        let salt = crate::record::encoding::decode_exactly(salt.as_bytes()).unwrap();
+        let key: MatchKey = text(&vectors["match_key"]).parse().unwrap();
+        let documents = vectors["documents"].as_array().unwrap();
+        assert_eq!(documents.len(), 3);
+        for vector in documents {
+            let file = match vector["file_hex"].as_str() {
+                Some(file) => hex::decode(file).unwrap(),
+                None => (0..100_000_u32).map(|byte| (byte % 251) as u8).collect(),
+            };
+            let made = FileCommitment::of(&file[..], &salt, Some(&key)).unwrap();
+            assert_eq!(made.size, vector["size"].as_u64().unwrap());
+            assert_eq!(made.commitment.to_string(), text(&vector["commitment"]));
+            assert_eq!(made.match_tag.unwrap().to_string(), text(&vector["match"]));
+        }
+    }
+
+    #[test]
     fn the_same_file_matches_under_one_key_only_and_no_salt_shows_it() {
         let keys = [MatchKey::from_bytes([1; 32]), MatchKey::from_bytes([2; 32])];
         let of = |salt: u8, key: Option<&MatchKey>| {

@@ -11,9 +11,11 @@ mod tests;
 
 use super::{Entry, Store, StoreError, Term, TermKind, terms_of};
 use crate::{
-    digest::Digest,
+    digest::{Digest, RecordId},
+    insurance::{Code, RecordType},
     limits::DUPLICATE_USES_MAX,
-    record::{Commitment, Record},
+    membership::MemberId,
+    record::{ClaimRef, Commitment, ContractRef, Record},
 };
 
 /// A use of a document that was used before for another contract or claim.
@@ -22,13 +24,68 @@ pub struct Duplicate {
     /// The document's `match`.
     pub match_tag: Digest,
     /// The later record.
-    pub entry: Entry,
+    pub later: DocumentUse,
     /// The earlier records with that match that are about another contract or
     /// claim, the oldest first; at most [`DUPLICATE_USES_MAX`].
-    pub earlier: Vec<Entry>,
+    pub earlier: Vec<DocumentUse>,
     /// Whether there may be earlier ones that were not looked at; then the list
     /// may even be empty.
     pub more: bool,
+}
+
+/// A record that has a document: where it stands, who signed it and what it is
+/// about, without the rest of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentUse {
+    /// The record's id.
+    pub id: RecordId,
+    /// Its place among all records, from 0.
+    pub index: u64,
+    /// The block it stands in.
+    pub height: u64,
+    /// The time of that block, in milliseconds since the Unix epoch.
+    pub block_time_ms: u64,
+    /// Who signed it.
+    pub signer: MemberId,
+    /// What kind of record it is.
+    pub record_type: RecordType,
+    /// The contract it is about.
+    pub contract: Option<ContractRef>,
+    /// The claim it is about.
+    pub claim: Option<ClaimRef>,
+    /// When it happened, as the signer claims.
+    pub occurred_at: jiff::Timestamp,
+    /// What the record calls the document, such as `invoice`.
+    pub kind: Code,
+}
+
+impl DocumentUse {
+    /// The use of the document of that match; none where the record has no such.
+    fn of(entry: &Entry, tag: Commitment) -> Option<Self> {
+        let payload = entry.record.payload();
+        let document = payload.documents.iter().find(|found| found.match_tag == Some(tag))?;
+        Some(Self {
+            id: entry.record.id(),
+            index: entry.index,
+            height: entry.height,
+            block_time_ms: entry.block_time_ms,
+            signer: entry.record.signer().clone(),
+            record_type: payload.record_type,
+            contract: payload.contract.clone(),
+            claim: payload.claim.clone(),
+            occurred_at: payload.occurred_at,
+            kind: document.kind.clone(),
+        })
+    }
+
+    /// Whether two records are about different contracts or different claims. One
+    /// that names neither, or a contract without a claim, may be about the same.
+    fn is_separate_from(&self, other: &Self) -> bool {
+        let contracts = self.contract.as_ref().zip(other.contract.as_ref());
+        let claims = self.claim.as_ref().zip(other.claim.as_ref());
+        contracts.is_some_and(|(one, other)| one != other)
+            || claims.is_some_and(|(one, other)| one != other)
+    }
 }
 
 /// Duplicates that were found, in the order of the later records.
@@ -102,10 +159,11 @@ impl Store {
             let wanted = |tag: &Commitment| match_tag.is_none_or(|wanted| wanted == *tag.digest());
             let before = found.duplicates.len();
             for tag in matches_of(&entry.record).into_iter().filter(wanted) {
-                let (earlier, more) = self.earlier_uses(&entry, tag, &mut reads)?;
+                let Some(later) = DocumentUse::of(&entry, tag) else { continue };
+                let (earlier, more) = self.earlier_uses(&later, tag, &mut reads)?;
                 if more || !earlier.is_empty() {
-                    let (match_tag, entry) = (*tag.digest(), entry.clone());
-                    found.duplicates.push(Duplicate { match_tag, entry, earlier, more });
+                    let match_tag = *tag.digest();
+                    found.duplicates.push(Duplicate { match_tag, later, earlier, more });
                 }
             }
             records += usize::from(found.duplicates.len() > before);
@@ -113,32 +171,29 @@ impl Store {
         Ok(found)
     }
 
-    /// The records before `entry` with that match and about another contract or
+    /// The records before `later` with that match and about another contract or
     /// claim, and whether there may be more of them.
     fn earlier_uses(
         &self,
-        entry: &Entry,
+        later: &DocumentUse,
         tag: Commitment,
         reads: &mut usize,
-    ) -> Result<(Vec<Entry>, bool), StoreError> {
+    ) -> Result<(Vec<DocumentUse>, bool), StoreError> {
         let term = term_of_match(tag);
         let mut earlier = Vec::new();
         let mut left = EARLIER_READS_MAX;
         let mut from = 0;
-        while let Some(index) = self.terms.next(term, from)?.filter(|index| *index < entry.index) {
+        while let Some(index) = self.terms.next(term, from)?.filter(|index| *index < later.index) {
             if earlier.len() == DUPLICATE_USES_MAX || left == 0 {
                 return Ok((earlier, true));
             }
             from = index + 1;
             left -= 1;
             *reads += 1;
-            let Some(other) = self.entry(index)? else { break };
-            // Terms of other matches may look alike.
-            if matches_of(&other.record).contains(&tag)
-                && are_separate(&other.record, &entry.record)
-            {
-                earlier.push(other);
-            }
+            let Some(entry) = self.entry(index)? else { break };
+            // None where the term of another match looks alike.
+            let other = DocumentUse::of(&entry, tag);
+            earlier.extend(other.filter(|other| later.is_separate_from(other)));
         }
         Ok((earlier, false))
     }
@@ -151,13 +206,4 @@ fn matches_of(record: &Record) -> Vec<Commitment> {
     matches.sort_unstable();
     matches.dedup();
     matches
-}
-
-/// Whether two records are about different contracts or different claims. One
-/// that names neither, or a contract without a claim, may be about the same.
-fn are_separate(one: &Record, other: &Record) -> bool {
-    let (one, other) = (one.payload(), other.payload());
-    let differ = |pair: Option<bool>| pair.unwrap_or(false);
-    differ(one.contract.as_ref().zip(other.contract.as_ref()).map(|(one, other)| one != other))
-        || differ(one.claim.as_ref().zip(other.claim.as_ref()).map(|(one, other)| one != other))
 }

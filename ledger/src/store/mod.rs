@@ -47,7 +47,7 @@ use std::{
 use bincode::{Decode, Encode};
 use tlog_tiles::stored_hash_count;
 
-pub use duplicates::{Duplicate, Duplicates};
+pub use duplicates::{DocumentUse, Duplicate, Duplicates};
 pub use error::StoreError;
 pub use evidence::EVIDENCE_MAX;
 pub use pending::{Pending, PendingBatch};

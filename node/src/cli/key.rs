@@ -32,6 +32,13 @@ enum KeyCommand {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Make a match key, which members share out of band to find the same document at two of them
+    #[command(after_help = "Example:\n  quittance key match --out match.key")]
+    Match {
+        /// Write the key to this new file, readable by its owner only
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// Show the public part of a key
     #[command(
         after_help = "Example:\n  quittance key show key.pem --vkey-name ledger.example/quittance"
@@ -105,6 +112,13 @@ pub(super) fn key(args: &KeyArgs) -> CommandResult {
             let key = keys::generate_record(*alg)?;
             output::bytes(keys::record_to_pem(&key)?.as_bytes())?;
             output::note(key.public().to_string());
+        }
+        KeyCommand::Match { out } => {
+            keys::create_match_key(out)?;
+            output::note(
+                "Whoever has this key can tell whether a document that he holds is on the ledger; \
+                 hand it to members only, and not through the ledger.",
+            );
         }
         KeyCommand::Show { key, vkey_name, json } => {
             let public = keys::load_record_public(key)?;

@@ -9,6 +9,7 @@
 mod append;
 mod audit;
 mod demo;
+mod documents;
 mod genesis;
 mod init;
 mod key;
@@ -87,10 +88,16 @@ enum Command {
     Genesis(genesis::GenesisArgs),
     /// Sign a record offline, for a ledger and as a member
     #[command(
-        after_help = "Example:\n  quittance sign --key keys/record-petexpert-1.pem --kid petexpert#1 --ledger ledger.example/quittance record.json > record.jws\n\n\
-        The id of the record is what `sha256sum record.jws` prints."
+        after_help = "Examples:\n  quittance sign --key keys/record-petexpert-1.pem --kid petexpert#1 --ledger ledger.example/quittance record.json > record.jws\n  \
+        quittance sign --key keys/record-petexpert-1.pem --kid petexpert#1 --ledger ledger.example/quittance --document invoice=invoice.pdf --out record.jws record.json\n\n\
+        The id of the record is what `sha256sum record.jws` prints. Of documents the record holds \
+        salted commitments only; their salts are kept beside it, in record.jws.salts."
     )]
     Sign(sign::SignArgs),
+    /// Tell whether files are the documents that a record speaks of
+    #[command(after_help = "Example:\n  quittance document record.jws invoice.pdf --salts record.jws.salts\n\n\
+        Ends with 0 when all are, unchanged, 1 when one is not, 2 when a file cannot be used.")]
+    Document(documents::CheckArgs),
     /// Append records to the ledger, and keep a receipt of each beside its file
     #[command(after_help = "Examples:\n  quittance append record.jws\n  \
         quittance append policies.jsonl --api http://127.0.0.1:8080\n  \
@@ -98,7 +105,8 @@ enum Command {
         quittance append policies.jsonl --key keys/record-petexpert-1.pem --kid petexpert#1 \
         --ledger ledger.example/quittance\n\n\
         A record is a JWS, or JSON for the node or --key to sign: the record itself, or\n\
-        {\"signer\": MEMBER, \"record\": {...}}.\n\n\
+        {\"signer\": MEMBER, \"record\": {...}}. An entry of documents may be {\"kind\": KIND, \"file\": PATH}:\n\
+        its commitment is computed here, and its salt kept beside the file, with the records' own.\n\n\
         Running it again is harmless: what is on the ledger already is not recorded twice.")]
     Append(append::AppendArgs),
     /// Verify receipts offline, against a trust policy
@@ -271,6 +279,7 @@ pub fn main() -> ExitCode {
         Some(Command::Append(args)) => append::append(args),
         Some(Command::Verify(args)) => verify::verify(&args),
         Some(Command::Audit(args)) => audit::audit(&args),
+        Some(Command::Document(args)) => documents::check(&args),
         Some(Command::Key(args)) => key::key(&args),
         Some(Command::Member(args)) => member::member(&args),
         Some(Command::Policy(args)) => policy::policy(&args),

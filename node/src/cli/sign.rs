@@ -4,12 +4,18 @@ use std::{io::IsTerminal as _, path::PathBuf, str::FromStr};
 
 use clap::Args;
 use quittance_ledger::{
+    digest::Digest,
     limits::RECORD_BYTES_MAX,
     membership::{KeyId, MemberId, Origin},
     record::{Envelope, sign as sign_record},
 };
 
-use super::{CommandResult, Failure, Outcome, output};
+use super::{
+    CommandResult, Failure, Outcome,
+    append::salts::Salts,
+    documents::{self, DocumentOptions},
+    output,
+};
 use crate::{files, json, keys};
 
 #[derive(Debug, Args)]
@@ -26,6 +32,8 @@ pub(super) struct SignArgs {
     /// Write the record to this new file instead of standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    documents: DocumentOptions,
     /// The record as JSON, without ledger and salt; - is standard input
     #[arg(value_name = "RECORD.JSON")]
     record: PathBuf,
@@ -68,8 +76,21 @@ fn signed(args: &SignArgs) -> Result<Envelope, Failure> {
     let key = keys::load_record(&args.key)?;
     let text = files::read_text(&args.record, RECORD_BYTES_MAX)?;
     let name = args.record.display();
-    let payload =
+    let mut payload =
         json::object(&text).map_err(|error| Failure::unusable(format_args!("{name}: {error}")))?;
+    if documents::names_files(&payload, &args.documents) {
+        let out = args.out.as_deref().ok_or_else(|| {
+            Failure::unusable("give --out: the salts of the documents are kept beside the record")
+        })?;
+        let folder = files::folder_of(&args.record);
+        let match_key = args.documents.match_key()?;
+        let mut salts = Salts::open(out)?;
+        let line = Digest::of(text.as_bytes());
+        let (options, key) = (&args.documents, match_key.as_ref());
+        documents::fill_in(&mut payload, folder, options, key, line, &mut salts)?
+            .map_err(|refusal| Failure::negative(format_args!("{name}: {refusal}")))?;
+        salts.sync()?;
+    }
     sign_record(payload, &args.ledger, &args.kid.member, &args.kid.key, &key)
         .map_err(|refusal| Failure::negative(format_args!("{name}: {refusal}")))
 }
@@ -93,6 +114,7 @@ mod tests {
             kid: "petexpert#1".parse().unwrap(),
             ledger: "ledger.example/q".parse().unwrap(),
             out: Some(folder.join("record.jws")),
+            documents: DocumentOptions::default(),
             record: path,
         }
     }

@@ -13,6 +13,7 @@
 //! writes them, and readable by their owner only: a key that others can read is
 //! refused, because whoever reads it can sign.
 
+mod match_key;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ use quittance_ledger::{
 use rand_core::{OsRng, RngCore as _};
 use zeroize::Zeroizing;
 
+pub use self::match_key::{create_match_key, load_match_key};
 pub use self::record::{
     generate_record, load_record, load_record_public, record_to_pem, save_record,
 };
@@ -73,6 +75,9 @@ pub enum KeyError {
     /// Neither an Ed25519 nor a P-256 key in PKCS#8 PEM.
     #[error("{} is no Ed25519 or P-256 key in PKCS#8 PEM; make one with: quittance key new --out FILE, or convert one with: openssl pkcs8 -topk8 -nocrypt", .0.display())]
     NotARecordKey(PathBuf),
+    /// Not 32 bytes in base64.
+    #[error("{} is no match key; make one with: quittance key match --out FILE, and share it with the other members", .0.display())]
+    NotAMatchKey(PathBuf),
     /// The folder lacks a key.
     #[error("{} is missing; put it back from your backup, or make the folder's keys with `quittance init`", .0.display())]
     Missing(PathBuf),

@@ -48,7 +48,7 @@ fn found(
     let Duplicates { duplicates, next_after } = store.duplicates(match_tag, after, limit).unwrap();
     let pairs = duplicates.into_iter().map(|duplicate| {
         let earlier = duplicate.earlier.iter().map(|entry| entry.index).collect();
-        (duplicate.entry.index, earlier, duplicate.match_tag.to_string())
+        (duplicate.later.index, earlier, duplicate.match_tag.to_string())
     });
     (pairs.collect(), next_after)
 }
@@ -155,7 +155,7 @@ fn repetitions_within_one_claim_do_not_hide_a_use_elsewhere() {
     loop {
         let page = store.duplicates(None, after, 1000).unwrap();
         let listed = page.duplicates.iter();
-        indexes.extend(listed.map(|found| (found.entry.index, found.earlier.len(), found.more)));
+        indexes.extend(listed.map(|found| (found.later.index, found.earlier.len(), found.more)));
         assert!(page.next_after.is_none_or(|next| Some(next) > after));
         after = page.next_after;
         if after.is_none() {

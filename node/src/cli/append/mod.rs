@@ -15,6 +15,7 @@ use clap::Args;
 use quittance_ledger::{
     digest::RecordId,
     membership::{MemberId, Origin},
+    record::MatchKey,
     refusal::Refusal,
     transparency::{Policy, Receipt},
 };
@@ -26,10 +27,16 @@ use self::{
     receipts::Receipts,
     salts::Salts,
 };
-use super::{ApiArgs, CommandResult, Failure, Outcome, output, sign::Kid, source};
+use super::{
+    ApiArgs, CommandResult, Failure, Outcome,
+    documents::{self, DocumentOptions},
+    output,
+    sign::Kid,
+    source,
+};
 use crate::{
     client::{Client, LineAnswer, Patience},
-    keys,
+    files, keys,
 };
 
 /// Records sent in one request, at most.
@@ -61,6 +68,8 @@ pub(super) struct AppendArgs {
     /// The trust policy that receipts must satisfy [default: the node's]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    #[command(flatten)]
+    documents: DocumentOptions,
     /// Also send the lines that say themselves that they will be refused
     #[arg(long)]
     all: bool,
@@ -116,6 +125,7 @@ struct Importer<'a> {
     origin: Origin,
     policy: Policy,
     signer: Option<Signer>,
+    match_key: Option<MatchKey>,
     report: Report,
     progress: output::Progress,
 }
@@ -125,6 +135,8 @@ pub(super) fn append(args: AppendArgs) -> CommandResult {
     for path in &args.files {
         lines = lines.saturating_add(Input::count(path)?);
     }
+    check_documents(&args)?;
+    let match_key = args.documents.match_key()?;
     let key = args.key.as_deref().map(keys::load_record).transpose()?;
     let client = args.api.client(Patience::NONE)?;
     let origin = client.status()?.ledger.origin;
@@ -152,6 +164,7 @@ pub(super) fn append(args: AppendArgs) -> CommandResult {
         origin,
         policy,
         signer,
+        match_key,
         report: Report {
             policy: if args.policy.is_some() { "given" } else { "of the node" },
             ..Report::default()
@@ -240,12 +253,22 @@ impl Importer<'_> {
             }
             Ok(Parsed::Unsigned(unsigned)) => unsigned,
         };
+        let line_digest = input::digest(text);
+        if documents::names_files(&unsigned.record, &self.args.documents) {
+            let filled = documents::fill_in(
+                &mut unsigned.record,
+                files::folder_of(work.path),
+                &self.args.documents,
+                self.match_key.as_ref(),
+                line_digest,
+                work.salts()?,
+            )?;
+            if let Err(refusal) = filled {
+                return Ok(Err(refusal));
+            }
+        }
         if !unsigned.record.contains_key("salt") {
-            let salts = match &mut work.salts {
-                Some(salts) => salts,
-                None => work.salts.insert(Salts::open(work.path)?),
-            };
-            let salt = salts.of_line(input::digest(text))?;
+            let salt = work.salts()?.of_line(line_digest)?;
             unsigned.record.insert("salt".to_owned(), salt.into());
         }
         if unsigned.signer.is_none() {
@@ -358,6 +381,29 @@ struct FileWork<'a> {
     /// Whether receipts can be written.
     prepared: bool,
     tally: Tally,
+}
+
+impl FileWork<'_> {
+    fn salts(&mut self) -> Result<&mut Salts, Failure> {
+        Ok(match &mut self.salts {
+            Some(salts) => salts,
+            None => self.salts.insert(Salts::open(self.path)?),
+        })
+    }
+}
+
+/// Documents that are named as options belong to one record.
+fn check_documents(args: &AppendArgs) -> Result<(), Failure> {
+    if args.documents.documents.is_empty() {
+        return Ok(());
+    }
+    match args.files.as_slice() {
+        [file] if Kind::of(file)? == Kind::Json => Ok(()),
+        _ => Err(Failure::unusable(
+            "--document is for one .json file of one record; in lines, name files as \
+             {\"kind\": KIND, \"file\": PATH} in documents",
+        )),
+    }
 }
 
 impl Report {

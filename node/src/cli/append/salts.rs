@@ -4,16 +4,20 @@
 //! records. Each line's salt is therefore written beside the file, and is on
 //! disk before the line is sent: whatever happens in between, appending the file
 //! again makes the same records, which the ledger already holds.
+//!
+//! The salts of documents stand there too, each with the commitment that it made:
+//! whoever has salt and file can show that the file is the record's, and a file
+//! that has changed since is noticed before another record is made of it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::{File, OpenOptions, TryLockError},
     io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use quittance_ledger::digest::Digest;
+use quittance_ledger::{digest::Digest, record::FileCommitment};
 use rand_core::{OsRng, RngCore as _};
 use serde::{Deserialize, Serialize};
 
@@ -28,13 +32,15 @@ const LINE_BYTES_MAX: usize = 1024;
 
 /// The salts of a file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SaltsError {
+pub(in crate::cli) enum SaltsError {
     #[error(transparent)]
     File(#[from] FileError),
     #[error("another append of the same file is running ({} is locked); wait for it", .0.display())]
     Locked(PathBuf),
     #[error("{}, line {line}: not a salt; without it records would be made twice, so put the file back from a copy, or remove it if nothing was appended yet", path.display())]
     Damaged { path: PathBuf, line: usize },
+    #[error("{} was changed since its commitment was made, so it is another document; give it another name, or change the line that names it", .0.display())]
+    Changed(PathBuf),
     #[error(transparent)]
     Randomness(#[from] KeyError),
 }
@@ -46,13 +52,22 @@ struct Entry {
     line: Digest,
     /// Base64url.
     salt: String,
+    /// Of a document: SHA-256(salt ‖ file).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    commitment: Option<Digest>,
+}
+
+#[derive(Clone, Copy)]
+struct Known {
+    salt: [u8; SALT_BYTES],
+    commitment: Option<Digest>,
 }
 
 /// The salts of one file, locked for this process.
-pub(super) struct Salts {
+pub(in crate::cli) struct Salts {
     path: PathBuf,
     file: File,
-    known: HashMap<Digest, [u8; SALT_BYTES]>,
+    known: HashMap<Digest, Known>,
     unwritten: Vec<u8>,
     /// Whether the file's name is known to be on disk.
     named: bool,
@@ -60,7 +75,7 @@ pub(super) struct Salts {
 
 impl Salts {
     /// The salts beside `input`, which may be none yet.
-    pub(super) fn open(input: &Path) -> Result<Self, SaltsError> {
+    pub(in crate::cli) fn open(input: &Path) -> Result<Self, SaltsError> {
         let path = files::beside(input, ".salts");
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
@@ -98,8 +113,8 @@ impl Salts {
                     number = number.saturating_add(1);
                     let complete = line.last() == Some(&b'\n');
                     match parse(&line) {
-                        Some((digest, salt)) if complete => {
-                            self.known.insert(digest, salt);
+                        Some((digest, known)) if complete => {
+                            self.known.insert(digest, known);
                             whole = whole.saturating_add(u64::try_from(length).unwrap_or(0));
                         }
                         // The end of a file that was being written when the
@@ -121,25 +136,54 @@ impl Salts {
     }
 
     /// The salt of a line: the one it had before, or a new one.
-    pub(super) fn of_line(&mut self, line: Digest) -> Result<String, SaltsError> {
+    pub(in crate::cli) fn of_line(&mut self, line: Digest) -> Result<String, SaltsError> {
         let salt = match self.known.get(&line) {
-            Some(salt) => *salt,
-            None => {
-                let salt = random()?;
-                let entry = Entry { line, salt: URL_SAFE_NO_PAD.encode(salt) };
-                // An entry of two texts is always JSON.
-                serde_json::to_writer(&mut self.unwritten, &entry)
-                    .map_err(|error| FileError::io("write", &self.path)(error.into()))?;
-                self.unwritten.push(b'\n');
-                self.known.insert(line, salt);
-                salt
-            }
+            Some(known) => known.salt,
+            None => self.note(line, Known { salt: random()?, commitment: None })?,
         };
         Ok(URL_SAFE_NO_PAD.encode(salt))
     }
 
+    /// Commits to the document that `key` stands for, with the salt it had
+    /// before or a new one. `commit` reads `file`.
+    pub(in crate::cli) fn of_document(
+        &mut self,
+        key: Digest,
+        file: &Path,
+        commit: impl FnOnce(&[u8; SALT_BYTES]) -> Result<FileCommitment, FileError>,
+    ) -> Result<FileCommitment, SaltsError> {
+        match self.known.get(&key) {
+            Some(Known { salt, commitment }) => {
+                let made = commit(salt)?;
+                if *commitment == Some(*made.commitment.digest()) {
+                    Ok(made)
+                } else {
+                    Err(SaltsError::Changed(file.to_owned()))
+                }
+            }
+            None => {
+                let salt = random()?;
+                let made = commit(&salt)?;
+                let commitment = Some(*made.commitment.digest());
+                self.note(key, Known { salt, commitment })?;
+                Ok(made)
+            }
+        }
+    }
+
+    fn note(&mut self, line: Digest, known: Known) -> Result<[u8; SALT_BYTES], SaltsError> {
+        let Known { salt, commitment } = known;
+        let entry = Entry { line, salt: URL_SAFE_NO_PAD.encode(salt), commitment };
+        // An entry of texts is always JSON.
+        serde_json::to_writer(&mut self.unwritten, &entry)
+            .map_err(|error| FileError::io("write", &self.path)(error.into()))?;
+        self.unwritten.push(b'\n');
+        self.known.insert(line, known);
+        Ok(salt)
+    }
+
     /// Waits until every salt that was given out is on disk.
-    pub(super) fn sync(&mut self) -> Result<(), SaltsError> {
+    pub(in crate::cli) fn sync(&mut self) -> Result<(), SaltsError> {
         if self.unwritten.is_empty() {
             return Ok(());
         }
@@ -167,10 +211,33 @@ fn random() -> Result<[u8; SALT_BYTES], KeyError> {
     Ok(salt)
 }
 
-fn parse(line: &[u8]) -> Option<(Digest, [u8; SALT_BYTES])> {
-    let Entry { line, salt } = serde_json::from_slice(line).ok()?;
-    let salt = URL_SAFE_NO_PAD.decode(salt).ok()?;
-    Some((line, salt.try_into().ok()?))
+/// The salts that made these commitments, from a file of salts. Lines that are
+/// none are passed over: nothing is made of what is read here.
+pub(in crate::cli) fn of_commitments(
+    path: &Path,
+    commitments: &HashSet<Digest>,
+) -> Result<HashMap<Digest, [u8; SALT_BYTES]>, FileError> {
+    let failed = || FileError::io("read", path);
+    let mut reader = BufReader::new(File::open(path).map_err(failed())?);
+    let limit = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
+    let mut found = HashMap::new();
+    loop {
+        let mut line = Vec::new();
+        if (&mut reader).take(limit).read_until(b'\n', &mut line).map_err(failed())? == 0 {
+            return Ok(found);
+        }
+        if let Some((_, Known { salt, commitment: Some(commitment) })) = parse(&line)
+            && commitments.contains(&commitment)
+        {
+            found.insert(commitment, salt);
+        }
+    }
+}
+
+fn parse(line: &[u8]) -> Option<(Digest, Known)> {
+    let Entry { line, salt, commitment } = serde_json::from_slice(line).ok()?;
+    let salt = URL_SAFE_NO_PAD.decode(salt).ok()?.try_into().ok()?;
+    Some((line, Known { salt, commitment }))
 }
 
 #[cfg(test)]

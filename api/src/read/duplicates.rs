@@ -1,0 +1,182 @@
+//! `GET /v1/duplicates`: the same document at two contracts or claims.
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use quittance_ledger::{
+    digest::{Digest, RecordId},
+    insurance::RecordType,
+    membership::MemberId,
+    store::{DocumentUse, Duplicate},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::utc;
+use crate::{
+    extract::{QueryOf, page_items, parse, parse_some},
+    problem::{Problem, ProblemBody},
+    state::Shared,
+};
+
+/// Which duplicates are asked for.
+#[derive(Debug, Default, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DuplicatesQuery {
+    /// Only of the document with this `match`, 64 hexadecimal digits.
+    #[serde(rename = "match")]
+    #[param(rename = "match")]
+    match_tag: Option<String>,
+    /// The cursor: only later records after it.
+    after: Option<String>,
+    /// How many at most; 1 to 1000.
+    limit: Option<u32>,
+}
+
+/// Uses of documents that were used before, in the order of the ledger.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DuplicatesAnswer {
+    /// The duplicates, by the later record.
+    duplicates: Vec<DuplicateAnswer>,
+    /// The cursor to go on from; null at the end of what there is now.
+    next: Option<String>,
+}
+
+/// A document that was used before for another contract or claim.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DuplicateAnswer {
+    /// The document's `match`, which is the same in all these records.
+    #[serde(rename = "match")]
+    #[schema(value_type = String)]
+    match_tag: Digest,
+    /// The later record.
+    later: UseAnswer,
+    /// The earlier ones, about another contract or claim; the oldest first, at most 16.
+    earlier: Vec<UseAnswer>,
+    /// Whether there may be earlier ones that are not listed.
+    more: bool,
+}
+
+/// A record that has the document.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct UseAnswer {
+    /// The record's id.
+    #[schema(value_type = String)]
+    id: RecordId,
+    /// Its place on the ledger, from 0.
+    index: u64,
+    /// The block it stands in.
+    height: u64,
+    /// When that block was made, RFC 3339 in UTC.
+    block_time: String,
+    /// The member that signed it.
+    #[schema(value_type = String, example = "petexpert")]
+    signer: MemberId,
+    /// What kind of record it is.
+    #[serde(rename = "type")]
+    #[schema(value_type = String, example = "claim.opened")]
+    record_type: RecordType,
+    /// The contract it is about.
+    contract: Option<String>,
+    /// The claim it is about.
+    claim: Option<String>,
+    /// When it happened, as the signer claims; RFC 3339 in UTC.
+    occurred_at: String,
+    /// What the record calls the document.
+    #[schema(example = "invoice")]
+    kind: String,
+}
+
+impl From<DocumentUse> for UseAnswer {
+    fn from(of: DocumentUse) -> Self {
+        Self {
+            id: of.id,
+            index: of.index,
+            height: of.height,
+            block_time: utc(of.block_time_ms),
+            signer: of.signer,
+            record_type: of.record_type,
+            contract: of.contract.map(|contract| contract.to_string()),
+            claim: of.claim.map(|claim| claim.to_string()),
+            occurred_at: of.occurred_at.to_string(),
+            kind: of.kind.as_str().to_owned(),
+        }
+    }
+}
+
+impl From<Duplicate> for DuplicateAnswer {
+    fn from(duplicate: Duplicate) -> Self {
+        Self {
+            match_tag: duplicate.match_tag,
+            later: duplicate.later.into(),
+            earlier: duplicate.earlier.into_iter().map(UseAnswer::from).collect(),
+            more: duplicate.more,
+        }
+    }
+}
+
+/// What one use takes in the answer, in bytes, about.
+const USE_BYTES: usize = 640;
+
+/// Later records that are asked of the store at once.
+const STEP: usize = 16;
+
+/// Questions to the store for one page. Each looks at a bounded number of records.
+const STEPS_MAX: usize = 64;
+
+/// The same document at two contracts or claims
+///
+/// Members that share a match key record each document with its `match`,
+/// HMAC-SHA-256 under that key; equal ones are of the same file. Whoever has no
+/// key cannot tell from a `match` which file it is. Each later record is listed
+/// with the earlier ones that are about another contract or claim. `next` goes
+/// into `after` for the page that follows; a page may hold fewer than `limit`
+/// and still have one.
+#[utoipa::path(
+    get,
+    path = "/v1/duplicates",
+    tag = "read",
+    params(DuplicatesQuery),
+    responses(
+        (status = 200, description = "A page of duplicates", body = DuplicatesAnswer),
+        (status = 400, description = "A parameter cannot be read", body = ProblemBody, content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn list_duplicates(
+    State(app): State<Shared>,
+    QueryOf(query): QueryOf<DuplicatesQuery>,
+) -> Result<Response, Problem> {
+    let limit = page_items(query.limit, &app.config.limits)?;
+    let match_tag: Option<Digest> = parse_some("match", query.match_tag.as_deref())?;
+    let mut after = query.after.as_deref().map(|after| parse::<u64>("after", after)).transpose()?;
+    app.read(move |app, patience| {
+        let bytes_max = app.config.limits.page_bytes_max;
+        let (mut duplicates, mut bytes) = (Vec::<DuplicateAnswer>::new(), 0_usize);
+        for _ in 0..STEPS_MAX {
+            patience.check()?;
+            let step = limit.saturating_sub(duplicates.len()).min(STEP);
+            let found = app.store.duplicates(match_tag, after, step)?;
+            after = found.next_after;
+            for duplicate in found.duplicates {
+                let uses = duplicate.earlier.len().saturating_add(1);
+                bytes = bytes.saturating_add(uses.saturating_mul(USE_BYTES));
+                duplicates.push(duplicate.into());
+            }
+            let is_full = duplicates.len() >= limit || bytes >= bytes_max;
+            if after.is_none() || is_full || patience.is_used_up() {
+                break;
+            }
+        }
+        let reserved = app.reserve_answer(bytes)?;
+        let next = after.map(|index| index.to_string());
+        let mut response = Json(DuplicatesAnswer { duplicates, next }).into_response();
+        if let Some(reserved) = reserved {
+            response.extensions_mut().insert(reserved);
+        }
+        Ok(response)
+    })
+    .await
+}
