@@ -4,13 +4,15 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use quittance_ledger::{
     membership::{MemberHistory, Role},
-    record::Record,
+    record::{ContractRef, Record},
 };
 
 use super::{
     PageProblem,
     fields::{Field, fields},
-    human, human_ms, page,
+    human, human_ms,
+    listing::encoded,
+    page,
 };
 use crate::{
     extract::IdPath,
@@ -26,6 +28,8 @@ struct RecordPage {
     record_type: &'static str,
     late: bool,
     corrected_by: Option<String>,
+    /// The page of its contract.
+    dossier: Option<String>,
     placed: Option<Placed>,
     occurred: String,
     signer: String,
@@ -90,6 +94,7 @@ impl RecordPage {
             record_type: payload.record_type.as_str(),
             late: false,
             corrected_by: None,
+            dossier: payload.contract.as_ref().map(dossier),
             placed: None,
             occurred: human(payload.occurred_at),
             signer_name: member.map_or_else(|| signer.clone(), |member| member.name.clone()),
@@ -101,6 +106,10 @@ impl RecordPage {
             jws: String::from_utf8_lossy(record.jws()).into_owned(),
         })
     }
+}
+
+fn dossier(contract: &ContractRef) -> String {
+    format!("/contracts/{}/{}", encoded(contract.insurer()), encoded(contract.number()))
 }
 
 const fn role_of(member: &MemberHistory) -> &'static str {

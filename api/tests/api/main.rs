@@ -13,3 +13,4 @@ mod problems;
 mod reading;
 mod serving;
 mod unsigned;
+mod views;

@@ -312,7 +312,7 @@ fn the_deductible_is_followed_over_five_years() {
     let causes: Vec<_> = ladder.steps.iter().map(|step| step.cause.as_str()).collect();
     assert_eq!(causes, ["start", "RS-1", "RS-3", "RS-4", "RS-5", "claim_free:2024", "claim_free:2025"]);
     let bonus = lines.at("rs-de/RS-880011", NOW).deductible.unwrap();
-    assert_eq!((bonus.current, bonus.steps[3].before), (40_000, Some(20_000)));
+    assert_eq!((bonus.current, bonus.steps[3].before), (40_000, Some(50_000)));
 }
 
 #[test]
