@@ -113,10 +113,10 @@ pub(super) async fn contract(
     let at = at_of(query.at.as_deref())?;
     let asked = query.at.unwrap_or_default();
     let read = app.read(move |app, patience| {
-        let (dossier, lines) = dossier(app, patience, &contract, at)?;
-        Ok(lines.into_answer(page(&ContractPage::of(&dossier, asked))?))
+        let (dossier, _) = dossier(app, patience, &contract, at)?;
+        Ok(ContractPage::of(&dossier, asked))
     });
-    Ok(read.await?)
+    page(&read.await?)
 }
 
 fn moment(time: Timestamp, zone: &TimeZone) -> String {
