@@ -158,11 +158,19 @@ impl Ledger {
                 name: id.to_owned(),
                 role,
                 time_zone: None,
-                keys: vec![RecordKey { id: key_id.clone(), public: key(id).verifying_key().into() }],
+                keys: vec![RecordKey {
+                    id: key_id.clone(),
+                    public: key(id).verifying_key().into(),
+                }],
                 validator,
                 observer: None,
             });
-            signers.push(RecordSigner { member, role, key_id: key_id.clone(), key: key(id).into() });
+            signers.push(RecordSigner {
+                member,
+                role,
+                key_id: key_id.clone(),
+                key: key(id).into(),
+            });
         }
         let genesis = Genesis::from_members(origin, members)?;
         Ok(Self {

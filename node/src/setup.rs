@@ -239,7 +239,8 @@ pub fn member_entry(
     validates: bool,
     addresses: Option<Addresses>,
 ) -> Result<MemberEntry, SetupError> {
-    let record = keys.record.get(&member).map(|(id, key)| KeyEntry::of_key(id.clone(), &key.public()));
+    let record =
+        keys.record.get(&member).map(|(id, key)| KeyEntry::of_key(id.clone(), &key.public()));
     let validator = match &keys.validator {
         Some(validator) if validates => {
             Some(validator_entry(&member, validator, keys, addresses.clone())?)

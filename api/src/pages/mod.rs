@@ -2,6 +2,7 @@
 //! its proof, and a form to verify a receipt. No scripts; every text escaped.
 
 mod block;
+mod contract;
 mod fields;
 mod home;
 mod listing;
@@ -38,6 +39,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/records", get(listing::listing))
         .route("/records/{id}", get(record::record))
         .route("/blocks/{height}", get(block::block))
+        .route("/contracts/{insurer}/{number}", get(contract::contract))
         .route("/search", get(listing::search))
         .route(
             "/verify",

@@ -5,13 +5,15 @@ use axum::{extract::State, response::Response};
 use quittance_ledger::{
     insurance::rules,
     membership::{MemberHistory, Role},
-    record::Record,
+    record::{ContractRef, Record},
 };
 
 use super::{
     PageProblem,
     fields::{Field, fields},
-    human, human_ms, page,
+    human, human_ms,
+    listing::encoded,
+    page,
 };
 use crate::{
     extract::IdPath,
@@ -28,6 +30,8 @@ struct RecordPage {
     late: bool,
     flags: Vec<&'static str>,
     corrected_by: Option<String>,
+    /// The page of its contract.
+    dossier: Option<String>,
     placed: Option<Placed>,
     occurred: String,
     signer: String,
@@ -95,6 +99,7 @@ impl RecordPage {
             late: false,
             flags: Vec::new(),
             corrected_by: None,
+            dossier: payload.contract.as_ref().map(dossier),
             placed: None,
             occurred: human(payload.occurred_at),
             signer_name: member.map_or_else(|| signer.clone(), |member| member.name.clone()),
@@ -106,6 +111,10 @@ impl RecordPage {
             jws: String::from_utf8_lossy(record.jws()).into_owned(),
         })
     }
+}
+
+fn dossier(contract: &ContractRef) -> String {
+    format!("/contracts/{}/{}", encoded(contract.insurer()), encoded(contract.number()))
 }
 
 const fn role_of(member: &MemberHistory) -> &'static str {

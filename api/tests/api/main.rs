@@ -14,3 +14,4 @@ mod problems;
 mod reading;
 mod serving;
 mod unsigned;
+mod views;

@@ -228,7 +228,10 @@ impl Checked for MemberProposed {
             ("key", self.key.as_ref().is_some_and(contradicts)),
         ];
         if let Some((member, _)) = keys.into_iter().find(|(_, contradicts)| *contradicts) {
-            return Some(DataDefect { member, predicate: "has an alg that its public key is not of" });
+            return Some(DataDefect {
+                member,
+                predicate: "has an alg that its public key is not of",
+            });
         }
         fields.into_iter().find_map(|(member, stands, must, may)| match (stands, must, may) {
             (false, true, _) => {

@@ -414,10 +414,8 @@ impl KeyEntry {
 
     /// Reads the key; the error is what is wrong with it.
     fn into_key(self) -> Result<RecordKey, String> {
-        let algorithm: Algorithm = self
-            .alg
-            .parse()
-            .map_err(|_| "alg must be \"Ed25519\" or \"ES256\"".to_owned())?;
+        let algorithm: Algorithm =
+            self.alg.parse().map_err(|_| "alg must be \"Ed25519\" or \"ES256\"".to_owned())?;
         let public: RecordPublicKey =
             self.public.parse().map_err(|wrong: RecordPublicKeyError| wrong.to_string())?;
         if public.algorithm() != algorithm {

@@ -36,9 +36,7 @@ mod signature;
 #[cfg(test)]
 mod tests;
 
-pub use commit::{
-    DOCUMENT_SALT_BYTES, FileCommitment, MATCH_KEY_BYTES, MatchKey, NotAMatchKey,
-};
+pub use commit::{DOCUMENT_SALT_BYTES, FileCommitment, MATCH_KEY_BYTES, MatchKey, NotAMatchKey};
 pub use document::{Commitment, Document, MediaType};
 pub use envelope::{Envelope, Record};
 pub use payload::{Payload, Salt};

@@ -42,6 +42,12 @@ pub enum StoreError {
     /// sled failed.
     #[error("the index (sled): {0}; `quittance reindex` makes it again from the blocks")]
     Index(#[from] sled::Error),
+    /// The index lacks what this version looks things up by.
+    #[error(
+        "the index (sled) was made by an earlier version; `quittance reindex` makes it again from \
+         the blocks"
+    )]
+    OldIndex,
     /// A block that does not follow the tip.
     #[error(transparent)]
     Block(#[from] BlockError),

@@ -448,6 +448,7 @@ impl Store {
             end,
         };
         batch.insert(HEAD, codec::encode("head", &head)?);
+        batch.insert(LAYOUT, &[INDEX_LAYOUT]);
         if let Some(checkpoint) = checkpoint {
             batch.insert(&checkpoint_key(head.tree_size)[..], checkpoint.to_bytes());
         }
@@ -551,6 +552,11 @@ impl Store {
 }
 
 const HEAD: &[u8] = b"h";
+/// By what the index was made, beside the head.
+const LAYOUT: &[u8] = b"v";
+/// A new number where there are new terms: what older blocks lack in the index
+/// would be missed in silence.
+const INDEX_LAYOUT: u8 = 2;
 const INDEXED: &[u8] = b"i";
 const CLEAN: &str = "clean";
 

@@ -12,8 +12,8 @@ use std::{
 };
 
 use super::{
-    CLEAN, Derived, Flat, Frame, HEAD, Head, INDEXED, Indexed, Options, Segments, Store,
-    StoreError, StoredBlock, Terms, checkpoint_key, clean_mark, codec,
+    CLEAN, Derived, Flat, Frame, HEAD, Head, INDEX_LAYOUT, INDEXED, Indexed, LAYOUT, Options,
+    Segments, Store, StoreError, StoredBlock, Terms, checkpoint_key, clean_mark, codec,
     members::members_after,
     poisoned,
     read::NodeReader,
@@ -144,6 +144,10 @@ impl Store {
             }
             None => Head { height: 0, hash: [0; 32], tree_size: 0, end: 0 },
         };
+        let layout = self.database.get(LAYOUT)?;
+        if head.height > 0 && layout.is_none_or(|layout| layout[..] != [INDEX_LAYOUT]) {
+            return Err(StoreError::OldIndex);
+        }
         let clean = self.check_clean(&head)?;
         let tip = self.rewrite_derived(&head)?;
         self.check_lengths(&tip, clean)?;
@@ -526,6 +530,7 @@ impl Store {
                 end: position,
             };
             batch.insert(HEAD, codec::encode("head", &head)?);
+            batch.insert(LAYOUT, &[INDEX_LAYOUT]);
         }
         self.database.apply_batch(batch)?;
         self.database.flush()?;

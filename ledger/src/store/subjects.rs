@@ -143,3 +143,122 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        store::{Filter, LAYOUT},
+        testing::Ledger,
+    };
+
+    fn indices(page: &Page) -> Vec<u64> {
+        page.entries.iter().map(|entry| entry.index).collect()
+    }
+
+    #[test]
+    fn records_of_a_contract_are_those_that_a_query_finds_across_runs_and_pages() {
+        let ledger = Ledger::new("test.example/subjects");
+        let folder = tempfile::tempdir().unwrap();
+        let store = ledger.open(folder.path()).unwrap();
+        // More than a run holds, and some that are in memory only.
+        ledger.fill(&store, 0, 3, 3000);
+        let contract: ContractRef = "insurer/C-3".parse().unwrap();
+        let filter = Filter { contract: Some(contract.clone()), ..Filter::default() };
+        let (subject, size) = (Subject::Contract(contract), 9000);
+        let expected = indices(&store.query(&filter, None, 1000).unwrap());
+        assert_eq!(expected.len(), 900);
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.records_of(&subject, after, size, 7).unwrap();
+            assert!(page.entries.len() <= 7);
+            for entry in &page.entries {
+                let same = store.entry(entry.index).unwrap().unwrap();
+                assert_eq!((entry.height, entry.block_time_ms), (same.height, same.block_time_ms));
+                assert_eq!(entry.record, same.record);
+            }
+            found.extend(indices(&page));
+            match page.next_after {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!(found, expected);
+        // As the ledger was after its second block.
+        let then = store.records_of(&subject, None, 6000, 10_000).unwrap();
+        assert_eq!(indices(&then), expected[..600]);
+        assert_eq!(then.next_after, None);
+        assert!(store.has_more_than(&subject, size, 899).unwrap());
+        assert!(!store.has_more_than(&subject, size, 900).unwrap());
+        let nothing = Subject::Contract("insurer/C-99".parse().unwrap());
+        assert!(store.records_of(&nothing, None, size, 10).unwrap().entries.is_empty());
+        let all = store.entries(2999, 3002).unwrap();
+        assert_eq!(all.iter().map(|entry| entry.height).collect::<Vec<_>>(), [1, 2, 2]);
+        let time = |height| store.header(height).unwrap().unwrap().0.time_ms;
+        let sizes = [time(1) - 1, time(1), time(2), time(3), u64::MAX];
+        assert_eq!(
+            sizes.map(|time_ms| store.size_at_time(time_ms).unwrap()),
+            [0, 3000, 6000, 9000, 9000]
+        );
+    }
+
+    #[test]
+    fn a_payee_is_found_by_payments_and_by_claims_it_opened() {
+        let ledger = Ledger::new("test.example/payees");
+        let folder = tempfile::tempdir().unwrap();
+        let store = ledger.open(folder.path()).unwrap();
+        let issued = json!({"type": "contract.issued", "occurred_at": "2025-01-01T00:00:00Z",
+            "contract": "insurer/1", "data": {"version": 1, "line_of_business": "pet_health",
+            "period": {"from": "2025-01-01", "to": "2025-12-31"}, "signature_required": false}});
+        let opened = |claim: &str, declared_by: Option<&str>| {
+            let mut record = json!({"type": "claim.opened", "occurred_at": "2025-01-02T00:00:00Z",
+                "contract": "insurer/1", "claim": claim,
+                "data": {"channel": "crm", "attached": [], "claimed": 5, "currency": "EUR"}});
+            if let Some(by) = declared_by {
+                record["declared_by"] = by.into();
+            }
+            record
+        };
+        let decided = json!({"type": "claim.decided", "occurred_at": "2025-01-03T00:00:00Z",
+            "contract": "insurer/1", "claim": "insurer/C1",
+            "data": {"outcome": "approved", "approved": 5, "refused": 0, "currency": "EUR"}});
+        let paid = json!({"type": "payment.recorded", "occurred_at": "2025-01-04T00:00:00Z",
+            "contract": "insurer/1", "claim": "insurer/C1",
+            "data": {"amount": 5, "currency": "EUR", "status": "executed", "payee": "provider"}});
+        let records = vec![
+            ledger.sign("insurer", issued),
+            ledger.sign("broker", opened("insurer/C1", None)),
+            ledger.sign("broker", opened("insurer/C2", Some("policyholder"))),
+            ledger.sign("insurer", decided),
+            ledger.sign("insurer", paid),
+        ];
+        ledger.commit(&store, records);
+        let found = |payee: &str| {
+            indices(&store.records_of(&Subject::Payee(payee.to_owned()), None, 10, 10).unwrap())
+        };
+        assert_eq!(found("broker"), [1]);
+        assert_eq!(found("policyholder"), [2]);
+        assert_eq!(found("provider"), [4]);
+        assert!(found("insurer").is_empty());
+    }
+
+    #[test]
+    fn an_index_of_an_earlier_version_is_not_used() {
+        let ledger = Ledger::new("test.example/layout");
+        let folder = tempfile::tempdir().unwrap();
+        let store = ledger.open(folder.path()).unwrap();
+        ledger.fill(&store, 0, 1, 3);
+        store.database.remove(LAYOUT).unwrap();
+        store.close().unwrap();
+        drop(store);
+        assert!(matches!(ledger.open(folder.path()), Err(StoreError::OldIndex)));
+        let sign = |checkpoint: &_| Some(ledger.signed(checkpoint));
+        let (members, options) = (ledger.membership.clone(), crate::testing::OPTIONS);
+        drop(Store::reindex(folder.path(), members, options, None, sign, |_, _| ()).unwrap());
+        assert_eq!(ledger.open(folder.path()).unwrap().tip().frontier.size(), 3);
+    }
+}

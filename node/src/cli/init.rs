@@ -76,8 +76,7 @@ pub(super) fn init(args: InitArgs) -> CommandResult {
         )));
     }
     let validates = !args.no_validator;
-    let keys =
-        Keys::create_with(&folder.keys_path(), &args.member, validates, args.record_alg)?;
+    let keys = Keys::create_with(&folder.keys_path(), &args.member, validates, args.record_alg)?;
     let addresses = match (args.engine_address, args.gossip_address) {
         (Some(engine), Some(gossip)) => {
             Some(Addresses { engine: engine.to_string(), gossip: gossip.to_string() })

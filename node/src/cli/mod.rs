@@ -95,8 +95,10 @@ enum Command {
     )]
     Sign(sign::SignArgs),
     /// Tell whether files are the documents that a record speaks of
-    #[command(after_help = "Example:\n  quittance document record.jws invoice.pdf --salts record.jws.salts\n\n\
-        Ends with 0 when all are, unchanged, 1 when one is not, 2 when a file cannot be used.")]
+    #[command(
+        after_help = "Example:\n  quittance document record.jws invoice.pdf --salts record.jws.salts\n\n\
+        Ends with 0 when all are, unchanged, 1 when one is not, 2 when a file cannot be used."
+    )]
     Document(documents::CheckArgs),
     /// Append records to the ledger, and keep a receipt of each beside its file
     #[command(after_help = "Examples:\n  quittance append record.jws\n  \

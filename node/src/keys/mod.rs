@@ -28,8 +28,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ed25519_dalek::{
     SigningKey, VerifyingKey,
     pkcs8::{
-        DecodePrivateKey as _, EncodePrivateKey as _, KeypairBytes,
-        spki::der::pem::LineEnding,
+        DecodePrivateKey as _, EncodePrivateKey as _, KeypairBytes, spki::der::pem::LineEnding,
     },
 };
 use quittance_ledger::{
@@ -163,7 +162,10 @@ impl Keys {
             } else {
                 None
             },
-            record: BTreeMap::from([(member.clone(), (first_key_id()?, generate_record(algorithm)?))]),
+            record: BTreeMap::from([(
+                member.clone(),
+                (first_key_id()?, generate_record(algorithm)?),
+            )]),
         };
         keys.save(folder)?;
         Ok(keys)

@@ -664,9 +664,8 @@ impl ClaimFold {
         let (payable, paid, open) = (self.payable(), self.view.paid, self.is_open());
         let view = &mut self.view;
         view.payable = payable;
-        view.left_to_pay = payable.map(|payable| {
-            u64::try_from(i128::from(payable) - i128::from(paid)).unwrap_or(0)
-        });
+        view.left_to_pay = payable
+            .map(|payable| u64::try_from(i128::from(payable) - i128::from(paid)).unwrap_or(0));
         let settled = view.left_to_pay == Some(0);
         if view.closed.is_some() {
             view.status = ClaimStatus::Closed;

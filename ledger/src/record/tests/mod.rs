@@ -53,7 +53,10 @@ pub(super) fn membership() -> Membership {
         name: id.to_owned(),
         role,
         time_zone: None,
-        keys: vec![RecordKey { id: "1".parse().unwrap(), public: key_of(id).verifying_key().into() }],
+        keys: vec![RecordKey {
+            id: "1".parse().unwrap(),
+            public: key_of(id).verifying_key().into(),
+        }],
         validator: None,
         observer: None,
     });

@@ -1,0 +1,222 @@
+use axum::{body::Body, http::Request};
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Api, Mode, sign_as};
+
+/// Contract, hold, claim, decision and payment, each in a block of its own.
+async fn with_claim(number: &str) -> Api {
+    let api = Api::new(Mode::Commit);
+    let contract = format!("insurer/{number}");
+    let issued = json!({
+        "type": "contract.issued", "occurred_at": "2025-01-01T00:00:00+01:00",
+        "contract": contract, "data": {"version": 1, "line_of_business": "pet_health",
+        "period": {"from": "2025-01-01", "to": "2025-12-31"}, "annual_ceiling": 150_000,
+        "currency": "EUR", "signature_required": false}});
+    let requested = json!({
+        "type": "preauthorisation.requested", "occurred_at": "2025-05-06T09:00:00+02:00",
+        "contract": contract, "data": {"preauthorisation": "PA-1",
+        "lines": [{"code": "x", "amount": 24_000}], "currency": "EUR"}});
+    let answered = json!({
+        "type": "preauthorisation.answered", "occurred_at": "2025-05-06T09:00:05+02:00",
+        "contract": contract, "data": {"preauthorisation": "PA-1", "guaranteed": 24_000,
+        "hold_until": "2025-05-07T09:00:05+02:00", "customer_share": 0, "currency": "EUR"}});
+    let opened = json!({
+        "type": "claim.opened", "occurred_at": "2025-05-06T17:10:00+02:00", "contract": contract,
+        "claim": "insurer/C 1", "data": {"channel": "vet_system", "preauthorisation": "PA-1",
+        "attached": [], "claimed": 24_000, "currency": "EUR"}});
+    let decided = json!({
+        "type": "claim.decided", "occurred_at": "2025-05-06T17:10:02+02:00",
+        "contract": contract, "claim": "insurer/C 1",
+        "data": {"outcome": "approved", "approved": 24_000, "refused": 0, "currency": "EUR"}});
+    let paid = json!({
+        "type": "payment.recorded", "occurred_at": "2025-05-06T17:12:00+02:00",
+        "contract": contract, "claim": "insurer/C 1",
+        "data": {"amount": 24_000, "status": "executed", "payee": "provider", "currency": "EUR"}});
+    for (signer, record) in [
+        ("insurer", issued),
+        ("provider", requested),
+        ("insurer", answered),
+        ("provider", opened),
+        ("insurer", decided),
+        ("insurer", paid),
+    ] {
+        let answer = api.append(&sign_as(signer, record).unwrap()).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+    }
+    api
+}
+
+async fn csv(api: &Api, path: &str) -> Answer {
+    api.ask(Request::get(path).header("accept", "text/csv").body(Body::empty()).unwrap()).await
+}
+
+#[tokio::test]
+async fn a_dossier_is_given_now_as_of_a_time_a_day_and_a_height() {
+    let api = with_claim("P-1").await;
+    let ceiling = async |at: &str| {
+        let answer = api.get(&format!("/v1/contracts/insurer/P-1{at}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let ceiling = answer.json()["ceiling"].clone();
+        [&ceiling["spent"], &ceiling["held"], &ceiling["left"]].map(|sum| sum.as_u64().unwrap())
+    };
+    assert_eq!(ceiling("").await, [24_000, 0, 126_000]);
+    assert_eq!(ceiling("?at=2025-05-06T09:00:05%2B02:00").await, [0, 24_000, 126_000]);
+    assert_eq!(ceiling("?at=2025-05-05").await, [0, 0, 150_000]);
+    assert_eq!(ceiling("?at=2025-05-06").await, [24_000, 0, 126_000], "to the end of the day");
+    // By height they are judged at the block's time, long after the hold.
+    assert_eq!(ceiling("?at=3").await, [0, 0, 150_000]);
+    assert_eq!(ceiling("?at=4").await, [24_000, 0, 126_000]);
+
+    let dossier = api.get("/v1/contracts/insurer/P-1").await.json();
+    assert_eq!(dossier["contract"], "insurer/P-1");
+    assert_eq!(dossier["events"].as_array().unwrap().len(), 6);
+    let event = &dossier["events"][0];
+    let record =
+        api.get(&format!("/v1/records/{}", event["record"].as_str().unwrap())).await.json();
+    assert_eq!(record["record"]["type"], event["type"]);
+    assert_eq!(event["flags"], json!(["late"]));
+}
+
+#[tokio::test]
+async fn numbers_of_contracts_hold_any_printable_character() {
+    let api = with_claim("RS 77/88.99 ä?").await;
+    let answer = api.get("/v1/contracts/insurer/RS%2077%2F88.99%20%C3%A4%3F").await;
+    assert_eq!(answer.json()["contract"], "insurer/RS 77/88.99 ä?");
+    let claim = api.get("/v1/claims/insurer/C%201").await.json();
+    assert_eq!(claim["contract"], "insurer/RS 77/88.99 ä?");
+    assert_eq!((&claim["status"], &claim["paid"]), (&json!("paid"), &json!(24_000)));
+    assert_eq!(claim["guaranteed"], 24_000);
+    let before = api.get("/v1/claims/insurer/C%201?at=4").await.json();
+    assert_eq!((&before["status"], &before["paid"]), (&json!("opened"), &json!(0)));
+}
+
+#[tokio::test]
+async fn what_is_not_there_or_cannot_be_asked_is_a_clear_problem() {
+    let api = with_claim("P-1").await;
+    for path in [
+        "/v1/contracts/insurer/P-2",
+        "/v1/contracts/insurer/P-1?at=2024-01-01",
+        "/v1/claims/insurer/C-2",
+        "/v1/claims/insurer/C%201?at=3",
+    ] {
+        api.get(path).await.assert_problem(404, "not_found");
+    }
+    for path in [
+        "/v1/contracts/insurer/P-1?at=yesterday",
+        "/v1/contracts/insurer/P-1?at=0",
+        "/v1/contracts/insurer/P-1?at=99",
+        "/v1/contracts/INSURER/P-1",
+        "/v1/contracts/insurer/P-1?when=1",
+        "/v1/statements?from=2025-05-01&to=2025-05-31",
+        "/v1/statements?payee=provider&from=2025-05-01",
+        "/v1/statements?payee=provider&from=2025-05-02&to=2025-05-01",
+        "/v1/statements?payee=provider&from=2025-02-30&to=2025-05-01",
+        "/v1/exceptions?kind=strange",
+        "/v1/exceptions?limit=0",
+        "/v1/exceptions?from=soon",
+    ] {
+        api.get(path).await.assert_problem(400, "bad_query");
+    }
+}
+
+#[tokio::test]
+async fn a_statement_counts_what_was_paid_and_what_is_open() {
+    let api = with_claim("P-1").await;
+    let statement = async |query: &str| -> Value {
+        api.get(&format!("/v1/statements?payee=provider&{query}")).await.json()
+    };
+    let may = statement("from=2025-05-01&to=2025-05-31").await;
+    assert_eq!((&may["paid_count"], &may["open_count"]), (&json!(1), &json!(0)));
+    assert_eq!(may["totals"][0]["paid_sum"], 24_000);
+    assert_eq!(may["payments"][0]["day"], "2025-05-06");
+    let june = statement("from=2025-06-01&to=2025-06-30").await;
+    assert_eq!((&june["paid_count"], &june["open_count"]), (&json!(0), &json!(0)));
+    let height = statement("from=2025-05-01&to=2025-05-31&at=5").await;
+    assert_eq!((&height["paid_count"], &height["open_count"]), (&json!(0), &json!(1)));
+    assert_eq!(height["open"][0]["open"], 24_000);
+    for (query, count) in [
+        ("contract=insurer/P-1", 1),
+        ("contract=insurer/P-2", 0),
+        ("insurer=insurer", 1),
+        ("insurer=other", 0),
+    ] {
+        let found = statement(&format!("from=2025-05-01&to=2025-05-31&{query}")).await;
+        assert_eq!(found["paid_count"], count, "{query}");
+    }
+
+    // Corrected to another payee, it is in that one's statement and no longer in this one's.
+    let id = may["payments"][0]["record"].as_str().unwrap();
+    let corrected = json!({
+        "type": "payment.recorded", "occurred_at": "2025-05-06T17:12:00+02:00", "corrects": id,
+        "contract": "insurer/P-1", "claim": "insurer/C 1",
+        "data": {"amount": 24_000, "status": "executed", "payee": "policyholder", "currency": "EUR"}});
+    assert_eq!(api.append(&sign_as("insurer", corrected).unwrap()).await.status, 201);
+    assert_eq!(statement("from=2025-05-01&to=2025-05-31").await["paid_count"], 0);
+    let theirs = api.get("/v1/statements?payee=policyholder&from=2025-05-01&to=2025-05-31").await;
+    assert_eq!(theirs.json()["totals"][0]["paid_sum"], 24_000);
+}
+
+#[tokio::test]
+async fn exceptions_are_paged_without_gaps_and_found_by_kind() {
+    let api = with_claim("P-1").await;
+    let (mut seen, mut after) = (Vec::new(), String::new());
+    for _ in 0..20 {
+        let page = api.get(&format!("/v1/exceptions?limit=1{after}")).await.json();
+        for found in page["exceptions"].as_array().unwrap() {
+            seen.push((
+                found["index"].as_u64().unwrap(),
+                found["kind"].as_str().unwrap().to_owned(),
+            ));
+        }
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    // All were recorded long after they happened.
+    let expected: Vec<_> = (0..6).map(|index| (index, "late".to_owned())).collect();
+    assert_eq!(seen, expected);
+    let none = api.get("/v1/exceptions?kind=hold_expired").await.json();
+    assert_eq!(none["exceptions"], json!([]));
+    // By block time, which is that of 2026.
+    let count = async |query: &str| {
+        let page = api.get(&format!("/v1/exceptions?{query}")).await.json();
+        page["exceptions"].as_array().unwrap().len()
+    };
+    assert_eq!(count("from=2026-01-01&to=2026-01-01").await, 6);
+    assert_eq!(count("to=2025-12-31").await, 0);
+    assert_eq!(count("from=2026-01-02").await, 0);
+    // Blocks are a millisecond apart.
+    assert_eq!(count("from=2026-01-01T00:00:00.003Z&to=2026-01-01T00:00:00.004Z").await, 2);
+}
+
+#[tokio::test]
+async fn tables_are_given_as_csv() {
+    let api = with_claim("P-1").await;
+    let events = csv(&api, "/v1/contracts/insurer/P-1").await;
+    assert_eq!(events.header("content-type"), "text/csv; charset=utf-8; header=present");
+    assert_eq!(events.header("vary"), "accept");
+    assert_eq!(events.text().lines().count(), 7);
+    assert!(events.text().starts_with("index,height,block_time,occurred_at,type,signer,"));
+    let statement = csv(&api, "/v1/statements?payee=provider&from=2025-05-01&to=2025-05-31").await;
+    let line = statement.text().lines().nth(1).unwrap();
+    assert!(line.starts_with("payment,2025-05-06,"), "{line}");
+    assert!(line.contains(",executed,24000,240.00,EUR,late,"), "{line}");
+    let exceptions = csv(&api, "/v1/exceptions?limit=2").await;
+    assert_eq!(exceptions.text().lines().count(), 3);
+    assert_eq!(exceptions.header("link"), "</v1/exceptions?after=1>; rel=\"next\"");
+}
+
+#[tokio::test]
+async fn the_page_of_a_dossier_shows_its_state_and_no_text_runs() {
+    let api = with_claim("<b>1").await;
+    let answer = api.get("/contracts/insurer/%3Cb%3E1").await;
+    let text = answer.text();
+    assert_eq!(answer.status, 200, "{text}");
+    assert!(answer.header("content-security-policy").contains("default-src 'none'"));
+    assert!(!text.contains("<script") && !text.contains("<b>1") && !text.contains("style="));
+    assert!(text.contains("in force") && text.contains("240.00"), "{text}");
+    let past = api.get("/contracts/insurer/%3Cb%3E1?at=2025-05-06T12:00:00%2B02:00").await;
+    assert!(past.text().contains("held"), "{}", past.text());
+    assert_eq!(api.get("/contracts/insurer/none").await.status, 404);
+}
