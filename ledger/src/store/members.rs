@@ -100,7 +100,11 @@ impl Store {
                 None => {
                     let time_ms = self.header_at(stands_in)?.time_ms;
                     block.insert(BlockState::without_rules(
-                        stands_in, time_ms, index, &members, &EmptyState,
+                        stands_in,
+                        time_ms,
+                        index,
+                        &members,
+                        &EmptyState,
                     ))
                 }
             };

@@ -23,7 +23,11 @@ impl Period {
     /// as well, so that spent and held never exceed the ceiling together.
     pub(super) fn held(&self, at: Moment) -> u64 {
         // At most PERIOD_HOLDS_MAX amounts below 2^53.
-        self.holds.iter().filter(|hold| hold.until >= at).map(|hold| hold.amount.minor_units()).sum()
+        self.holds
+            .iter()
+            .filter(|hold| hold.until >= at)
+            .map(|hold| hold.amount.minor_units())
+            .sum()
     }
 
     /// Takes the hold of a pre-authorisation away.
@@ -67,8 +71,9 @@ impl Case<'_, '_> {
         {
             return Ok(());
         }
-        let mut detail =
-            adding.map(|(what, amount)| format!("{what} {} + ", figure(amount))).unwrap_or_default();
+        let mut detail = adding
+            .map(|(what, amount)| format!("{what} {} + ", figure(amount)))
+            .unwrap_or_default();
         detail += &format!(
             "held {} + spent {} > ceiling {} {} (record {}",
             grouped(held.into()),

@@ -287,9 +287,10 @@ fn check_decision(data: &ClaimDecided, claim: &Claim) -> Verdict {
         Outcome::Approved if data.refused > Amount::ZERO => {
             mismatch("data.refused", format!("the outcome is approved, and {refused} are refused"))
         }
-        Outcome::Refused if data.approved > Amount::ZERO => {
-            mismatch("data.approved", format!("the outcome is refused, and {approved} are approved"))
-        }
+        Outcome::Refused if data.approved > Amount::ZERO => mismatch(
+            "data.approved",
+            format!("the outcome is refused, and {approved} are approved"),
+        ),
         _ => Ok(()),
     }
 }

@@ -147,7 +147,8 @@ impl<'r> Case<'r, '_> {
             }
             Data::SettlementNotified(data) => {
                 let offer = self.claim()?.offer;
-                let open = offer.filter(|offer| offer.round == data.round && offer.answer.is_none());
+                let open =
+                    offer.filter(|offer| offer.round == data.round && offer.answer.is_none());
                 return Ok(open.is_some());
             }
             Data::SettlementAnswered(_) => self.undo_settlement_answered(id)?,

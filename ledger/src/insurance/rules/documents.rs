@@ -82,7 +82,8 @@ impl<'r> Case<'r, '_> {
         dossier.requested = (dossier.requested + requested_now).saturating_sub(requested);
         dossier.missing = (dossier.missing + missing_now).saturating_sub(missing);
         if dossier.requested as usize > DOSSIER_ITEMS_MAX {
-            let detail = format!("at most {DOSSIER_ITEMS_MAX} different documents can be asked for");
+            let detail =
+                format!("at most {DOSSIER_ITEMS_MAX} different documents can be asked for");
             return refuse(Code::TooLarge, "data.items", detail);
         }
         match after {
@@ -159,8 +160,10 @@ impl<'r> Case<'r, '_> {
         let missing: Vec<_> =
             self.missing_items(named)?.into_iter().map(|(name, _)| name).take(5).collect();
         self.refuse_or_flag(Code::DossierRed, field, || {
-            format!("{what} is for contracts without a missing document; not accepted yet: {}",
-                missing.join(", "))
+            format!(
+                "{what} is for contracts without a missing document; not accepted yet: {}",
+                missing.join(", ")
+            )
         })
     }
 

@@ -92,7 +92,8 @@ impl Case<'_, '_> {
                 Some(ladder) => format!("the ladder stands there by record {}", ladder.record),
                 None => format!("a {} ladder starts there", model.as_str()),
             };
-            let figures = [applied, expected].map(|cents| figure(Amount::new(cents).unwrap_or_default()));
+            let figures =
+                [applied, expected].map(|cents| figure(Amount::new(cents).unwrap_or_default()));
             let [applied, expected] = figures;
             let unit = unit(data.currency);
             let detail = format!("the deductible is {expected} {unit}, not {applied}: {why}");
@@ -238,7 +239,12 @@ impl Case<'_, '_> {
 
     /// A year that lowers the deductible: over, later than the last one, and
     /// without a claim or commitment that raises it.
-    fn claim_free_year(&mut self, text: &str, contract: &Contract, before: &Ladder) -> Verdict<i16> {
+    fn claim_free_year(
+        &mut self,
+        text: &str,
+        contract: &Contract,
+        before: &Ladder,
+    ) -> Verdict<i16> {
         let illegal = |detail: String| refuse(Code::LadderStep, "data.cause", detail);
         let year = Some(text)
             .filter(|text| text.len() == 4 && text.bytes().all(|byte| byte.is_ascii_digit()))

@@ -39,8 +39,7 @@ impl Case<'_, '_> {
         check_not_closed(&claim)?;
         if let Some(offer) = claim.offer.as_ref().filter(|_| claim.accepted().is_some()) {
             let answer = offer.answer.as_ref().map_or(offer.record, |answer| answer.record);
-            let detail =
-                format!("offer {} was accepted by record {answer}", offer.round.get());
+            let detail = format!("offer {} was accepted by record {answer}", offer.round.get());
             return refuse(Code::RoundGap, ROUND, detail);
         }
         let last = claim.offer.as_ref().map_or(0, |offer| offer.round.get());
@@ -70,7 +69,8 @@ impl Case<'_, '_> {
         let (at, corrects) = (self.at(), self.corrects());
         let last = claim.offer.as_ref().map_or(0, |offer| offer.round.get());
         if data.round.get() > last {
-            let detail = format!("there is no offer {}; the claim has had {last}", data.round.get());
+            let detail =
+                format!("there is no offer {}; the claim has had {last}", data.round.get());
             return refuse(Code::UnknownReference, ROUND, detail);
         }
         let offer = open_offer(&mut claim, data.round)?;
@@ -164,8 +164,7 @@ fn open_offer(claim: &mut Claim, round: Ordinal) -> Verdict<&mut Offer> {
     }
     if offer.round != round {
         let (last, record) = (offer.round.get(), offer.record);
-        let detail =
-            format!("the newest offer is {last} (record {record}), not {}", round.get());
+        let detail = format!("the newest offer is {last} (record {record}), not {}", round.get());
         return refuse(Code::RoundGap, ROUND, detail);
     }
     Ok(offer)

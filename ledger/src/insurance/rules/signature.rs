@@ -115,7 +115,8 @@ impl Case<'_, '_> {
         let (at, zone) = (self.at(), contract.zone());
         match signature.challenged {
             None => {
-                let detail = "the signer was sent no code that is still good (signature.challenged)";
+                let detail =
+                    "the signer was sent no code that is still good (signature.challenged)";
                 return refuse(Code::SignatureState, FIELD, detail);
             }
             Some(challenged) if at < challenged => {

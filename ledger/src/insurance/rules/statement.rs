@@ -57,7 +57,8 @@ impl Case<'_, '_> {
         if let Some(contract) = &self.record.payload().contract {
             for number in data.preauthorisations.iter().flatten() {
                 if !self.state.holds(&keys::preauthorisation(contract, number))? {
-                    let detail = format!("no pre-authorisation {number} of {contract} was requested");
+                    let detail =
+                        format!("no pre-authorisation {number} of {contract} was requested");
                     return refuse(Code::UnknownReference, "data.preauthorisations", detail);
                 }
             }

@@ -114,8 +114,7 @@ impl Case<'_, '_> {
         let mut end = year(last).into_bytes();
         end.push(0);
         let mut sum = Entry::default();
-        let within =
-            |day: Day| from.is_none_or(|from| from <= day) && day <= to;
+        let within = |day: Day| from.is_none_or(|from| from <= day) && day <= to;
         for (key, value) in self.state.range(&start, &end, YEARS_MAX)? {
             let Some(year) = keys::year_at_end(&key) else { continue };
             let tally: Tally = decode(&value)?;
@@ -133,7 +132,8 @@ impl Case<'_, '_> {
         if let Scope::Insurer(insurer) = scope {
             let ends = [from.filter(|from| !same_month(*from, to)), Some(to)];
             for date in ends.into_iter().flatten().map(Day::date) {
-                let (first, last) = (Day::from(date.first_of_month()), Day::from(date.last_of_month()));
+                let (first, last) =
+                    (Day::from(date.first_of_month()), Day::from(date.last_of_month()));
                 if within(first) && within(last) {
                     continue;
                 }
@@ -141,7 +141,10 @@ impl Case<'_, '_> {
                 let key = keys::tally_month(insurer, payee, figure, year, month);
                 let days = self.state.read(&key)?.map(|tally| tally.slots).unwrap_or_default();
                 let counts = |slot: &&Slot| {
-                    i8::try_from(slot.at).ok().and_then(|at| day(year, month, at)).is_some_and(within)
+                    i8::try_from(slot.at)
+                        .ok()
+                        .and_then(|at| day(year, month, at))
+                        .is_some_and(within)
                 };
                 days.iter().filter(counts).for_each(|slot| sum.add(slot));
             }

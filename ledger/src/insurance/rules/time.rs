@@ -55,7 +55,10 @@ impl Case<'_, '_> {
             refuse(Code::PolicyNotInForce, "occurred_at", detail)
         };
         if day < contract.first_day {
-            return refused(format!("the contract is not in force; it begins on {}", contract.first_day));
+            return refused(format!(
+                "the contract is not in force; it begins on {}",
+                contract.first_day
+            ));
         }
         if contract.signature_required {
             match contract.signed_at {

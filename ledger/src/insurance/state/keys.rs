@@ -193,13 +193,7 @@ pub fn tally_year(scope: Scope<'_>, payee: &str, figure: Figure, year: i16) -> K
 
 /// A month of a payee, by days; only for an insurer.
 #[must_use]
-pub fn tally_month(
-    insurer: &str,
-    payee: &str,
-    figure: Figure,
-    year: i16,
-    month: i8,
-) -> Key<Tally> {
+pub fn tally_month(insurer: &str, payee: &str, figure: Figure, year: i16, month: i8) -> Key<Tally> {
     let mut bytes = tally(2, Scope::Insurer(insurer), payee, figure);
     bytes.extend_from_slice(&year_of_key(year));
     bytes.push(month.unsigned_abs());

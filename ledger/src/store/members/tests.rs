@@ -87,7 +87,9 @@ fn refused(outcome: Result<chain::Built, StoreError>) -> Vec<Code> {
 
 fn build(ledger: &Ledger, store: &Store, records: Vec<Record>) -> Result<chain::Built, StoreError> {
     let proposer = key(ledger.seed).verifying_key().to_bytes();
-    chain::build(&store.decided(), &EmptyState, proposer, START_MS, records, |id| store.contains(id))
+    chain::build(&store.decided(), &EmptyState, proposer, START_MS, records, |id| {
+        store.contains(id)
+    })
 }
 
 #[test]
@@ -108,7 +110,8 @@ fn a_key_signs_from_the_block_after_its_approval_to_the_one_that_revokes_it() {
     // A proposer that puts it into a block all the same is found out.
     let mut block = ledger.block(&store, vec![ledger.quote(1)]);
     block.records = vec![late];
-    let checked = chain::check(&store.decided(), &EmptyState, &block, |_| Ok::<_, BlockError>(false));
+    let checked =
+        chain::check(&store.decided(), &EmptyState, &block, |_| Ok::<_, BlockError>(false));
     let Err(BlockError::Record { refusal, .. }) = checked else { panic!("{checked:?}") };
     assert_eq!(refusal.code, Code::KeyNotValidThen);
     // It stays listed, with the blocks it was in force for.
@@ -177,7 +180,8 @@ fn blocks_of_former_validators_are_defects() {
     // Whoever has the old keys makes it nevertheless, and writes it to the disk.
     let mut block = after.block(&store, vec![ledger.quote(1)]);
     block.header.proposer = key(ledger.seed).verifying_key().to_bytes();
-    let checked = chain::check(&store.decided(), &EmptyState, &block, |_| Ok::<_, BlockError>(false));
+    let checked =
+        chain::check(&store.decided(), &EmptyState, &block, |_| Ok::<_, BlockError>(false));
     assert!(matches!(checked, Err(BlockError::Header { field: "proposer", .. })), "{checked:?}");
     let appended = ledger.append(&store, block);
     let checkpoint = ledger.signed(appended.checkpoint());
@@ -250,7 +254,8 @@ fn a_block_that_hides_a_change_is_refused_and_one_on_the_disk_is_damage() {
     let mut block = ledger.block(&store, vec![proposal]);
     assert_ne!(block.header.effects, Effects::default().digest());
     block.header.effects = Effects::default().digest();
-    let checked = chain::check(&store.decided(), &EmptyState, &block, |_| Ok::<_, BlockError>(false));
+    let checked =
+        chain::check(&store.decided(), &EmptyState, &block, |_| Ok::<_, BlockError>(false));
     assert!(matches!(checked, Err(BlockError::Header { field: "effects", .. })), "{checked:?}");
     block.header.effects = crate::digest::Digest::ZERO;
     let certificate = chain::Certificate::of_one(&block.header, &key(ledger.seed));

@@ -48,10 +48,8 @@ fn a_claim_through_the_portal_comes_with_care_sheet_and_invoice() {
 fn what_is_wrong_with_a_claim_is_said_in_this_order() {
     let mut world = world();
     world.take("broker", opened(AT, "K", 1));
-    let all_wrong = with(
-        claimed("2024-01-01T00:00:00Z", "K", "PA", 1),
-        json!({"data": {"channel": "email"}}),
-    );
+    let all_wrong =
+        with(claimed("2024-01-01T00:00:00Z", "K", "PA", 1), json!({"data": {"channel": "email"}}));
     world.refuse(Code::ChannelNotAccepted, "vet", all_wrong.clone());
     let portal = with(all_wrong, json!({"data": {"channel": "portal"}}));
     world.refuse(Code::MandatoryDocumentMissing, "vet", portal.clone());

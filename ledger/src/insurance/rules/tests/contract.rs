@@ -8,8 +8,7 @@ fn amended(at: &str, version: u64, more: Value) -> Value {
 }
 
 fn change_requested(at: &str, to: u64) -> Value {
-    let data =
-        json!({"change": "ceiling", "to": to, "wanted_on": "2026-03-01", "currency": "EUR"});
+    let data = json!({"change": "ceiling", "to": to, "wanted_on": "2026-03-01", "currency": "EUR"});
     record("contract.change_requested", at, data)
 }
 
@@ -59,8 +58,14 @@ fn nothing_is_recorded_about_a_contract_or_claim_that_was_never_issued_or_opened
         ("ins", decided(at, "K", 1, 0)),
         ("ins", paid(at, "K", 1)),
         ("broker", record("party.updated", at, json!({"what": "bank", "effective": "2025-04-01"}))),
-        ("vet", record("consent.recorded", at,
-            json!({"consent": "CN", "purpose": "p", "state": "given"}))),
+        (
+            "vet",
+            record(
+                "consent.recorded",
+                at,
+                json!({"consent": "CN", "purpose": "p", "state": "given"}),
+            ),
+        ),
     ] {
         let refusal = world.refuse(Code::UnknownReference, signer, record);
         assert_eq!(refusal.field.as_deref(), Some("contract"));
@@ -322,9 +327,13 @@ fn a_record_counts_for_the_period_that_holds_its_day() {
         let to = if year + 1 == 2028 { "2028-02-29".to_owned() } else { to };
         world.take("ins", renewed(version, &from, &to, None));
     }
-    for (number, day) in
-        [(1, "2025-03-01"), (1, "2026-02-28"), (2, "2026-03-01"), (3, "2028-02-29"), (6, "2035-01-01")]
-    {
+    for (number, day) in [
+        (1, "2025-03-01"),
+        (1, "2026-02-28"),
+        (2, "2026-03-01"),
+        (3, "2028-02-29"),
+        (6, "2035-01-01"),
+    ] {
         let claim = format!("K-{day}");
         world.take("broker", opened(&format!("{day}T12:00:00Z"), &claim, 1));
         assert_eq!(world.claim(&format!("ins/{claim}")).period, number, "{day}");

@@ -89,11 +89,7 @@ fn an_answer_is_corrected_until_its_hold_ends_and_the_ceiling_counts_it_once() {
     let mut world = world();
     world.take("vet", requested(AT, "PA", 150_000));
     let first = world.take("ins", answered(AT, "PA", 150_000, 0));
-    world.refuse(
-        Code::SplitMismatch,
-        "ins",
-        correcting(answered(AT, "PA", 149_999, 0), &first),
-    );
+    world.refuse(Code::SplitMismatch, "ins", correcting(answered(AT, "PA", 149_999, 0), &first));
     let refused = correcting(
         with(answered(AT, "PA", 1, 149_999), json!({"data": {"hold_until": AT}})),
         &first,
@@ -124,7 +120,8 @@ fn a_payment_is_corrected_under_the_same_guard() {
     let second = world.take("ins", correcting(paid(AT, "K", 40), &first));
     world.refuse(Code::PaidExceedsApproved, "ins", paid(AT, "K", 21));
     world.take("ins", paid(AT, "K", 20));
-    let returned = world.take("ins", with(paid(AT, "K", 55), json!({"data": {"status": "returned"}})));
+    let returned =
+        world.take("ins", with(paid(AT, "K", 55), json!({"data": {"status": "returned"}})));
     // What came back must have been paid.
     world.refuse(Code::TotalMismatch, "ins", correcting(paid(AT, "K", 34), &second));
     world.take("ins", correcting(paid(AT, "K", 35), &second));
@@ -255,7 +252,8 @@ fn a_renewal_is_corrected_with_what_its_period_has_used() {
 fn a_ceiling_that_was_asked_for_by_mistake_is_not_remembered() {
     let mut world = world();
     let asked = |to: u64| {
-        let data = json!({"change": "ceiling", "to": to, "wanted_on": "2026-03-01", "currency": "EUR"});
+        let data =
+            json!({"change": "ceiling", "to": to, "wanted_on": "2026-03-01", "currency": "EUR"});
         record("contract.change_requested", AT, data)
     };
     let first = world.take("broker", asked(300_000));
@@ -292,9 +290,8 @@ fn an_amended_ceiling_is_corrected_on_its_side_of_the_period_end() {
 #[test]
 fn a_termination_is_corrected_and_the_contract_is_in_force_that_long() {
     let mut world = world();
-    let ended = |day: &str| {
-        record("contract.terminated", AT, json!({"reason": "sold", "effective": day}))
-    };
+    let ended =
+        |day: &str| record("contract.terminated", AT, json!({"reason": "sold", "effective": day}));
     let first = world.take("ins", ended("2025-05-31"));
     world.refuse(Code::PolicyNotInForce, "broker", opened("2025-06-02T09:00:00Z", "K", 1));
     world.take("ins", correcting(ended("2025-06-30"), &first));
@@ -306,8 +303,9 @@ fn a_verdict_is_corrected_while_it_is_the_newest() {
     let mut world = world();
     let data = json!({"items": ["licence", "wrong"], "due": "2025-06-01"});
     let asked = world.take("broker", record("document.requested", AT, data));
-    let verdict =
-        |verdict: &str| record("document.assessed", AT, json!({"item": "licence", "verdict": verdict}));
+    let verdict = |verdict: &str| {
+        record("document.assessed", AT, json!({"item": "licence", "verdict": verdict}))
+    };
     let card = record("document.issued", AT, json!({"kind": "green_card"}));
     let first = world.take("broker", verdict("accepted"));
     let data = json!({"items": ["licence"], "due": "2025-06-01"});
@@ -390,7 +388,8 @@ fn a_decision_is_judged_again_by_the_deductible_of_its_time() {
         "deductible_model": "variable"}});
     world.take("ins", with(issued(), modules));
     let set = |amount: u64, cause: &str| {
-        let data = json!({"model": "variable", "amount": amount, "cause": cause, "currency": "EUR"});
+        let data =
+            json!({"model": "variable", "amount": amount, "cause": cause, "currency": "EUR"});
         record("deductible.set", AT, data)
     };
     let judged = |approved: u64, deductible: u64| {
@@ -413,7 +412,8 @@ fn a_decision_is_judged_again_by_the_deductible_of_its_time() {
 fn a_closing_and_a_statement_are_corrected_to_figures_that_are_true() {
     let mut world = world();
     world.take("broker", opened(AT, "K", 100));
-    let closed = |paid: u64| of_claim("claim.closed", AT, "K", json!({"paid": paid, "currency": "EUR"}));
+    let closed =
+        |paid: u64| of_claim("claim.closed", AT, "K", json!({"paid": paid, "currency": "EUR"}));
     let first = world.take("ins", closed(0));
     world.refuse(Code::TotalMismatch, "ins", correcting(closed(1), &first));
     world.take("ins", correcting(closed(0), &first));
@@ -432,9 +432,8 @@ fn a_closing_and_a_statement_are_corrected_to_figures_that_are_true() {
 #[test]
 fn what_has_no_other_effect_is_replaced_all_the_same() {
     let mut world = world();
-    let updated = |what: &str| {
-        record("party.updated", AT, json!({"what": what, "effective": "2025-06-01"}))
-    };
+    let updated =
+        |what: &str| record("party.updated", AT, json!({"what": what, "effective": "2025-06-01"}));
     let first = world.take("broker", updated("bank"));
     world.refuse(Code::Malformed, "broker", correcting(updated("address"), &first));
     let second = world.take("broker", correcting(updated("bank"), &first));

@@ -14,22 +14,72 @@ use crate::insurance::{
 /// attempts meet each other.
 #[derive(Debug, Clone)]
 enum Attempt {
-    Request { number: u8, amount: u64 },
-    Answer { number: u8, guaranteed: u64, share: u64 },
-    Release { number: u8 },
-    Claim { claim: u8, number: Option<u8>, amount: u64 },
-    Decide { claim: u8, approved: u64, refused: u64 },
-    Dispute { claim: u8 },
-    Offer { claim: u8, round: u64, amount: u64 },
-    Notify { claim: u8, round: u64 },
-    Answered { claim: u8, round: u64, accepted: bool },
-    Sign { claim: u8, round: u64 },
-    Pay { claim: u8, amount: u64, status: u8, on_account: bool },
-    Close { claim: u8, paid: u64 },
-    Amend { version: u64, ceiling: Option<u64> },
-    Renew { version: u64, year: i32 },
+    Request {
+        number: u8,
+        amount: u64,
+    },
+    Answer {
+        number: u8,
+        guaranteed: u64,
+        share: u64,
+    },
+    Release {
+        number: u8,
+    },
+    Claim {
+        claim: u8,
+        number: Option<u8>,
+        amount: u64,
+    },
+    Decide {
+        claim: u8,
+        approved: u64,
+        refused: u64,
+    },
+    Dispute {
+        claim: u8,
+    },
+    Offer {
+        claim: u8,
+        round: u64,
+        amount: u64,
+    },
+    Notify {
+        claim: u8,
+        round: u64,
+    },
+    Answered {
+        claim: u8,
+        round: u64,
+        accepted: bool,
+    },
+    Sign {
+        claim: u8,
+        round: u64,
+    },
+    Pay {
+        claim: u8,
+        amount: u64,
+        status: u8,
+        on_account: bool,
+    },
+    Close {
+        claim: u8,
+        paid: u64,
+    },
+    Amend {
+        version: u64,
+        ceiling: Option<u64>,
+    },
+    Renew {
+        version: u64,
+        year: i32,
+    },
     /// Says the `back`th record before the last anew, with other amounts.
-    Correct { back: usize, amount: u64 },
+    Correct {
+        back: usize,
+        amount: u64,
+    },
 }
 
 /// An attempt and how many seconds after the one before it; some are late.
@@ -82,7 +132,9 @@ fn records(world: &World, at: &str, attempt: &Attempt) -> Vec<(&'static str, Val
         if round == 0 { offer.map_or(1, |offer| offer.round.get()) } else { round }
     };
     let one = match attempt {
-        Attempt::Request { number, amount } => ("vet", requested(at, &number_name(*number), *amount)),
+        Attempt::Request { number, amount } => {
+            ("vet", requested(at, &number_name(*number), *amount))
+        }
         Attempt::Answer { number, guaranteed, share } => {
             let key = keys::preauthorisation(
                 &"ins/C".parse().unwrap(),
@@ -118,9 +170,10 @@ fn records(world: &World, at: &str, attempt: &Attempt) -> Vec<(&'static str, Val
             };
             ("ins", decided(at, &claim_name(*claim), approved, refused))
         }
-        Attempt::Dispute { claim } => {
-            ("broker", of_claim("claim.disputed", at, &claim_name(*claim), json!({"between": ["ins"]})))
-        }
+        Attempt::Dispute { claim } => (
+            "broker",
+            of_claim("claim.disputed", at, &claim_name(*claim), json!({"between": ["ins"]})),
+        ),
         Attempt::Offer { claim, round, amount } => {
             let last = claim_of(*claim).and_then(|claim| claim.offer);
             let next = last.map_or(1, |offer| offer.round.get() + 1);
@@ -183,7 +236,8 @@ fn records(world: &World, at: &str, attempt: &Attempt) -> Vec<(&'static str, Val
             ("ins", record("contract.amended", at, data))
         }
         Attempt::Renew { version, year } => {
-            let period = json!({"from": format!("{year}-03-01"), "to": format!("{}-02-28", year + 1)});
+            let period =
+                json!({"from": format!("{year}-03-01"), "to": format!("{}-02-28", year + 1)});
             ("ins", record("contract.renewed", at, json!({"version": version, "period": period})))
         }
         Attempt::Correct { back, amount } => {

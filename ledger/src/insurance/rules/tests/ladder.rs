@@ -184,7 +184,12 @@ fn a_bonus_falls_with_claim_free_years_and_jumps_with_a_cost_commitment() {
     world.refuse(Code::LadderStep, "ins", set(DAY, "bonus", 49_999, "cost_commitment"));
     world.take("ins", set(DAY, "bonus", 50_000, "cost_commitment"));
     let free = |year: i32, amount| {
-        set(&format!("{}-01-01T00:00:00+01:00", year + 1), "bonus", amount, &format!("claim_free:{year}"))
+        set(
+            &format!("{}-01-01T00:00:00+01:00", year + 1),
+            "bonus",
+            amount,
+            &format!("claim_free:{year}"),
+        )
     };
     // The year of the commitment is not claim-free.
     world.refuse(Code::LadderStep, "ins", free(2021, 40_000));

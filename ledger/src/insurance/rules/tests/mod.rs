@@ -87,10 +87,7 @@ impl World {
             name: id.to_owned(),
             role,
             time_zone: None,
-            keys: vec![RecordKey {
-                id: "1".parse().unwrap(),
-                public: key(seed).verifying_key(),
-            }],
+            keys: vec![RecordKey { id: "1".parse().unwrap(), public: key(seed).verifying_key() }],
             validator: None,
             observer: None,
         });
@@ -118,8 +115,7 @@ impl World {
     /// Takes a record in a block of its own. A refused one leaves no trace.
     pub(super) fn append(&mut self, record: &Record) -> Result<(), Refusal> {
         let index = self.records.len() as u64;
-        let mut block =
-            BlockState::new(index + 1, BLOCK_MS, index, &self.members, &self.state);
+        let mut block = BlockState::new(index + 1, BLOCK_MS, index, &self.members, &self.state);
         match block.apply(record) {
             Ok(()) => {
                 self.effects.push(block.effects_digest());

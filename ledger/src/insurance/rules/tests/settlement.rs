@@ -116,9 +116,15 @@ fn a_signature_that_is_not_completed_accepts_nothing() {
         "method": "sms_otp", "expires": "2025-06-01T00:00:00Z"});
     world.take("broker", record("signature.requested", TOLD, data));
     world.refuse(Code::SignatureIncomplete, "broker", accepted(SIGNED, 1, "S"));
-    world.take("otp", record("signature.challenged", TOLD, json!({"signature": "S", "channel": "sms"})));
+    world.take(
+        "otp",
+        record("signature.challenged", TOLD, json!({"signature": "S", "channel": "sms"})),
+    );
     world.refuse(Code::SignatureIncomplete, "broker", accepted(SIGNED, 1, "S"));
-    world.take("otp", record("signature.completed", SIGNED, json!({"signature": "S", "level": "SES"})));
+    world.take(
+        "otp",
+        record("signature.completed", SIGNED, json!({"signature": "S", "level": "SES"})),
+    );
     world.take("broker", accepted(SIGNED, 1, "S"));
 }
 

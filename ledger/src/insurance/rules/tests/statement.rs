@@ -27,7 +27,8 @@ fn a_statement_says_what_the_ledger_holds_to_the_day_and_cent() {
     for wrong in [(0, 40, 1), (2, 40, 1), (1, 39, 1), (1, 41, 1), (1, 40, 0), (1, 40, 2)] {
         world.refuse(Code::StatementMismatch, "ins", statement("vet", september, wrong));
     }
-    let refusal = world.refuse(Code::StatementMismatch, "ins", statement("vet", september, (1, 41, 1)));
+    let refusal =
+        world.refuse(Code::StatementMismatch, "ins", statement("vet", september, (1, 41, 1)));
     assert_eq!(refusal.field.as_deref(), Some("data.paid_sum"));
     world.take("ins", statement("vet", september, (1, 40, 1)));
     world.take("ins", statement("vet", ("2025-10-01", "2025-10-01"), (1, 50, 1)));
@@ -62,7 +63,11 @@ fn a_statement_about_a_contract_counts_that_contract_only() {
     let of = |contract: &str| json!({ "contract": contract });
     world.take("ins", with(statement("vet", days, (1, 10, 0)), of("ins/C")));
     world.take("ins", with(statement("vet", days, (1, 20, 0)), of("ins/D")));
-    world.refuse(Code::UnknownReference, "ins", with(statement("vet", days, (0, 0, 0)), of("ins/E")));
+    world.refuse(
+        Code::UnknownReference,
+        "ins",
+        with(statement("vet", days, (0, 0, 0)), of("ins/E")),
+    );
 }
 
 #[test]

@@ -36,11 +36,22 @@ fn history(world: &mut World) -> Vec<Record> {
     let said: Vec<(&str, Value)> = vec![
         ("broker", optional("contract.quoted", json!({"quote": "Q"}))),
         ("broker", optional("contract.applied", json!({"application": "A", "quote": "Q"}))),
-        ("vet", optional("consent.recorded",
-            json!({"consent": "CN", "purpose": "referral", "state": "given"}))),
+        (
+            "vet",
+            optional(
+                "consent.recorded",
+                json!({"consent": "CN", "purpose": "referral", "state": "given"}),
+            ),
+        ),
         ("ins", with(issued(), contract)),
-        ("broker", record("signature.requested", AT,
-            signature(json!({"contract": "ins/C", "version": 1})))),
+        (
+            "broker",
+            record(
+                "signature.requested",
+                AT,
+                signature(json!({"contract": "ins/C", "version": 1})),
+            ),
+        ),
         ("otp", record("signature.challenged", AT, json!({"signature": "S", "channel": "sms"}))),
         ("otp", record("signature.completed", AT, json!({"signature": "S", "level": "SES"}))),
         ("broker", record("document.requested", AT, request.clone())),
@@ -57,18 +68,39 @@ fn history(world: &mut World) -> Vec<Record> {
         ("ins", answered(AT, "PB", 1_000, 0)),
         ("broker", opened(AT, "L", 20_000)),
         ("ins", of_claim("settlement.offered", AT, "L", offer)),
-        ("broker", of_claim("settlement.notified", AT, "L", json!({"round": 1, "to": "policyholder"}))),
-        ("broker", with(record("signature.requested", AT, signature(on_offer)),
-            json!({"data": {"signature": "S-2"}}))),
+        (
+            "broker",
+            of_claim("settlement.notified", AT, "L", json!({"round": 1, "to": "policyholder"})),
+        ),
+        (
+            "broker",
+            with(
+                record("signature.requested", AT, signature(on_offer)),
+                json!({"data": {"signature": "S-2"}}),
+            ),
+        ),
         ("otp", record("signature.challenged", AT, json!({"signature": "S-2", "channel": "sms"}))),
         ("otp", record("signature.completed", AT, json!({"signature": "S-2", "level": "SES"}))),
-        ("broker", of_claim("settlement.answered", AT, "L",
-            json!({"round": 1, "answer": "accepted", "signature": "S-2"}))),
+        (
+            "broker",
+            of_claim(
+                "settlement.answered",
+                AT,
+                "L",
+                json!({"round": 1, "answer": "accepted", "signature": "S-2"}),
+            ),
+        ),
         ("ins", paid(AT, "L", 15_000)),
         ("ins", of_claim("claim.closed", AT, "L", json!({"paid": 15_000, "currency": "EUR"}))),
         ("broker", record("contract.change_requested", "2026-02-01T09:00:00+01:00", too_late)),
-        ("ins", record("contract.terminated", "2026-02-02T09:00:00+01:00",
-            json!({"reason": "sold", "effective": "2026-02-27"}))),
+        (
+            "ins",
+            record(
+                "contract.terminated",
+                "2026-02-02T09:00:00+01:00",
+                json!({"reason": "sold", "effective": "2026-02-27"}),
+            ),
+        ),
     ];
     let mut records: Vec<_> =
         said.into_iter().map(|(signer, said)| world.sign(signer, said)).collect();
@@ -166,10 +198,14 @@ fn a_value_is_laid_out_as_documented() {
     expected.extend_from_slice(&0_u64.to_be_bytes());
     expected.push(0);
     let key = keys::period(&contract, 1);
-    world.state.apply([(key.as_bytes().to_vec(), Some(expected.clone()))].into_iter().collect(), &[]);
+    world
+        .state
+        .apply([(key.as_bytes().to_vec(), Some(expected.clone()))].into_iter().collect(), &[]);
     assert_eq!(state::read(&world.state, &key).unwrap(), Some(period));
     // Another version, or a byte more or less, is no value.
-    for bad in [[&[2], &expected[1..]].concat(), [&expected[..], &[0]].concat(), expected[1..].to_vec()] {
+    for bad in
+        [[&[2], &expected[1..]].concat(), [&expected[..], &[0]].concat(), expected[1..].to_vec()]
+    {
         world.state.apply([(key.as_bytes().to_vec(), Some(bad))].into_iter().collect(), &[]);
         assert!(state::read(&world.state, &key).is_err());
     }
