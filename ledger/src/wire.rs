@@ -61,16 +61,23 @@ pub fn encode<const BYTES_MAX: usize, T: Encode>(value: &T) -> Result<Vec<u8>, W
 pub fn decode<const BYTES_MAX: usize, T: Encode + Decode<()>>(
     bytes: &[u8],
 ) -> Result<T, WireError> {
-    check_length::<BYTES_MAX>(bytes)?;
-    let (value, read) = bincode::decode_from_slice::<T, _>(bytes, configuration::<BYTES_MAX>())
-        .map_err(|error| WireError::Malformed(error.to_string()))?;
-    if read != bytes.len() {
-        return Err(WireError::LeftOver);
-    }
+    let value = decode_own::<BYTES_MAX, T>(bytes)?;
     if encode::<BYTES_MAX, T>(&value)? != bytes {
         return Err(WireError::NotCanonical);
     }
     Ok(value)
+}
+
+/// As [`decode`], for bytes that this program encoded itself and keeps: that
+/// they are a value's one encoding is not asked.
+///
+/// # Errors
+/// The bytes are too long or no such value.
+pub fn decode_own<const BYTES_MAX: usize, T: Decode<()>>(bytes: &[u8]) -> Result<T, WireError> {
+    check_length::<BYTES_MAX>(bytes)?;
+    let (value, read) = bincode::decode_from_slice::<T, _>(bytes, configuration::<BYTES_MAX>())
+        .map_err(|error| WireError::Malformed(error.to_string()))?;
+    if read == bytes.len() { Ok(value) } else { Err(WireError::LeftOver) }
 }
 
 const fn check_length<const BYTES_MAX: usize>(bytes: &[u8]) -> Result<(), WireError> {

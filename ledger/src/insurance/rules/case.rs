@@ -33,6 +33,9 @@ pub(super) struct Case<'r, 'a> {
     /// The records of the block so far.
     pub(super) block: &'r HashMap<RecordId, Record>,
     pub(super) state: &'r mut Overlay<'a>,
+    /// The contract and the claim that it names, as read last; nothing has
+    /// changed them since.
+    read: (Option<Contract>, Option<Claim>),
     /// Rules that it breaks and that the genesis only flags.
     pub(super) flags: Vec<Code>,
     /// The record that it corrects, whose effect is undone already.
@@ -63,9 +66,14 @@ pub(super) fn decide(
     state: &mut Overlay<'_>,
 ) -> Verdict {
     let (flags, kept) = (Vec::new(), Kept::default());
-    let mut case = Case { record, membership, block, state, flags, corrected: None, kept };
+    let (read, corrected) = ((None, None), None);
+    let mut case = Case { record, membership, block, state, read, flags, corrected, kept };
     case.check_references()?;
-    if case.correct()? {
+    let goes_on = case.correct()?;
+    if case.corrects() {
+        case.read = (None, None);
+    }
+    if goes_on {
         case.take()?;
     }
     if !case.flags.is_empty() {
@@ -99,7 +107,10 @@ impl<'r> Case<'r, '_> {
 
     /// The contract that the record names, as it stands.
     pub(super) fn contract(&mut self) -> Verdict<Contract> {
-        self.contract_of(self.contract_ref()?)
+        match self.read.0.take() {
+            Some(contract) => Ok(contract),
+            None => self.contract_of(self.contract_ref()?),
+        }
     }
 
     fn contract_of(&mut self, named: &ContractRef) -> Verdict<Contract> {
@@ -115,6 +126,9 @@ impl<'r> Case<'r, '_> {
 
     /// The claim that the record names, as it stands.
     pub(super) fn claim(&mut self) -> Verdict<Claim> {
+        if let Some(claim) = self.read.1.take() {
+            return Ok(claim);
+        }
         let claim = self.claim_ref()?;
         match self.state.read(&keys::claim(claim))? {
             Some(claim) => Ok(claim),
@@ -152,14 +166,16 @@ impl<'r> Case<'r, '_> {
             );
             return refuse(Code::UnknownReference, "claim", detail);
         }
-        match (contract, claim) {
-            (Some(contract), _) => self.check_broker(&contract),
-            (None, Some(claim)) => {
+        match (&contract, &claim) {
+            (Some(contract), _) => self.check_broker(contract)?,
+            (None, Some(claim)) if !comes_before => {
                 let contract = self.contract_of(&claim.contract)?;
-                self.check_broker(&contract)
+                self.check_broker(&contract)?;
             }
-            (None, None) => Ok(()),
+            _ => {}
         }
+        self.read = (contract, claim);
+        Ok(())
     }
 
     /// Only the broker that a contract names speaks of it as a broker. A consent

@@ -3,8 +3,9 @@
 //!
 //! Rules are a pure function of state, record and block time, so that every
 //! validator, every replay and every auditor decides the same. The rules about
-//! one record and its time stand here; a rule between records reads the state
-//! of a [`BlockState`] and adds what it changes to its [`Effects`].
+//! one record and its time stand here; those between records each in the room of
+//! what they are about. They read the state through a [`BlockState`], and what
+//! they change there is added to its [`Effects`].
 
 mod case;
 mod ceiling;

@@ -130,7 +130,7 @@ impl FromIterator<(Vec<u8>, Option<Vec<u8>>)> for StateChanges {
 ///
 /// # Errors
 /// It cannot be read, or is not such a value.
-pub fn read<E: Encode + Decode<()>>(
+pub fn read<E: Decode<()>>(
     reader: &dyn StateReader,
     key: &keys::Key<E>,
 ) -> Result<Option<E>, StateError> {
@@ -149,8 +149,8 @@ fn encode<E: Encode>(value: &E) -> Result<Vec<u8>, WireError> {
 ///
 /// # Errors
 /// The bytes are no such value.
-pub fn decode<E: Encode + Decode<()>>(bytes: &[u8]) -> Result<E, StateError> {
-    let (version, value) = wire::decode::<STATE_VALUE_BYTES_MAX, (u8, E)>(bytes)
+pub fn decode<E: Decode<()>>(bytes: &[u8]) -> Result<E, StateError> {
+    let (version, value) = wire::decode_own::<STATE_VALUE_BYTES_MAX, (u8, E)>(bytes)
         .map_err(|error| StateError::new(format!("a value is damaged: {error}")))?;
     if version == VERSION {
         Ok(value)

@@ -60,7 +60,7 @@ impl<'a> Overlay<'a> {
     }
 
     /// The value under a key, read as what it is.
-    pub(in crate::insurance) fn read<E: Encode + Decode<()>>(
+    pub(in crate::insurance) fn read<E: Decode<()>>(
         &mut self,
         key: &Key<E>,
     ) -> Result<Option<E>, StateError> {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::insurance::{
-    Data,
+    Amount, Data,
     settlement::{Outcome, PaymentStatus},
 };
 
@@ -270,16 +270,21 @@ fn check(world: &World, at: crate::insurance::Moment) {
         }
         let claim: entities::Claim = state::decode(value).unwrap();
         let paid = claim.executed.minor_units() - claim.returned.minor_units();
-        let decided = claim.decision.as_ref();
-        let approved = decided.map_or(0, |decision| decision.approved.minor_units());
-        let offer = claim.offer.as_ref().filter(|offer| offer.answer.is_some());
-        let offered = offer.map_or(0, |offer| offer.amount.minor_units());
-        // On account, an offer that was objected to; it may have been replaced since.
-        let on_account = decided.is_none() && offer.is_none();
-        assert!(paid <= approved.max(offered) || on_account, "paid {paid}: {claim:?}");
-        if decided.is_some_and(|decision| decision.outcome == Outcome::Refused) && offer.is_none() {
-            assert_eq!(paid, 0, "{claim:?}");
-        }
+        let decision = claim.decision.as_ref();
+        let approved = decision.filter(|decision| decision.outcome != Outcome::Refused);
+        let approved = approved.map(|decision| decision.approved.minor_units());
+        let accepted = claim.accepted().map(Amount::minor_units);
+        // On account, up to some offer, whether a lower one followed or not.
+        let offers = world.records.iter().filter_map(|record| match &record.payload().data {
+            Data::SettlementOffered(data) => {
+                let named = record.payload().claim.as_ref()?;
+                (key[1..].strip_suffix(&[0]) == Some(named.as_str().as_bytes()))
+                    .then_some(data.amount.minor_units())
+            }
+            _ => None,
+        });
+        let due = accepted.or(approved).unwrap_or_else(|| offers.max().unwrap_or(0));
+        assert!(paid <= due, "paid {paid} > {due}: {claim:?}");
         *counted.entry(claim.period).or_insert(0) += claim.counted.minor_units();
     }
     for number in 1..=contract.period {
