@@ -53,7 +53,11 @@ fn main() {
     let kinds = [
         ("now", now, size),
         ("as of a past time", AsOf::Time(past), size),
-        ("as of the height in the middle", AsOf::Height { height: half, time: past }, header.tree_size),
+        (
+            "as of the height in the middle",
+            AsOf::Height { height: half, time: past },
+            header.tree_size,
+        ),
     ];
     let mut present = None;
     for (name, as_of, size) in kinds {
@@ -69,7 +73,9 @@ fn main() {
             bytes += json;
         }
         took.sort();
-        let at = |percent: usize| took.get((took.len() - 1) * percent / 100).copied().unwrap_or_default();
+        let at = |percent: usize| {
+            took.get((took.len() - 1) * percent / 100).copied().unwrap_or_default()
+        };
         let (p50, p99) = (at(50), at(99));
         let present = *present.get_or_insert(p50);
         println!(

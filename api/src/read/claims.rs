@@ -1,6 +1,10 @@
 //! `GET /v1/claims/{insurer}/{number}`: a claim.
 
-use axum::{Json, extract::State, response::{IntoResponse as _, Response}};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
 use quittance_ledger::{
     insurance::views::{self, ClaimView},
     record::ClaimRef,
@@ -48,9 +52,8 @@ pub(crate) async fn get_claim(
         // Holds and signatures stand in the dossier of its contract.
         let first = app.store.records_of(&Subject::Claim(claim.clone()), None, asked.size, 1)?;
         let first = first.entries.first();
-        let contract = first
-            .and_then(|entry| entry.record.payload().contract.clone())
-            .ok_or_else(missing)?;
+        let contract =
+            first.and_then(|entry| entry.record.payload().contract.clone()).ok_or_else(missing)?;
         let (lines, zone, reading) = contract_lines(app, patience, &contract, &asked)?;
         let view = views::claim(&claim, &contract, &lines, asked.as_of(&zone)?, &zone);
         let response = Json(view.ok_or_else(missing)?).into_response();

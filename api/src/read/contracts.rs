@@ -6,9 +6,7 @@ use quittance_ledger::{
     record::ContractRef,
 };
 
-use super::views::{
-    Asked, AtQuery, Form, Table, at_of, cell, contract_lines, nothing, reference,
-};
+use super::views::{Asked, AtQuery, Form, Table, at_of, cell, contract_lines, nothing, reference};
 use crate::{
     extract::{PathOf, QueryOf},
     problem::{Problem, ProblemBody},

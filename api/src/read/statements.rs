@@ -15,9 +15,7 @@ use quittance_ledger::{
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::views::{
-    Asked, Form, Lines, Table, at_of, cell, decimal, zone_of_insurer,
-};
+use super::views::{Asked, Form, Lines, Table, at_of, cell, decimal, zone_of_insurer};
 use crate::{
     extract::{QueryOf, parse, parse_some},
     problem::{Problem, ProblemBody},

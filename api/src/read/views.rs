@@ -189,9 +189,8 @@ pub(crate) struct Table<const COLUMNS: usize> {
 
 impl<const COLUMNS: usize> Table<COLUMNS> {
     fn to_csv(&self) -> Result<Bytes, Problem> {
-        let mut writer = csv::WriterBuilder::new()
-            .terminator(csv::Terminator::CRLF)
-            .from_writer(Vec::new());
+        let mut writer =
+            csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
         let written = writer.write_record(self.header).and_then(|()| {
             let mut rows = self.rows.iter();
             rows.try_for_each(|row| writer.write_record(row.iter().map(|cell| inert(cell))))

@@ -71,7 +71,8 @@ async fn a_dossier_is_given_now_as_of_a_time_a_day_and_a_height() {
     assert_eq!(dossier["contract"], "insurer/P-1");
     assert_eq!(dossier["events"].as_array().unwrap().len(), 6);
     let event = &dossier["events"][0];
-    let record = api.get(&format!("/v1/records/{}", event["record"].as_str().unwrap())).await.json();
+    let record =
+        api.get(&format!("/v1/records/{}", event["record"].as_str().unwrap())).await.json();
     assert_eq!(record["record"]["type"], event["type"]);
     assert_eq!(event["flags"], json!(["late"]));
 }
@@ -162,7 +163,10 @@ async fn exceptions_are_paged_without_gaps_and_found_by_kind() {
     for _ in 0..20 {
         let page = api.get(&format!("/v1/exceptions?limit=1{after}")).await.json();
         for found in page["exceptions"].as_array().unwrap() {
-            seen.push((found["index"].as_u64().unwrap(), found["kind"].as_str().unwrap().to_owned()));
+            seen.push((
+                found["index"].as_u64().unwrap(),
+                found["kind"].as_str().unwrap().to_owned(),
+            ));
         }
         match page["next"].as_str() {
             Some(next) => after = format!("&after={next}"),
@@ -194,8 +198,7 @@ async fn tables_are_given_as_csv() {
     assert_eq!(events.header("vary"), "accept");
     assert_eq!(events.text().lines().count(), 7);
     assert!(events.text().starts_with("index,height,block_time,occurred_at,type,signer,"));
-    let statement =
-        csv(&api, "/v1/statements?payee=provider&from=2025-05-01&to=2025-05-31").await;
+    let statement = csv(&api, "/v1/statements?payee=provider&from=2025-05-01&to=2025-05-31").await;
     let line = statement.text().lines().nth(1).unwrap();
     assert!(line.starts_with("payment,2025-05-06,"), "{line}");
     assert!(line.contains(",executed,24000,240.00,EUR,late,"), "{line}");

@@ -12,9 +12,9 @@ use std::{
 };
 
 use super::{
-    CLEAN, Derived, Flat, Frame, HEAD, Head, INDEX_LAYOUT, INDEXED, Indexed, LAYOUT, Options, Segments, Store,
-    StoreError, StoredBlock, Terms, checkpoint_key, clean_mark, codec, poisoned, read::NodeReader,
-    segments::sync_folder, terms_of, tree_error,
+    CLEAN, Derived, Flat, Frame, HEAD, Head, INDEX_LAYOUT, INDEXED, Indexed, LAYOUT, Options,
+    Segments, Store, StoreError, StoredBlock, Terms, checkpoint_key, clean_mark, codec, poisoned,
+    read::NodeReader, segments::sync_folder, terms_of, tree_error,
 };
 use crate::{
     chain::{Block, BlockError, Certificate, Header, Tip},

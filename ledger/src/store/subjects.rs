@@ -200,7 +200,10 @@ mod tests {
         assert_eq!(all.iter().map(|entry| entry.height).collect::<Vec<_>>(), [1, 2, 2]);
         let time = |height| store.header(height).unwrap().unwrap().0.time_ms;
         let sizes = [time(1) - 1, time(1), time(2), time(3), u64::MAX];
-        assert_eq!(sizes.map(|time_ms| store.size_at_time(time_ms).unwrap()), [0, 3000, 6000, 9000, 9000]);
+        assert_eq!(
+            sizes.map(|time_ms| store.size_at_time(time_ms).unwrap()),
+            [0, 3000, 6000, 9000, 9000]
+        );
     }
 
     #[test]

@@ -431,8 +431,7 @@ impl Client {
         media_type: Option<&str>,
     ) -> Result<Vec<u8>, ClientError> {
         let answer = self.patiently(path, bytes_max, |url| {
-            let request =
-                self.agent.get(url).config().timeout_global(Some(ANSWER_TIMEOUT)).build();
+            let request = self.agent.get(url).config().timeout_global(Some(ANSWER_TIMEOUT)).build();
             match media_type {
                 Some(media_type) => request.header("accept", media_type).call(),
                 None => request.call(),

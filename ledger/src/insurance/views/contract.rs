@@ -443,9 +443,8 @@ impl ContractFold {
         }
         let status = self.status(time, zone);
         let number = self.period_of(time, zone);
-        let current = number.and_then(|number| {
-            self.periods.iter().find(|period| period.period == number).cloned()
-        });
+        let current = number
+            .and_then(|number| self.periods.iter().find(|period| period.period == number).cloned());
         ContractShown {
             status,
             facts: self.facts,

@@ -202,12 +202,11 @@ impl From<&ClaimView> for ClaimSummary {
 /// The time zone in which a contract's days are counted: its own, as its newest
 /// issue names it, else `default`, which is the insurer's.
 #[must_use]
-pub fn zone_of<'a>(
-    lines: impl IntoIterator<Item = &'a Line>,
-    default: &TimeZone,
-) -> TimeZone {
+pub fn zone_of<'a>(lines: impl IntoIterator<Item = &'a Line>, default: &TimeZone) -> TimeZone {
     let named = lines.into_iter().filter_map(|line| match &line.record.payload().data {
-        Data::ContractIssued(data) => data.time_zone.as_ref().and_then(|name| time_zone(name.as_str())),
+        Data::ContractIssued(data) => {
+            data.time_zone.as_ref().and_then(|name| time_zone(name.as_str()))
+        }
         _ => None,
     });
     named.last().unwrap_or_else(|| default.clone())
@@ -433,8 +432,7 @@ impl<'z> Fold<'z> {
     fn claim(&mut self, claim: &ClaimRef) -> Option<&mut (ClaimRef, ClaimFold, Items)> {
         let place = self.claims.iter().rposition(|(known, _, _)| known == claim);
         if place.is_none() {
-            let fold =
-                ClaimFold::new(claim.as_str(), &self.contract, self.as_of.into(), self.zone);
+            let fold = ClaimFold::new(claim.as_str(), &self.contract, self.as_of.into(), self.zone);
             self.claims.push((claim.clone(), fold, Items::default()));
         }
         match place {

@@ -9,10 +9,8 @@
 use jiff::Timestamp;
 
 use super::{
-    AsOf, ClaimView, Deadline, DeadlineKind, DeadlineState, Dossier, Line,
-    dossier::Fold,
-    money, select, shown,
-    time::timestamp_of_ms,
+    AsOf, ClaimView, Deadline, DeadlineKind, DeadlineState, Dossier, Line, dossier::Fold, money,
+    select, shown, time::timestamp_of_ms,
 };
 use crate::{
     digest::RecordId,
@@ -102,7 +100,8 @@ pub fn of_record(line: &Line) -> Vec<Exception> {
     let payload = line.record.payload();
     if !line.flags.is_empty() {
         let codes: Vec<_> = line.flags.iter().map(|code| code.as_str()).collect();
-        let sentence = format!("{} was accepted though it breaks {}", payload.record_type, codes.join(", "));
+        let sentence =
+            format!("{} was accepted though it breaks {}", payload.record_type, codes.join(", "));
         found.push(Exception::new(ExceptionKind::Flagged, line, Vec::new(), sentence));
     }
     if line.is_late() {
@@ -166,9 +165,9 @@ impl Consequences {
         let mut found = Vec::new();
         self.expired_hold(line, id, &mut found);
         let claims = self.claims.iter();
-        for (claim, deadline) in claims.flat_map(|claim| {
-            claim.deadlines.iter().map(move |deadline| (claim, deadline))
-        }) {
+        for (claim, deadline) in
+            claims.flat_map(|claim| claim.deadlines.iter().map(move |deadline| (claim, deadline)))
+        {
             if deadline.from == id
                 && matches!(deadline.state, DeadlineState::Late | DeadlineState::Overdue)
             {
@@ -210,7 +209,9 @@ impl Consequences {
             .party_updates
             .iter()
             .filter(|change| change.what == "bank")
-            .filter(|change| (jiff::SignedDuration::ZERO..=limit).contains(&since(change.occurred_at)))
+            .filter(|change| {
+                (jiff::SignedDuration::ZERO..=limit).contains(&since(change.occurred_at))
+            })
             .collect();
         if let Some(last) = changes.last() {
             let sentence = format!(

@@ -91,10 +91,7 @@ pub(super) struct Selection<'a> {
 }
 
 /// Selects what counts as of a moment from lines in the order of the ledger.
-pub(super) fn select<'a>(
-    lines: impl IntoIterator<Item = &'a Line>,
-    as_of: AsOf,
-) -> Selection<'a> {
+pub(super) fn select<'a>(lines: impl IntoIterator<Item = &'a Line>, as_of: AsOf) -> Selection<'a> {
     let lines: Vec<&Line> = lines.into_iter().collect();
     let mut places: HashMap<RecordId, usize> = HashMap::with_capacity(lines.len());
     // For each line the first of its chain of corrections, and for each such

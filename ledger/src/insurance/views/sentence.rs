@@ -14,10 +14,10 @@ use crate::{
 /// The sentence of a record.
 pub(super) fn of(record: &Record) -> String {
     let payload = record.payload();
-    let by = payload
-        .declared_by
-        .as_ref()
-        .map_or_else(|| record.signer().to_string(), |by| format!("{by} (through {})", record.signer()));
+    let by = payload.declared_by.as_ref().map_or_else(
+        || record.signer().to_string(),
+        |by| format!("{by} (through {})", record.signer()),
+    );
     let claim = payload.claim.as_ref().map(ToString::to_string).unwrap_or_default();
     let said = contract(&payload.data)
         .or_else(|| signature(&payload.data))

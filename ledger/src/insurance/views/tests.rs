@@ -98,8 +98,7 @@ impl Lines {
 
     fn exceptions(&self, contract: &str, as_of: AsOf) -> Vec<Exception> {
         let lines = self.of_contract(contract);
-        let consequences =
-            Consequences::new(&contract.parse().unwrap(), &lines, as_of, &zone());
+        let consequences = Consequences::new(&contract.parse().unwrap(), &lines, as_of, &zone());
         let all = lines.iter().flat_map(|line| {
             let mut found = of_record(line);
             if follow_up(line) {
@@ -247,9 +246,7 @@ fn a_contract_is_in_force_once_signed_and_begun() {
 #[test]
 fn a_settlement_is_objected_to_and_accepted_in_round_two() {
     let lines = Lines::of_sample("heca");
-    let claim = |at: &str| {
-        lines.claim("comp-it/HC-5501", "comp-it/HC-C1", AsOf::Time(time(at)))
-    };
+    let claim = |at: &str| lines.claim("comp-it/HC-5501", "comp-it/HC-C1", AsOf::Time(time(at)));
     let first = claim("2025-10-14T00:00:00+02:00");
     assert_eq!(first.status, ClaimStatus::Offered);
     assert_eq!((first.offers.len(), first.spent, first.payable), (1, 0, None));
@@ -260,7 +257,10 @@ fn a_settlement_is_objected_to_and_accepted_in_round_two() {
     assert_eq!(second.offers[1].notified_at, None);
     let agreed = claim("2025-10-28T10:04:00+01:00");
     assert_eq!(agreed.status, ClaimStatus::Agreed);
-    assert_eq!((agreed.payable, agreed.paid, agreed.left_to_pay), (Some(500_000), 0, Some(500_000)));
+    assert_eq!(
+        (agreed.payable, agreed.paid, agreed.left_to_pay),
+        (Some(500_000), 0, Some(500_000))
+    );
     assert_eq!((agreed.spent, agreed.open), (500_000, true));
     let payment = agreed.deadlines.last().unwrap();
     assert_eq!((payment.kind, payment.state), (DeadlineKind::Payment, DeadlineState::Open));
@@ -278,7 +278,10 @@ fn a_settlement_is_objected_to_and_accepted_in_round_two() {
 fn of_180_00_claimed_138_00_are_paid() {
     let lines = Lines::of_sample("santevet");
     let claim = lines.claim("santevet/SV-0001", "santevet/R-20170125", now());
-    assert_eq!((claim.claimed, claim.approved, claim.refused), (Some(18_000), Some(13_800), Some(4200)));
+    assert_eq!(
+        (claim.claimed, claim.approved, claim.refused),
+        (Some(18_000), Some(13_800), Some(4200))
+    );
     assert_eq!((claim.paid, claim.left_to_pay, claim.open), (13_800, Some(0), false));
     assert_eq!(claim.status, ClaimStatus::Paid);
     assert_eq!(claim.opened_by.as_deref(), Some("policyholder"));
@@ -308,9 +311,15 @@ fn the_deductible_is_followed_over_five_years() {
         assert_eq!(at(moment).current, amount, "{moment}");
     }
     let ladder = at(NOW);
-    assert_eq!((ladder.model.as_str(), ladder.claim_free_years), ("variable", vec!["2024".to_owned(), "2025".to_owned()]));
+    assert_eq!(
+        (ladder.model.as_str(), ladder.claim_free_years),
+        ("variable", vec!["2024".to_owned(), "2025".to_owned()])
+    );
     let causes: Vec<_> = ladder.steps.iter().map(|step| step.cause.as_str()).collect();
-    assert_eq!(causes, ["start", "RS-1", "RS-3", "RS-4", "RS-5", "claim_free:2024", "claim_free:2025"]);
+    assert_eq!(
+        causes,
+        ["start", "RS-1", "RS-3", "RS-4", "RS-5", "claim_free:2024", "claim_free:2025"]
+    );
     let bonus = lines.at("rs-de/RS-880011", NOW).deductible.unwrap();
     assert_eq!((bonus.current, bonus.steps[3].before), (40_000, Some(50_000)));
 }
@@ -374,8 +383,11 @@ fn payment(at: &str, amount: u64, status: &str) -> Json {
 fn a_correction_stands_in_the_place_of_what_it_corrects_and_both_are_shown() {
     let mut lines = with_claim();
     let wrong = lines.add("ins", payment("2025-02-03T10:00:00+01:00", 20_000, "executed"));
-    lines.add("ins", json!({"type": "party.updated", "occurred_at": "2025-02-04T10:00:00+01:00",
-        "contract": "ins/1", "data": {"what": "address", "effective": "2025-02-04"}}));
+    lines.add(
+        "ins",
+        json!({"type": "party.updated", "occurred_at": "2025-02-04T10:00:00+01:00",
+        "contract": "ins/1", "data": {"what": "address", "effective": "2025-02-04"}}),
+    );
     let mut right = payment("2025-02-03T10:00:00+01:00", 15_000, "executed");
     right["corrects"] = wrong.to_string().into();
     let right = lines.add("ins", right);
@@ -435,15 +447,21 @@ fn exceptions_name_what_was_not_done_in_time() {
 
 #[test]
 fn a_change_of_the_bank_account_counts_for_thirty_days_to_the_second() {
-    for (changed, expected) in
-        [("2025-02-03T10:00:00Z", true), ("2025-02-03T09:59:59Z", false), ("2025-03-05T10:00:01Z", false)]
-    {
+    for (changed, expected) in [
+        ("2025-02-03T10:00:00Z", true),
+        ("2025-02-03T09:59:59Z", false),
+        ("2025-03-05T10:00:01Z", false),
+    ] {
         let mut lines = with_claim();
-        let change = lines.add("ins", json!({"type": "party.updated", "occurred_at": changed,
-            "contract": "ins/1", "data": {"what": "bank", "effective": "2025-02-04"}}));
+        let change = lines.add(
+            "ins",
+            json!({"type": "party.updated", "occurred_at": changed,
+            "contract": "ins/1", "data": {"what": "bank", "effective": "2025-02-04"}}),
+        );
         lines.add("ins", payment("2025-03-05T10:00:00Z", 20_000, "executed"));
         let found = lines.exceptions("ins/1", now());
-        let found: Vec<_> = found.iter().filter(|it| it.kind == ExceptionKind::BankChange).collect();
+        let found: Vec<_> =
+            found.iter().filter(|it| it.kind == ExceptionKind::BankChange).collect();
         assert_eq!(found.len(), usize::from(expected), "{changed}");
         assert!(found.iter().all(|found| found.others == [change]));
     }
@@ -451,7 +469,8 @@ fn a_change_of_the_bank_account_counts_for_thirty_days_to_the_second() {
 
 #[test]
 fn what_is_decided_is_paid_within_thirty_days_to_the_end_of_the_day() {
-    for (paid, late) in [("2025-03-04T23:59:59+01:00", false), ("2025-03-05T00:00:00+01:00", true)] {
+    for (paid, late) in [("2025-03-04T23:59:59+01:00", false), ("2025-03-05T00:00:00+01:00", true)]
+    {
         let mut lines = with_claim();
         lines.add("ins", payment(paid, 20_000, "executed"));
         let found = lines.exceptions("ins/1", now());

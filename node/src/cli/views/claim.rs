@@ -40,7 +40,15 @@ fn show(claim: &ClaimView) -> Result<(), Failure> {
         ("number", some(claim.number.as_ref())),
         ("pre-authorisation", some(claim.preauthorisation.as_ref())),
     ])?;
-    let mut table = output::table(&["claimed", "guaranteed", "approved", "refused", "to be paid", "paid", "left to pay"]);
+    let mut table = output::table(&[
+        "claimed",
+        "guaranteed",
+        "approved",
+        "refused",
+        "to be paid",
+        "paid",
+        "left to pay",
+    ]);
     table.add_row(vec![
         amount(claim.claimed, currency),
         amount(claim.guaranteed, currency),
@@ -51,7 +59,8 @@ fn show(claim: &ClaimView) -> Result<(), Failure> {
         amount(claim.left_to_pay, currency),
     ]);
     section("Amounts", &table)?;
-    let mut table = output::table(&["round", "offer", "notified", "answer", "answered", "signature", "record"]);
+    let mut table =
+        output::table(&["round", "offer", "notified", "answer", "answered", "signature", "record"]);
     for offer in &claim.offers {
         table.add_row(vec![
             text(offer.round.to_string()),

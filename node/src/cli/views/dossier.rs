@@ -54,7 +54,10 @@ fn show(dossier: &Dossier) -> Result<(), Failure> {
             ("risk", some(says.risk.as_ref())),
             ("broker", some(says.broker.as_ref())),
             ("referral", some(says.referral.as_ref())),
-            ("premium", some(premium.map(|(premium, currency)| format_amount(premium.into(), currency)))),
+            (
+                "premium",
+                some(premium.map(|(premium, currency)| format_amount(premium.into(), currency))),
+            ),
             ("signed", when(says.signed_at, &zone)),
         ]);
     }
@@ -81,7 +84,8 @@ fn left(days: i64) -> String {
 }
 
 fn money(dossier: &Dossier, zone: &TimeZone) -> Result<(), Failure> {
-    let mut table = output::table(&["period", "from", "to", "ceiling", "spent", "held", "left", "record"]);
+    let mut table =
+        output::table(&["period", "from", "to", "ceiling", "spent", "held", "left", "record"]);
     for period in &dossier.periods {
         let PeriodUse { limit, spent, held, left, .. } = period;
         let currency = period.currency.as_deref();
@@ -97,8 +101,16 @@ fn money(dossier: &Dossier, zone: &TimeZone) -> Result<(), Failure> {
         ]);
     }
     section("Periods", &table)?;
-    let mut table =
-        output::table(&["pre-authorisation", "state", "provider", "asked", "guaranteed", "customer", "held until", "record"]);
+    let mut table = output::table(&[
+        "pre-authorisation",
+        "state",
+        "provider",
+        "asked",
+        "guaranteed",
+        "customer",
+        "held until",
+        "record",
+    ]);
     for held in &dossier.preauthorisations {
         let currency = held.currency.as_deref();
         let state = match held.state {
@@ -117,8 +129,17 @@ fn money(dossier: &Dossier, zone: &TimeZone) -> Result<(), Failure> {
         ]);
     }
     section("Pre-authorisations", &table)?;
-    let mut table =
-        output::table(&["claim", "state", "opened", "by", "claimed", "approved", "paid", "left to pay", "record"]);
+    let mut table = output::table(&[
+        "claim",
+        "state",
+        "opened",
+        "by",
+        "claimed",
+        "approved",
+        "paid",
+        "left to pay",
+        "record",
+    ]);
     for claim in &dossier.claims {
         let currency = claim.currency.as_deref();
         table.add_row(vec![
@@ -180,7 +201,8 @@ fn papers(dossier: &Dossier, zone: &TimeZone) -> Result<(), Failure> {
         ]);
     }
     section("Papers", &table)?;
-    let mut table = output::table(&["signature", "state", "on", "by", "level claimed", "expires", "record"]);
+    let mut table =
+        output::table(&["signature", "state", "on", "by", "level claimed", "expires", "record"]);
     for signature in &dossier.signatures {
         table.add_row(vec![
             text(&signature.signature),
@@ -207,8 +229,7 @@ fn history(dossier: &Dossier, zone: &TimeZone) -> Result<(), Failure> {
                 format!("{}: {from} → {to}", change.property)
             })
             .collect();
-        let changes =
-            if changes.is_empty() { version.made_by.clone() } else { changes.join("; ") };
+        let changes = if changes.is_empty() { version.made_by.clone() } else { changes.join("; ") };
         table.add_row(vec![
             text(version.version.to_string()),
             text(version.effective.to_string()),

@@ -54,7 +54,8 @@ fn show(page: &Page) -> Result<(), Failure> {
     if page.exceptions.is_empty() {
         output::line("There is none here.")?;
     } else {
-        let mut table = output::table(&["no.", "recorded", "kind", "claim or contract", "what", "record"]);
+        let mut table =
+            output::table(&["no.", "recorded", "kind", "claim or contract", "what", "record"]);
         for found in &page.exceptions {
             table.add_row(vec![
                 output::number(found.index),

@@ -77,7 +77,16 @@ fn show(statement: &Statement) -> Result<(), Failure> {
         ]);
     }
     section("Payments", &table)?;
-    let mut table = output::table(&["claim", "contract", "state", "claimed", "to be paid", "paid", "open", "record"]);
+    let mut table = output::table(&[
+        "claim",
+        "contract",
+        "state",
+        "claimed",
+        "to be paid",
+        "paid",
+        "open",
+        "record",
+    ]);
     for claim in &statement.open {
         let currency = claim.currency.as_deref();
         table.add_row(vec![
