@@ -6,6 +6,7 @@ use crate::{
     digest::RecordId,
     insurance::{
         Amount, ClaimRef, ContractRef, Data, Moment,
+        disclosure::DisclosureErased,
         state::{
             ApplyError, Overlay,
             entities::{Claim, Contract, Flags, Period},
@@ -220,6 +221,14 @@ impl<'r> Case<'r, '_> {
         }
     }
 
+    fn disclosure_erased(&mut self, data: &DisclosureErased) -> Verdict {
+        let id = data.record.id();
+        if self.find(&id)?.is_some() {
+            return Ok(());
+        }
+        refuse(Code::UnknownReference, "data.record", format!("the ledger holds no record {id}"))
+    }
+
     /// Whether the record corrects another one.
     pub(super) const fn corrects(&self) -> bool {
         self.corrected.is_some()
@@ -264,6 +273,7 @@ impl<'r> Case<'r, '_> {
             Data::StatementIssued(data) => self.statement_issued(data),
             Data::AlertRaised(data) => self.alert_raised(data),
             Data::RewardRecorded(data) => self.reward_recorded(data),
+            Data::DisclosureErased(data) => self.disclosure_erased(data),
         }
     }
 }

@@ -52,7 +52,7 @@ impl<'r> Case<'r, '_> {
         self.undo(&old)
     }
 
-    fn find(&mut self, id: &RecordId) -> Verdict<Option<Record>> {
+    pub(super) fn find(&mut self, id: &RecordId) -> Verdict<Option<Record>> {
         if let Some(record) = self.block.get(id) {
             return Ok(Some(record.clone()));
         }
@@ -175,6 +175,7 @@ impl<'r> Case<'r, '_> {
             | Data::StatementIssued(_)
             | Data::AlertRaised(_)
             | Data::RewardRecorded(_)
+            | Data::DisclosureErased(_)
             | Data::MemberProposed(_)
             | Data::MemberApproved(_) => {}
         }
@@ -450,6 +451,7 @@ fn identity(data: &Data) -> Vec<(&'static str, String)> {
         Data::StatementIssued(data) => vec![("payee", text(&data.to))],
         Data::AlertRaised(data) => vec![("alert", text(&data.alert))],
         Data::RewardRecorded(data) => vec![("referral", text(&data.referral))],
+        Data::DisclosureErased(data) => vec![("record", data.record.id().to_string())],
         Data::ContractTerminated(_)
         | Data::DocumentRequested(_)
         | Data::ClaimState(_)

@@ -12,6 +12,7 @@
 //! that is asked for ([`AsOf`]).
 
 mod as_of;
+mod claim_view;
 mod claims;
 mod contract;
 mod documents;
@@ -31,7 +32,7 @@ mod tests;
 mod time;
 
 pub use as_of::{AsOf, AsOfShown, At};
-pub use claims::{
+pub use claim_view::{
     ClaimStatus, ClaimView, Deadline, DeadlineKind, DeadlineState, Decision, Dispute, Offer,
     Payment, Progress,
 };

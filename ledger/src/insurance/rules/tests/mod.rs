@@ -87,7 +87,10 @@ impl World {
             name: id.to_owned(),
             role,
             time_zone: None,
-            keys: vec![RecordKey { id: "1".parse().unwrap(), public: key(seed).verifying_key() }],
+            keys: vec![RecordKey {
+                id: "1".parse().unwrap(),
+                public: key(seed).verifying_key().into(),
+            }],
             validator: None,
             observer: None,
         });

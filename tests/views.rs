@@ -1,0 +1,57 @@
+//! What people ask of the ledger, on the command line and as a table: every
+//! figure follows from the records of the sample dossiers.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use quittance_ledger::insurance::views::{Dossier, Statement};
+use quittance_tests::{Consortium, Node, quittance, samples};
+
+/// A node with the accepted records of all sample dossiers.
+fn with_samples() -> (Consortium, Node) {
+    let consortium = Consortium::new();
+    let node = consortium.start();
+    let samples: Vec<_> = samples().into_iter().filter(|sample| sample.refused.is_none()).collect();
+    let records: Vec<_> =
+        samples.iter().map(|sample| consortium.sign(&sample.signer, &sample.record)).collect();
+    for answer in node.append_all(&records) {
+        assert_eq!(answer["status"], 201, "{answer}");
+    }
+    (consortium, node)
+}
+
+#[test]
+fn commands_show_the_same_figures_as_tables_json_and_csv() {
+    let (_consortium, node) = with_samples();
+    let ask = |arguments: &[&str]| {
+        let api = node.url("");
+        let arguments: Vec<_> = arguments.iter().copied().chain(["--api", &api]).collect();
+        quittance(&arguments)
+    };
+    let then = "2025-09-01T10:30:10+02:00";
+    let table = ask(&["dossier", "petexpert/PX-1001", "--at", then]).success();
+    for shown in ["in_force", "1500.00 EUR", "240.00 EUR", "1260.00 EUR", "0.00 EUR", "PA-2b"] {
+        assert!(table.text().contains(shown), "{shown}: {}", table.text());
+    }
+    assert!(!table.text().contains('\u{1b}'), "no colours where there is no terminal");
+    let json = ask(&["dossier", "petexpert/PX-1001", "--at", then, "--json"]).success().json();
+    let dossier: Dossier = serde_json::from_value(json).unwrap();
+    let ceiling = dossier.ceiling.unwrap();
+    assert_eq!((ceiling.spent, ceiling.held, ceiling.left), (24_000, 126_000, Some(0)));
+    let csv = ask(&["dossier", "petexpert/PX-1001", "--at", then, "--csv"]).success();
+    assert_eq!(csv.text().lines().count(), dossier.events.len() + 1);
+
+    let claim = ask(&["claim", "santevet/R-20170125"]).success();
+    for shown in ["180.00 EUR", "138.00 EUR", "42.00 EUR", "paid"] {
+        assert!(claim.text().contains(shown), "{shown}: {}", claim.text());
+    }
+    let period = ["--from", "2025-09-01", "--to", "2025-09-30"];
+    let statement = ask(&[&["statement", "--payee", "vet-1"][..], &period[..]].concat()).success();
+    assert!(statement.text().contains("1260.00 EUR"), "{}", statement.text());
+    let json = ask(&[&["statement", "--payee", "vet-1", "--json"][..], &period[..]].concat());
+    let statement: Statement = serde_json::from_value(json.success().json()).unwrap();
+    assert_eq!((statement.paid_count, statement.totals[0].paid_sum), (1, 126_000));
+
+    let exceptions = ask(&["exceptions", "--kind", "hold_expired"]).success();
+    assert!(exceptions.text().contains("PA-3"), "{}", exceptions.text());
+    assert_eq!(ask(&["dossier", "petexpert/none"]).code, Some(2));
+}
