@@ -271,7 +271,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::client::scripted;
+    use crate::{cli::ShownToken, client::scripted};
 
     #[test]
     fn what_is_sent_again_is_the_same_record() {
@@ -284,7 +284,7 @@ mod tests {
             ("200 OK", format!("{{\"line\":0,\"status\":{status}}}\n"))
         });
         let how = How {
-            api: ApiArgs { api: url, ca: None },
+            api: ApiArgs { api: url, ca: None, token: ShownToken { token_file: None } },
             key: None,
             kid: None,
             ledger: None,
