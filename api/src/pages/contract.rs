@@ -11,7 +11,7 @@ use quittance_ledger::{
     record::ContractRef,
 };
 
-use super::{PageProblem, page};
+use super::{PageProblem, listing::encoded, page};
 use crate::{
     extract::{PathOf, QueryOf},
     problem::Problem,
@@ -119,6 +119,11 @@ pub(super) async fn contract(
     page(&read.await?)
 }
 
+/// The address of a contract's page.
+pub(super) fn address(contract: &ContractRef) -> String {
+    format!("/contracts/{}/{}", encoded(contract.insurer()), encoded(contract.number()))
+}
+
 fn moment(time: Timestamp, zone: &TimeZone) -> String {
     time.to_zoned(zone.clone()).strftime("%-d %b %Y, %H:%M:%S %:z").to_string()
 }
@@ -173,7 +178,6 @@ impl ContractPage {
             (None, false) => format!("Now, {time}"),
         };
         let number = dossier.contract.split_once('/').unwrap_or_default();
-        let encoded = super::listing::encoded;
         let query = if at.is_empty() { at.clone() } else { format!("?at={}", encoded(&at)) };
         let documents = &dossier.documents;
         let (first_day, last_day, lanes) = lanes(dossier, &zone);

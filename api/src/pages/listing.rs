@@ -116,6 +116,8 @@ struct Listing {
     types: Vec<&'static str>,
     rows: Vec<Row>,
     older: Option<String>,
+    /// The page of the contract that is looked for.
+    dossier: Option<String>,
 }
 
 pub(super) async fn listing(
@@ -137,6 +139,7 @@ pub(super) async fn listing(
             types: RecordType::ALL.iter().map(|name| name.as_str()).collect(),
             rows: entries.iter().rev().map(Row::of).collect(),
             older: older.map(|before| query.older(before)),
+            dossier: filter.contract.as_ref().map(super::contract::address),
             query,
         })
     });

@@ -5,15 +5,13 @@ use axum::{extract::State, response::Response};
 use quittance_ledger::{
     insurance::rules,
     membership::{MemberHistory, Role},
-    record::{ContractRef, Record},
+    record::Record,
 };
 
 use super::{
-    PageProblem,
+    PageProblem, contract,
     fields::{Field, fields},
-    human, human_ms,
-    listing::encoded,
-    page,
+    human, human_ms, page,
 };
 use crate::{
     extract::IdPath,
@@ -99,7 +97,7 @@ impl RecordPage {
             late: false,
             flags: Vec::new(),
             corrected_by: None,
-            dossier: payload.contract.as_ref().map(dossier),
+            dossier: payload.contract.as_ref().map(contract::address),
             placed: None,
             occurred: human(payload.occurred_at),
             signer_name: member.map_or_else(|| signer.clone(), |member| member.name.clone()),
@@ -111,10 +109,6 @@ impl RecordPage {
             jws: String::from_utf8_lossy(record.jws()).into_owned(),
         })
     }
-}
-
-fn dossier(contract: &ContractRef) -> String {
-    format!("/contracts/{}/{}", encoded(contract.insurer()), encoded(contract.number()))
 }
 
 const fn role_of(member: &MemberHistory) -> &'static str {

@@ -226,7 +226,7 @@ impl ClaimFold {
         });
         self.decided = approved;
         self.done(DeadlineKind::Handling, at, record);
-        self.to_pay(at, record);
+        self.becomes_payable(at, record);
     }
 
     fn offered(&mut self, at: Timestamp, record: RecordId, data: &SettlementOffered) {
@@ -282,7 +282,7 @@ impl ClaimFold {
             Answer::Accepted => {
                 self.view.status = ClaimStatus::Agreed;
                 self.accepted = Some(amount);
-                self.to_pay(at, record);
+                self.becomes_payable(at, record);
             }
         }
     }
@@ -347,7 +347,7 @@ impl ClaimFold {
     }
 
     /// An amount is to be paid from now on, instead of the one before.
-    fn to_pay(&mut self, at: Timestamp, record: RecordId) {
+    fn becomes_payable(&mut self, at: Timestamp, record: RecordId) {
         let deadlines = &mut self.view.deadlines;
         deadlines.retain(|deadline| {
             deadline.kind != DeadlineKind::Payment || deadline.done_at.is_some()
