@@ -114,7 +114,8 @@ fn records_of_other_programs_are_taken_once_s_is_in_the_lower_half() {
     let payload = ledger.payload("Q-1");
     let signed = |form: &str| {
         let script = tools::script("sign_record.mjs");
-        let arguments = [text(&script), text(&ledger.key()), "insurer#1", text(&payload), form];
+        let key = ledger.key();
+        let arguments = [text(&script), text(&key), "insurer#1", text(&payload), form];
         run(Command::new(&program).args(arguments))
     };
     let post = |jws: String| {

@@ -385,10 +385,11 @@ struct FileWork<'a> {
 
 impl FileWork<'_> {
     fn salts(&mut self) -> Result<&mut Salts, Failure> {
-        Ok(match &mut self.salts {
+        let salts = match self.salts.take() {
             Some(salts) => salts,
-            None => self.salts.insert(Salts::open(self.path)?),
-        })
+            None => Salts::open(self.path)?,
+        };
+        Ok(self.salts.insert(salts))
     }
 }
 
