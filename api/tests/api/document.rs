@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::harness::{Api, Mode};
 
-const PATHS: [(&str, &[&str]); 20] = [
+const PATHS: [(&str, &[&str]); 24] = [
     ("/checkpoint", &["get"]),
     ("/healthz", &["get"]),
     ("/metrics", &["get"]),
@@ -13,9 +13,12 @@ const PATHS: [(&str, &[&str]); 20] = [
     ("/v1/blocks", &["get"]),
     ("/v1/blocks/{height}", &["get"]),
     ("/v1/checkpoints", &["get"]),
+    ("/v1/claims/{insurer}/{number}", &["get"]),
     ("/v1/consistency", &["get"]),
+    ("/v1/contracts/{insurer}/{number}", &["get"]),
     ("/v1/events", &["get"]),
     ("/v1/evidence", &["get"]),
+    ("/v1/exceptions", &["get"]),
     ("/v1/genesis", &["get"]),
     ("/v1/members", &["get"]),
     ("/v1/policy", &["get"]),
@@ -23,6 +26,7 @@ const PATHS: [(&str, &[&str]); 20] = [
     ("/v1/records/batch", &["post"]),
     ("/v1/records/{id}", &["get"]),
     ("/v1/records/{id}/receipt", &["get"]),
+    ("/v1/statements", &["get"]),
     ("/v1/status", &["get"]),
     ("/v1/verify", &["post"]),
 ];
