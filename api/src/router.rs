@@ -31,6 +31,7 @@ use crate::{
     reading::Reads,
     state::{App, Shared},
     submit::Submit,
+    vault,
     verifier::Verifier,
 };
 
@@ -76,6 +77,7 @@ pub fn router_with_figures(
         .routes(routes!(append::append_record, records::list_records))
         .routes(routes!(append::append_batch))
         .routes(routes!(records::get_record))
+        .routes(routes!(vault::get_private, vault::put_private, vault::erase_private))
         .routes(routes!(receipts::get_receipt))
         .routes(routes!(receipts::verify_receipt))
         .routes(routes!(blocks::list_blocks))

@@ -34,6 +34,7 @@ use quittance_ledger::{
     record::{self, Record},
     store::{Options, Store, StoreError},
     transparency::{Checkpoint, Cosigner, LogSigner, SignedCheckpoint},
+    vault::{Vault, VaultKey},
 };
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
@@ -148,6 +149,7 @@ pub enum Mode {
 
 pub struct FakeNode {
     pub store: Arc<Store>,
+    pub vault: Arc<Vault>,
     pub mode: Mutex<Mode>,
     pub held: Vec<&'static str>,
     pub submissions: AtomicUsize,
@@ -171,8 +173,10 @@ impl FakeNode {
                 root: quittance_ledger::transparency::tree::EMPTY_ROOT,
             }))
             .unwrap();
+        let vault = Vault::open(&folder.join("vault"), VaultKey::from_bytes([7; 32]), 100).unwrap();
         Arc::new(Self {
             store,
+            vault: Arc::new(vault),
             mode: Mutex::new(mode),
             held: vec!["insurer", "broker"],
             submissions: AtomicUsize::new(0),
@@ -274,6 +278,10 @@ impl Submit for FakeNode {
 
     fn alerts(&self) -> watch::Receiver<Vec<String>> {
         self.alerts.subscribe()
+    }
+
+    fn vault(&self) -> Option<Arc<Vault>> {
+        Some(self.vault.clone())
     }
 
     fn damaged(&self, error: StoreError) {

@@ -9,6 +9,7 @@ mod events;
 mod harness;
 mod members;
 mod pages;
+mod private;
 mod problems;
 mod reading;
 mod serving;

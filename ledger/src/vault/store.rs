@@ -1,9 +1,9 @@
 //! The vault itself: what is held of each record.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use serde_json::Value;
@@ -50,6 +50,36 @@ pub enum Held {
     Erased(RecordId),
 }
 
+/// A record is on its way to the ledger; what is private of it is not taken for
+/// left over until this is dropped.
+#[derive(Debug)]
+pub struct Staging {
+    vault: Arc<Vault>,
+    id: RecordId,
+}
+
+impl Staging {
+    fn new(vault: Arc<Vault>, id: RecordId) -> Self {
+        let mut state = vault.state();
+        let count = state.in_flight.entry(id).or_default();
+        *count = count.saturating_add(1);
+        drop(state);
+        Self { vault, id }
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        let mut state = self.vault.state();
+        if let Some(count) = state.in_flight.get_mut(&self.id) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                state.in_flight.remove(&self.id);
+            }
+        }
+    }
+}
+
 /// An erasure that is done and is yet to be recorded on the ledger.
 #[derive(Debug, Clone)]
 pub struct Erasure {
@@ -77,7 +107,7 @@ struct State {
     free: Vec<u64>,
     damaged: usize,
     /// Records that are on their way to the ledger just now.
-    in_flight: HashSet<RecordId>,
+    in_flight: HashMap<RecordId, usize>,
     /// Erasures that are not recorded yet, and whether their step on the disk is done.
     erasures: BTreeMap<RecordId, (Envelope, bool)>,
 }
@@ -104,7 +134,7 @@ impl Vault {
             by_salt: HashMap::new(),
             free: found.free,
             damaged: found.damaged,
-            in_flight: HashSet::new(),
+            in_flight: HashMap::new(),
             erasures: BTreeMap::new(),
         };
         for (id, slot) in found.used {
@@ -170,23 +200,20 @@ impl Vault {
         self.put_as(record, disclosures, SlotState::Kept)
     }
 
-    /// As [`Vault::put`], of a record that is on its way to the ledger. Whoever
-    /// sends it there says [`Vault::release`] once that is done.
+    /// As [`Vault::put`], of a record that is on its way to the ledger, until what
+    /// is given back is dropped.
     ///
     /// # Errors
     /// As [`Vault::put`].
-    pub fn stage(&self, record: &Record, disclosures: Vec<Disclosure>) -> Result<Put, VaultError> {
-        self.state().in_flight.insert(record.id());
-        let result = self.put_as(record, disclosures, SlotState::Staged);
-        if result.is_err() {
-            self.release(&record.id());
-        }
-        result
-    }
-
-    /// The record is on its way no more: it waits for its block, or was refused.
-    pub fn release(&self, id: &RecordId) {
-        self.state().in_flight.remove(id);
+    pub fn stage(
+        self: &Arc<Self>,
+        record: &Record,
+        disclosures: Vec<Disclosure>,
+    ) -> Result<Staging, VaultError> {
+        let id = record.id();
+        let staging = Staging::new(Arc::clone(self), id);
+        self.put_as(record, disclosures, SlotState::Staged)?;
+        Ok(staging)
     }
 
     /// Records whose disclosures were staged and of which it is not known here
@@ -195,7 +222,7 @@ impl Vault {
     pub fn staged(&self) -> Vec<RecordId> {
         let state = self.state();
         let staged = |(id, slot): &(&RecordId, &Slot)| {
-            slot.state == SlotState::Staged && !state.in_flight.contains(*id)
+            slot.state == SlotState::Staged && !state.in_flight.contains_key(*id)
         };
         state.by_id.iter().filter(staged).map(|(id, _)| *id).collect()
     }
@@ -218,7 +245,7 @@ impl Vault {
     pub fn discard(&self, id: &RecordId) -> Result<(), VaultError> {
         let mut state = self.state();
         let Some(slot) = state.by_id.get(id).copied() else { return Ok(()) };
-        if slot.state != SlotState::Staged || state.in_flight.contains(id) {
+        if slot.state != SlotState::Staged || state.in_flight.contains_key(id) {
             return Ok(());
         }
         state.slots.clear(slot.number)?;

@@ -8,12 +8,17 @@
 //! keys/record-<member>-<key>.pem   signs records; one for every member this node signs for
 //! ```
 //!
+//! `keys/vault.key` is no signing key: it opens the vault (`vault.rs`).
+//!
 //! Files are PKCS#8 PEM (RFC 8410), as `openssl genpkey -algorithm ed25519`
 //! writes them, and readable by their owner only: a key that others can read is
 //! refused, because whoever reads it can sign.
 
 #[cfg(test)]
 mod tests;
+mod vault;
+
+pub use vault::open_vault_key;
 
 use std::{
     collections::BTreeMap,
@@ -62,6 +67,9 @@ pub enum KeyError {
     /// Not an Ed25519 key in PKCS#8 PEM.
     #[error("{} is no Ed25519 key in PEM; make one with: quittance key new --out FILE", .0.display())]
     NotAKey(PathBuf),
+    /// Not the key of a vault.
+    #[error("{} is no key of a vault (32 bytes in base64); put it back from your backup", .0.display())]
+    NotAVaultKey(PathBuf),
     /// The folder lacks a key.
     #[error("{} is missing; put it back from your backup, or make the folder's keys with `quittance init`", .0.display())]
     Missing(PathBuf),
