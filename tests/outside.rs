@@ -239,7 +239,10 @@ fn the_npm_package_for_sd_jwt_opens_a_presentation() {
     let all = opened(&[]);
     assert_eq!(all["name"], "Anna Müller", "{all}");
     assert_eq!(all["data"]["address"], body["record"]["data"]["address"]);
-    assert_eq!((&all["data"]["confirmed"], &all["data"]["what"]), (&true.into(), &"address".into()));
+    assert_eq!(
+        (&all["data"]["confirmed"], &all["data"]["what"]),
+        (&true.into(), &"address".into())
+    );
     // Somebody who may see the address only is given no more.
     let one = opened(&["data.address"]);
     assert_eq!(one["data"]["address"]["city"], "Milano", "{one}");

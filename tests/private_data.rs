@@ -28,7 +28,7 @@ fn party(number: u32) -> Value {
 
 fn erase(api: &Api, id: &str) -> Result<Answer, Box<dyn std::error::Error>> {
     let body = json!({"basis": "gdpr_17_1_b"}).to_string();
-    Ok(api.try_send("DELETE", &format!("/v1/vault/{id}"), JSON_WAIT, body)?)
+    Ok(api.try_delete(&format!("/v1/vault/{id}"), JSON_WAIT, body)?)
 }
 
 /// A text as it may stand in a file: as it is, and inside of base64 at each of
@@ -101,7 +101,8 @@ fn the_search_finds_what_stands_there() {
 fn assert_all_proofs_hold(node: &Node, consortium: &Consortium, receipts: &[&Path]) {
     let policy = consortium.policy_file().display().to_string();
     for receipt in receipts {
-        let _ = quittance(["verify", &receipt.display().to_string(), "--policy", &policy]).success();
+        let _ =
+            quittance(["verify", &receipt.display().to_string(), "--policy", &policy]).success();
     }
     let _ = quittance(["audit", &node.url(""), "--policy", &policy]).success();
     let size = node.tree_size();
@@ -266,7 +267,11 @@ fn a_node_that_is_killed_while_it_erases_has_erased_and_says_so_or_has_not() {
         assert!(!consortium.data().join("vault/sealed").join(id).exists());
     }
     wait_for("nothing to be left to say", || {
-        fs::read_dir(consortium.data().join("vault/erasing")).unwrap().next().is_none().then_some(())
+        fs::read_dir(consortium.data().join("vault/erasing"))
+            .unwrap()
+            .next()
+            .is_none()
+            .then_some(())
     });
     assert_nowhere(&consortium.data(), &[NAME, ADDRESS, IBAN]);
 }
@@ -283,7 +288,8 @@ fn a_vault_whose_key_is_lost_or_another_is_not_opened() {
     fs::remove_file(&key).unwrap();
     let refused = Node::try_start(&consortium.data(), &Default::default()).unwrap_err();
     assert!(refused.stderr.contains("vault.key is missing"), "{}", refused.stderr);
-    fs::write(&key, format!("{}\n", base64::engine::general_purpose::STANDARD.encode([1; 32]))).unwrap();
+    fs::write(&key, format!("{}\n", base64::engine::general_purpose::STANDARD.encode([1; 32])))
+        .unwrap();
     fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let refused = Node::try_start(&consortium.data(), &Default::default()).unwrap_err();
     assert!(refused.stderr.contains("does not open the vault"), "{}", refused.stderr);

@@ -166,26 +166,21 @@ impl Api {
         read(self.agent.run(request.body(body.as_ref())?)?)
     }
 
-    /// A request of another method, such as `PUT` or `DELETE`.
+    /// `DELETE` with a body.
     ///
     /// # Errors
     /// The node does not answer.
-    pub fn try_send(
+    pub fn try_delete(
         &self,
-        method: &str,
         path: &str,
         headers: &[(&str, &str)],
         body: impl AsRef<[u8]>,
     ) -> Result<Answer, ureq::Error> {
-        let mut request = Request::builder().method(method).uri(self.url(path));
+        let mut request = self.agent.delete(self.url(path));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(body.as_ref())?;
-        // A body is sent with whatever method asks for one.
-        let agent: &Agent = &self.agent;
-        let request = agent.configure_request(request).allow_non_standard_methods(true).build();
-        read(self.agent.run(request)?)
+        read(request.force_send_body().send(body.as_ref())?)
     }
 
     /// Appends one record and waits until it is final.

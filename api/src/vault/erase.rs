@@ -95,7 +95,8 @@ pub(crate) async fn erase_private(
     body: Body,
 ) -> Result<Response, Problem> {
     if content_type(&headers).as_deref() != Some("application/json") {
-        let detail = "say why with Content-Type: application/json, such as {\"basis\": \"gdpr_17_1_b\"}";
+        let detail =
+            "say why with Content-Type: application/json, such as {\"basis\": \"gdpr_17_1_b\"}";
         return Err(Problem::new(Kind::UnsupportedMediaType, detail).about("content-type"));
     }
     let wait = Wait::of(&headers, app.config.limits.wait_s_max);
@@ -136,7 +137,8 @@ pub(crate) async fn erase_private(
 }
 
 fn basis_in(body: &[u8]) -> Result<Basis, Problem> {
-    let malformed = |detail: String| Problem::from(Refusal::of_field(Code::Malformed, "basis", detail));
+    let malformed =
+        |detail: String| Problem::from(Refusal::of_field(Code::Malformed, "basis", detail));
     let request: EraseRequest = serde_json::from_slice(body).map_err(|_| {
         malformed("the body must be a JSON object with a basis, such as gdpr_17_1_b".to_owned())
     })?;

@@ -31,11 +31,11 @@ use quittance_ledger::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use self::upkeep::upkeep;
 pub(crate) use self::{
     erase::{__path_erase_private, erase_private},
     sign::{Opened, named_fields, sign},
 };
-pub use self::upkeep::upkeep;
 
 use crate::{
     append::{Peer, check_sender},
@@ -308,11 +308,7 @@ pub(crate) async fn put_private(
     Ok((status, Json(PutAnswer { id, disclosures })).into_response())
 }
 
-fn disclosures_in(
-    body: &[u8],
-    is_json: bool,
-    id: &RecordId,
-) -> Result<Vec<Disclosure>, Problem> {
+fn disclosures_in(body: &[u8], is_json: bool, id: &RecordId) -> Result<Vec<Disclosure>, Problem> {
     let malformed = |detail: &'static str| {
         Problem::from(Refusal::of_field(Code::Malformed, "disclosures", detail))
     };

@@ -258,7 +258,8 @@ async fn the_node_keeps_what_is_private_of_what_it_signs() {
     let shown = api.get(&format!("/v1/records/{id}")).await;
     assert!(!shown.text().contains("Rossi") && !shown.text().contains("Garibaldi"));
     let given = api.get(&format!("/v1/vault/{id}")).await.json();
-    let names: Vec<_> = given["fields"].as_array().unwrap().iter().map(|field| &field["name"]).collect();
+    let names: Vec<_> =
+        given["fields"].as_array().unwrap().iter().map(|field| &field["name"]).collect();
     assert_eq!(names, ["name", "address"]);
     // The same again is the same record; another address makes another.
     let again = append_unsigned(&api, &fields()).await;
@@ -286,9 +287,11 @@ async fn more_fields_are_private_where_the_sender_says_so() {
         let given = api.get(&format!("/v1/vault/{id}")).await.json();
         assert_eq!(given["fields"].as_array().unwrap().len(), count);
     }
-    for (private, field) in
-        [(json!("data.premium"), "private"), (json!(["data.x"]), "private"), (json!(["type"]), "private")]
-    {
+    for (private, field) in [
+        (json!("data.premium"), "private"),
+        (json!(["data.x"]), "private"),
+        (json!(["type"]), "private"),
+    ] {
         let body = json!({"signer": "broker", "record": record, "private": private}).to_string();
         let problem = api.post("/v1/records", "application/json", body).await;
         assert_eq!(problem.assert_problem(400, "malformed")["field"], field);

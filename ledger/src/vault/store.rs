@@ -103,7 +103,7 @@ pub struct Vault {
 struct State {
     slots: Slots,
     by_id: HashMap<RecordId, Slot>,
-    by_salt: HashMap<[u8; SALT_TAG_BYTES], RecordId>,
+    by_salt: HashMap<[u8; SALT_TAG_BYTES], Vec<RecordId>>,
     free: Vec<u64>,
     damaged: usize,
     /// Records that are on their way to the ledger just now.
@@ -250,7 +250,7 @@ impl Vault {
         }
         state.slots.clear(slot.number)?;
         state.by_id.remove(id);
-        state.by_salt.remove(&slot.salt_tag);
+        state.forget_salt(id, &slot);
         state.free.push(slot.number);
         files::destroy(&self.layout.sealed(), &id.to_string())
     }
@@ -339,19 +339,22 @@ impl Vault {
         value: &Value,
     ) -> Result<Option<Salt>, VaultError> {
         let state = self.state();
-        let Some(id) = state.by_salt.get(&salt_tag(of_record.as_bytes())) else { return Ok(None) };
-        if state.refuse_erased(id).is_err() {
-            return Ok(None);
-        }
-        let Some(slot) = state.by_id.get(id) else { return Ok(None) };
-        let key = state.slots.key(id, slot, &self.key)?;
         let same = |field: &Disclosed| {
             field.place == place
                 && field.disclosure.name() == name
                 && field.disclosure.value() == value
         };
-        let fields = self.read(id, &key)?;
-        Ok(fields.into_iter().find(same).map(|field| field.disclosure.salt().clone()))
+        for id in state.by_salt.get(&salt_tag(of_record.as_bytes())).into_iter().flatten() {
+            let Some(slot) = state.by_id.get(id) else { continue };
+            if state.refuse_erased(id).is_err() {
+                continue;
+            }
+            let fields = self.read(id, &state.slots.key(id, slot, &self.key)?)?;
+            if let Some(field) = fields.into_iter().find(same) {
+                return Ok(Some(field.disclosure.salt().clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// Erases what is held of a record, for good. `signed` is the
@@ -391,7 +394,7 @@ impl Vault {
         let by = signed.id();
         if let Some(slot) = state.by_id.get(id).copied() {
             state.slots.bury(slot.number, id, &by)?;
-            state.by_salt.remove(&slot.salt_tag);
+            state.forget_salt(id, &slot);
             state.by_id.insert(*id, Slot { state: SlotState::Erased(by), ..slot });
         }
         files::destroy(&self.layout.sealed(), &id.to_string())?;
@@ -484,9 +487,21 @@ impl Vault {
 impl State {
     fn insert(&mut self, id: RecordId, slot: Slot) {
         if !matches!(slot.state, SlotState::Erased(_)) {
-            self.by_salt.insert(slot.salt_tag, id);
+            let ids = self.by_salt.entry(slot.salt_tag).or_default();
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
         }
         self.by_id.insert(id, slot);
+    }
+
+    fn forget_salt(&mut self, id: &RecordId, slot: &Slot) {
+        if let Some(ids) = self.by_salt.get_mut(&slot.salt_tag) {
+            ids.retain(|other| other != id);
+            if ids.is_empty() {
+                self.by_salt.remove(&slot.salt_tag);
+            }
+        }
     }
 
     fn refuse_erased(&self, id: &RecordId) -> Result<(), VaultError> {

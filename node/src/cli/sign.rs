@@ -238,7 +238,9 @@ mod tests {
             private: fields.iter().map(|field| field.parse().unwrap()).collect(),
             ..args(folder.path(), quote)
         };
-        for (fields, says) in [(&["data.quote"][..], "data.quote is missing"), (&["data.x"], "data.x")] {
+        for (fields, says) in
+            [(&["data.quote"][..], "data.quote is missing"), (&["data.x"][..], "data.x")]
+        {
             let failure = sign(&private(fields)).unwrap_err();
             assert!(failure.code == 1 && failure.message.contains(says), "{}", failure.message);
         }

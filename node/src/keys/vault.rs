@@ -26,8 +26,7 @@ pub fn open_vault_key(keys: &Path, vault: &Path) -> Result<VaultKey, KeyError> {
     if vault.join("slots").exists() {
         return Err(KeyError::Missing(path));
     }
-    let key =
-        VaultKey::generate().map_err(|error| KeyError::Randomness(error.to_string()))?;
+    let key = VaultKey::generate().map_err(|error| KeyError::Randomness(error.to_string()))?;
     let mut text = Zeroizing::new(STANDARD.encode(key.as_bytes()));
     text.push('\n');
     files::create(&path, text.as_bytes(), true)?;

@@ -304,6 +304,9 @@ fn signing_the_same_again_gives_the_same_record() {
     let (other, changed) = make(other);
     assert_ne!(other.id(), first.id());
     assert_ne!(changed[1].salt(), make(payload(1)).1[1].salt());
+    // Nor does a record that has the same salt of its own hide the first.
+    drop(vault.stage(&other, changed).unwrap());
+    assert_eq!(make(payload(1)).0.id(), first.id());
     vault.erase(&first.id(), &erased(&ledger, &first)).unwrap();
     assert_ne!(make(payload(1)).0.id(), first.id());
 }
