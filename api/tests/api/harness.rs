@@ -7,7 +7,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -153,6 +153,8 @@ pub struct FakeNode {
     pub mode: Mutex<Mode>,
     pub held: Vec<&'static str>,
     pub submissions: AtomicUsize,
+    /// What its clock says, in milliseconds since the Unix epoch.
+    pub time_ms: AtomicU64,
     pub not_ready: Mutex<Option<String>>,
     /// What the API said is damaged.
     pub damage: Mutex<Vec<String>>,
@@ -180,6 +182,7 @@ impl FakeNode {
             mode: Mutex::new(mode),
             held: vec!["insurer", "broker"],
             submissions: AtomicUsize::new(0),
+            time_ms: AtomicU64::new(START_MS),
             not_ready: Mutex::new(None),
             damage: Mutex::default(),
             waiting: Mutex::default(),
@@ -194,7 +197,7 @@ impl FakeNode {
         let records: Vec<_> = waiting.iter().map(|(record, _)| record.clone()).collect();
         let tip = self.store.tip();
         let built =
-            chain::build(&tip, key(101).verifying_key().to_bytes(), START_MS, records, |id| {
+            chain::build(&tip, key(101).verifying_key().to_bytes(), self.now_ms(), records, |id| {
                 self.store.contains(id)
             })
             .unwrap();
@@ -215,11 +218,15 @@ impl FakeNode {
         self.heights.send_replace(self.store.tip().height);
     }
 
+    fn now_ms(&self) -> u64 {
+        self.time_ms.load(Ordering::SeqCst)
+    }
+
     fn accept(&self, record: Record) -> Accepted {
         if let Some(location) = self.store.find(&record.id()).unwrap() {
             return Accepted::Recorded(location);
         }
-        let now_ms = START_MS;
+        let now_ms = self.now_ms();
         let tip = self.store.tip();
         let mut block = BlockState::new(tip.height + 1, now_ms, &tip.members);
         if let Err(refusal) = block.apply(&record) {

@@ -1,4 +1,7 @@
-use std::time::Duration;
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use axum::{
     body::Body,
@@ -14,6 +17,14 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, Api, Mode, quote, sign_as};
 
 const ADDRESS: &str = "Via Garibaldi 12, 20121 Milano";
+
+/// A ledger whose node tells the time as the API does, which dates erasures.
+fn api_of(mode: Mode) -> Api {
+    let api = Api::new(mode);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    api.node.time_ms.store(now.as_millis().try_into().unwrap(), Ordering::SeqCst);
+    api
+}
 
 fn fields() -> Value {
     json!({
@@ -61,7 +72,7 @@ async fn append_unsigned(api: &Api, record: &Value) -> Answer {
 
 #[tokio::test]
 async fn what_is_put_is_given_as_fields_and_as_a_presentation() {
-    let api = Api::new(Mode::Commit);
+    let api = api_of(Mode::Commit);
     let (record, disclosures) = private();
     let id = record.id().to_string();
     let text = presentation(&record, &disclosures);
@@ -94,7 +105,7 @@ async fn what_is_put_is_given_as_fields_and_as_a_presentation() {
 
 #[tokio::test]
 async fn what_does_not_belong_to_the_record_is_refused() {
-    let api = Api::new(Mode::Commit);
+    let api = api_of(Mode::Commit);
     let (record, disclosures) = private();
     let (other, of_other) = private();
     api.append(&record).await;
@@ -120,7 +131,7 @@ async fn what_does_not_belong_to_the_record_is_refused() {
 
 #[tokio::test]
 async fn only_programs_on_this_machine_get_at_what_is_private() {
-    let api = Api::new(Mode::Commit);
+    let api = api_of(Mode::Commit);
     let (record, disclosures) = private();
     let id = record.id().to_string();
     api.append(&record).await;
@@ -154,7 +165,7 @@ async fn only_programs_on_this_machine_get_at_what_is_private() {
 
 #[tokio::test]
 async fn an_erasure_is_recorded_and_everything_else_stays() {
-    let api = Api::new(Mode::Commit);
+    let api = api_of(Mode::Commit);
     let (record, disclosures) = private();
     let id = record.id().to_string();
     let text = presentation(&record, &disclosures);
@@ -188,7 +199,7 @@ async fn an_erasure_is_recorded_and_everything_else_stays() {
 
 #[tokio::test]
 async fn an_erasure_that_the_node_cannot_record_now_is_recorded_later() {
-    let api = Api::new(Mode::Commit);
+    let api = api_of(Mode::Commit);
     let (record, disclosures) = private();
     let id = record.id().to_string();
     api.append(&record).await;
@@ -217,7 +228,7 @@ async fn upkeep(api: &Api) {
 
 #[tokio::test]
 async fn an_erasure_that_nobody_can_verify_any_more_is_signed_again() {
-    let api = Api::new(Mode::Commit);
+    let api = api_of(Mode::Commit);
     let (record, disclosures) = private();
     api.append(&record).await;
     put(&api, &record.id().to_string(), &presentation(&record, &disclosures)).await;
@@ -251,7 +262,7 @@ async fn an_erasure_that_nobody_can_verify_any_more_is_signed_again() {
 
 #[tokio::test]
 async fn the_node_keeps_what_is_private_of_what_it_signs() {
-    let api = Api::new(Mode::Commit);
+    let api = api_of(Mode::Commit);
     let first = append_unsigned(&api, &fields()).await;
     assert!(first.status.is_success(), "{}", first.text());
     let id = first.json()["id"].as_str().unwrap().to_owned();
@@ -274,7 +285,7 @@ async fn the_node_keeps_what_is_private_of_what_it_signs() {
 
 #[tokio::test]
 async fn more_fields_are_private_where_the_sender_says_so() {
-    let api = Api::new(Mode::Commit);
+    let api = api_of(Mode::Commit);
     let record = json!({
         "type": "contract.quoted", "occurred_at": "2026-01-01T00:00:00Z",
         "data": {"quote": "Q-1", "premium": 4200, "currency": "EUR"},
@@ -300,7 +311,7 @@ async fn more_fields_are_private_where_the_sender_says_so() {
 
 #[tokio::test]
 async fn what_is_private_of_a_record_that_is_not_taken_is_destroyed() {
-    let api = Api::new(Mode::Busy);
+    let api = api_of(Mode::Busy);
     append_unsigned(&api, &fields()).await.assert_problem(429, "busy");
     assert_eq!(api.node.vault.ids().len(), 1);
     upkeep(&api).await;
