@@ -1,6 +1,6 @@
 //! Tools that nobody here wrote verify what a node serves: the crates
 //! `tlog_tiles` and `signed_note`, the Python package `aics-tlog`, the npm
-//! package `jose`.
+//! packages `jose` and `@sd-jwt/core`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -206,4 +206,57 @@ fn the_npm_package_verifies_the_signature_of_a_record() {
     let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(said["data"]["quote"], "Q-3", "{said}");
     assert_eq!(said["ledger"], consortium.origin());
+}
+
+#[test]
+fn the_npm_package_for_sd_jwt_opens_a_presentation() {
+    let Some((modules, program)) = tools::node_modules() else { return };
+    let consortium = Consortium::new();
+    let node = consortium.start();
+    let body = serde_json::json!({"signer": "heca", "private": ["data.confirmed"], "record": {
+        "type": "party.updated", "occurred_at": "2026-01-02T08:00:00+01:00", "name": "Anna Müller",
+        "contract": "comp-it/P-1",
+        "data": {"what": "address", "effective": "2026-02-01", "confirmed": true,
+            "address": {"street": "Via Garibaldi 12", "city": "Milano"}},
+    }});
+    let json = [("content-type", "application/json"), ("prefer", "wait=60")];
+    let appended = node.post("/v1/records", &json, body.to_string());
+    assert_eq!(appended.status, 201, "{}", appended.text());
+    let path = format!("/v1/vault/{}", appended.json()["id"].as_str().unwrap());
+    let presentation = node.get_with(&path, &[("accept", "application/sd-jwt")]);
+    assert_eq!(presentation.status, 200, "{}", presentation.text());
+    let file = consortium.folder().join("record.sd-jwt");
+    fs::write(&file, &presentation.body).unwrap();
+    let public = URL_SAFE_NO_PAD.encode(consortium.key("heca").verifying_key().as_bytes());
+    let opened = |fields: &[&str]| -> serde_json::Value {
+        let output = run(Command::new(&program)
+            .arg(tools::script("open_presentation.mjs"))
+            .args([&modules, &file])
+            .arg(&public)
+            .args(fields));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let all = opened(&[]);
+    assert_eq!(all["name"], "Anna Müller", "{all}");
+    assert_eq!(all["data"]["address"], body["record"]["data"]["address"]);
+    assert_eq!(
+        (&all["data"]["confirmed"], &all["data"]["what"]),
+        (&true.into(), &"address".into())
+    );
+    // Somebody who may see the address only is given no more.
+    let one = opened(&["data.address"]);
+    assert_eq!(one["data"]["address"]["city"], "Milano", "{one}");
+    assert!(one.get("name").is_none() && one["data"].get("confirmed").is_none(), "{one}");
+    // What was changed does not open.
+    let text = String::from_utf8(presentation.body).unwrap();
+    let swapped = text.replacen('~', "~WyJBQUVDQXdRRkJnY0lDUW9MREEwT0R3IiwibmFtZSIsIkIiXQ~", 1);
+    fs::write(&file, swapped).unwrap();
+    let output = Command::new(&program)
+        .arg(tools::script("open_presentation.mjs"))
+        .args([&modules, &file])
+        .arg(&public)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!output.status.success() || !said.contains("\"B\""), "{said}");
 }

@@ -28,8 +28,10 @@ mod serve;
 mod state;
 mod stop;
 pub mod submit;
+mod vault;
 mod verifier;
 
 pub use limits::{ApiConfig, LimitError, Limits};
 pub use router::{router, router_with_figures};
 pub use serve::{ServeError, Tls, TlsError, serve};
+pub use vault::upkeep;

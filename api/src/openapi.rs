@@ -31,6 +31,7 @@ pub(crate) fn document() -> Document {
     document.tags = Some(vec![
         tag("append", "Putting records on the ledger"),
         tag("read", "Looking up what is on it"),
+        tag("private", "What is private of a record, kept beside the ledger and erasable"),
         tag("prove", "Receipts, checkpoints and proofs"),
         tag("members", "Who is on it, and whom to trust"),
         tag("tiles", "The transparency log in the layout of C2SP tlog-tiles"),

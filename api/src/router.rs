@@ -35,6 +35,7 @@ use crate::{
     reading::Reads,
     state::{App, Shared},
     submit::Submit,
+    vault,
     verifier::Verifier,
 };
 
@@ -88,6 +89,7 @@ pub fn router_with_figures(
         .routes(routes!(statements::get_statement))
         .routes(routes!(exceptions::list_exceptions))
         .routes(routes!(duplicates::list_duplicates))
+        .routes(routes!(vault::get_private, vault::put_private, vault::erase_private))
         .routes(routes!(receipts::get_receipt))
         .routes(routes!(receipts::verify_receipt))
         .routes(routes!(blocks::list_blocks))

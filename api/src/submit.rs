@@ -1,6 +1,6 @@
 //! The seam between the API and the node it belongs to: how records enter.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use quittance_ledger::{
@@ -9,6 +9,7 @@ use quittance_ledger::{
     record::Record,
     refusal::Refusal,
     store::{Location, StoreError},
+    vault::Vault,
 };
 use serde_json::{Map, Value};
 use tokio::sync::watch;
@@ -131,6 +132,11 @@ pub trait Submit: Send + Sync + 'static {
 
     /// The height of the ledger, whenever it grows.
     fn heights(&self) -> watch::Receiver<u64>;
+
+    /// Where this node keeps what is private; none where it keeps nothing.
+    fn vault(&self) -> Option<Arc<Vault>> {
+        None
+    }
 
     /// Takes note that a file of the store is not what was written: `error` was
     /// met while serving. The node should end.

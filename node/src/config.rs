@@ -13,7 +13,7 @@ use std::{
 
 use libp2p::Multiaddr;
 use quittance_api::{LimitError, Limits};
-use quittance_ledger::store;
+use quittance_ledger::{limits::VAULT_RECORDS_MAX, store};
 use serde::Deserialize;
 
 use crate::files::{self, FileError};
@@ -77,6 +77,8 @@ pub struct Config {
     pub log: Log,
     /// How the store is opened.
     pub store: Store,
+    /// How much the vault holds.
+    pub vault: Vault,
     /// Where the node listens for other nodes.
     pub network: Network,
     /// The bounds of the API.
@@ -170,6 +172,21 @@ pub struct Store {
     pub cache_bytes: u64,
 }
 
+/// How much the vault holds.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Vault {
+    /// Records with private fields, those that were erased included. Beyond, no
+    /// private fields of more records are taken.
+    pub records_max: usize,
+}
+
+impl Default for Vault {
+    fn default() -> Self {
+        Self { records_max: VAULT_RECORDS_MAX }
+    }
+}
+
 /// Where the node listens for other nodes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -192,6 +209,7 @@ impl Default for Config {
             tls: None,
             log: Log::default(),
             store: Store::default(),
+            vault: Vault::default(),
             network: Network::default(),
             limits: Limits::default(),
             resync: false,
@@ -290,7 +308,7 @@ mod tests {
             assert_eq!(names, known, "{name}");
         };
         compare("the file", &documented, known(""));
-        for table in ["tls", "log", "store", "limits"] {
+        for table in ["tls", "log", "store", "vault", "limits"] {
             let settings = documented[table].as_table().unwrap();
             compare(table, settings, known(&format!("[{table}]")));
         }

@@ -4,6 +4,7 @@
 //! genesis.toml   what the members agreed on; the same on every node
 //! keys/          this node's secret keys
 //! ledger/        the store
+//! vault/         what is private, sealed and erasable; never on the ledger
 //! cosigned       the checkpoint this node cosigned last
 //! tokens.json    what is kept of the API's tokens (made by `quittance token`)
 //! member.toml    this node's public part, for a genesis (made by `quittance init`)
@@ -72,6 +73,12 @@ impl DataFolder {
     #[must_use]
     pub fn ledger_path(&self) -> PathBuf {
         self.root.join("ledger")
+    }
+
+    /// The vault's folder.
+    #[must_use]
+    pub fn vault_path(&self) -> PathBuf {
+        self.root.join("vault")
     }
 
     /// Stands while the ledger is fetched again from other nodes.

@@ -20,6 +20,7 @@ use quittance_ledger::{
     membership::{GenesisError, Member, MemberFile, MemberId, Membership, cosigner_name},
     store::{self, Pending, Store, StoreError},
     transparency::{Cosigner, LogSigner, VerifierKeyError},
+    vault::{Vault, VaultError},
 };
 use tokio::sync::oneshot;
 
@@ -29,7 +30,7 @@ use crate::{
     engine::{Engine, EngineError},
     files::{self, FileError},
     gossip::GossipError,
-    keys::KeyError,
+    keys::{self, KeyError},
     layout::{DataFolder, FolderError},
     network::{Network, NetworkError},
     pipeline::{Fatal, Pipeline, QueueLimits, Signers, ValidatorSigners},
@@ -64,6 +65,9 @@ pub enum RunError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The vault cannot be opened.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// The node had to stop.
     #[error(transparent)]
     Fatal(#[from] Fatal),
@@ -251,6 +255,7 @@ pub fn start(config: &Config) -> Result<RunningNode, RunError> {
         signers.validator = None;
     }
     let held = signers.records.keys().cloned().collect();
+    let vault = Arc::new(open_vault(&folder, config.vault.records_max)?);
     let (pending, waiting) = Pending::open(store.folder(), &membership, false)?;
     let store = Arc::new(store);
     let own = own_member(&folder, &membership)?;
@@ -278,6 +283,7 @@ pub fn start(config: &Config) -> Result<RunningNode, RunError> {
     let mut figures = Registry::default();
     gossip.metrics.register(figures.sub_registry_with_prefix("quittance"));
     let limits = QueueLimits::default();
+    let resume_is_none = resume.is_none();
     let pipeline =
         Pipeline::start(store.clone(), pending, waiting, signers, limits, engine, resume)?;
     engine_runtime.block_on(pipeline.join(gossip, network.neighbours().to_vec()))?;
@@ -287,13 +293,18 @@ pub fn start(config: &Config) -> Result<RunningNode, RunError> {
         behind_proxy: config.behind_proxy,
     };
     let limits = api.limits.clone();
-    let router =
-        quittance_api::router_with_figures(store, pipeline.handle(), api, access, figures)?;
+    let handle = pipeline.handle(Some(vault));
+    // While the ledger is fetched again, records look as if they had been refused.
+    let upkeep = resume_is_none.then(|| quittance_api::upkeep(store.clone(), handle.clone()));
+    let router = quittance_api::router_with_figures(store, handle, api, access, figures)?;
     let (stop, stopped) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(RunError::Start)?;
+    if let Some(upkeep) = upkeep {
+        runtime.spawn(upkeep);
+    }
     let thread = std::thread::Builder::new()
         .name("node".to_owned())
         .spawn(move || {
@@ -403,6 +414,24 @@ fn open_store(
     Ok(store)
 }
 
+/// Opens the vault, and makes it and its key where there is none. Erasures that
+/// were cut off are finished before anything is served.
+fn open_vault(folder: &DataFolder, records_max: usize) -> Result<Vault, RunError> {
+    let path = folder.vault_path();
+    let key = keys::open_vault_key(&folder.keys_path(), &path)?;
+    let vault = Vault::open(&path, key, records_max)?;
+    match vault.damaged() {
+        0 => {}
+        slots => tracing::error!(
+            slots,
+            "slots of the vault are damaged: what is private of their records cannot be read; \
+             put {} back from a backup",
+            path.join("slots").display()
+        ),
+    }
+    Ok(vault)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -432,7 +461,7 @@ mod tests {
         let pipeline =
             Pipeline::start(Arc::new(store), pending, waiting, signers, limits, engine, None)
                 .unwrap();
-        pipeline.handle().damaged(damage());
+        pipeline.handle(None).damaged(damage());
         let fatal = pipeline.stop(Duration::from_secs(10)).unwrap_err();
         assert!(matches!(&*fatal, Fatal::Store(error) if error.is_damage()), "{fatal}");
     }

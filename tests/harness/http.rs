@@ -166,6 +166,23 @@ impl Api {
         read(self.agent.run(request.body(body.as_ref())?)?)
     }
 
+    /// `DELETE` with a body.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub fn try_delete(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl AsRef<[u8]>,
+    ) -> Result<Answer, ureq::Error> {
+        let mut request = self.agent.delete(self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        read(request.force_send_body().send(body.as_ref())?)
+    }
+
     /// Appends one record and waits until it is final.
     ///
     /// # Panics

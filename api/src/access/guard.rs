@@ -56,6 +56,10 @@ fn guard_of(method: &Method, route: &str) -> Guard {
         "/v1/records" | "/v1/records/batch" if *method == Method::POST => {
             Guard::Handler { scope: "append:<member>", always: false }
         }
+        // What a program on this machine may put, only a token gets out again.
+        "/v1/vault/{id}" => {
+            Guard::Handler { scope: "private:<member>", always: *method != Method::PUT }
+        }
         _ => Guard::Read,
     }
 }

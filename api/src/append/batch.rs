@@ -31,6 +31,7 @@ use crate::{
     problem::{Kind, Problem, ProblemBody},
     state::Shared,
     stop::Stop,
+    vault::{self, Opened},
 };
 
 /// `Content-Type` of a batch and of its answer.
@@ -123,12 +124,14 @@ pub(crate) async fn append_batch(
     drop(body);
 
     let mut records = Vec::with_capacity(lines.len());
+    let mut staged = Vec::new();
     let mut answers = Vec::with_capacity(lines.len());
     for job in opened {
         for (line, opened) in job? {
             answers.push(match opened {
-                Ok(record) => {
+                Ok(Opened { record, staging }) => {
                     let id = record.id();
+                    staged.extend(staging);
                     records.push(record);
                     (line, Ok(id))
                 }
@@ -141,7 +144,7 @@ pub(crate) async fn append_batch(
     let mut accepted = if records.is_empty() {
         Vec::new().into_iter()
     } else {
-        app.node.submit(records).await?.into_iter()
+        vault::submit(&app, records, staged).await?.into_iter()
     };
     // What may take long from here on holds neither body nor records.
     drop(turn);
@@ -216,7 +219,7 @@ fn open(
     body: &Bytes,
     unsigned: &Result<(Sender, Option<String>), Problem>,
     app: &Shared,
-) -> Result<Record, Problem> {
+) -> Result<Opened, Problem> {
     let text = without_line_break(body.get(line.place.clone()).unwrap_or_default());
     if text.len() > app.config.limits.record_body_bytes_max {
         let detail = format!("the line has {} bytes, more than a record may", text.len());
@@ -228,16 +231,16 @@ fn open(
             unsigned::sign(text, signer.as_deref(), sender, &*app.node)
         }
         Some(b'"') => match inside_quotes(text) {
-            Some(jws) => Ok(Record::open(jws, &app.membership())?),
+            Some(jws) => Ok(Record::open(jws, &app.membership())?.into()),
             None => {
                 let jws: String = serde_json::from_slice(text).map_err(|error| {
                     let detail = format!("the line is not a JSON string: {error}");
                     Problem::from(Refusal::of_field(Code::Malformed, "record", detail))
                 })?;
-                Ok(Record::open(jws.into_bytes(), &app.membership())?)
+                Ok(Record::open(jws.into_bytes(), &app.membership())?.into())
             }
         },
-        _ => Ok(Record::open(text, &app.membership())?),
+        _ => Ok(Record::open(text, &app.membership())?.into()),
     }
 }
 

@@ -21,15 +21,16 @@ use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
 pub(crate) use batch::{__path_append_batch, append_batch};
-pub(crate) use outcome::{AppendAnswer, LineAnswer, Settled};
+pub(crate) use outcome::{AppendAnswer, LineAnswer, Settled, settle};
+pub(crate) use unsigned::Sender;
 
-use self::{outcome::settle, unsigned::Sender};
 use crate::{
     extract::{QueryOf, read_body},
     headers::{PREFERENCE_APPLIED, Wait, content_type},
     problem::{Kind, Problem, ProblemBody},
     state::Shared,
     stop::Stop,
+    vault::{self, Opened},
 };
 
 /// The parameters of an append.
@@ -63,11 +64,14 @@ pub(crate) struct UnsignedRecord {
     /// The member to sign for.
     signer: Option<String>,
     /// The fields of the record, without `ledger`; `salt` is filled in unless given.
+    /// Private fields (names, addresses …) go into the node's vault.
     record: serde_json::Value,
+    /// More fields that are private, such as `data.premium`.
+    private: Option<Vec<String>>,
 }
 
 /// Who sent a request, where the server knows.
-pub(crate) struct Peer(Option<SocketAddr>);
+pub(crate) struct Peer(pub(crate) Option<SocketAddr>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Peer {
     type Rejection = std::convert::Infallible;
@@ -129,18 +133,19 @@ pub(crate) async fn append_record(
     let sender = if is_json { Some(Sender::of(&app, peer, &uri, &headers)?) } else { None };
     let body = read_body(body, &headers, limits.record_body_bytes_max, limits).await?;
     let job_app = Shared::clone(&app);
-    let record = app
+    let opened = app
         .verifier
         .run(move || match sender {
             Some(sender) => unsigned::sign(&body, query.signer.as_deref(), &sender, &*job_app.node),
-            None => open(&body, &job_app),
+            None => open(&body, &job_app).map(Opened::from),
         })
         .await?
         .inspect_err(|problem| app.metrics.refused(problem.code()))?;
 
-    let id = record.id();
+    let id = opened.record.id();
     let deadline = Instant::now() + wait.duration();
-    let accepted = app.node.submit(vec![record]).await?.pop();
+    let staged = opened.staging.into_iter().collect();
+    let accepted = vault::submit(&app, vec![opened.record], staged).await?.pop();
     let accepted = accepted.ok_or_else(|| Problem::internal(&"the node gave no answer"))?;
     let settled = settle(accepted, deadline, &mut stop).await;
     app.metrics.settled(&settled);

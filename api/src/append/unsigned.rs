@@ -14,7 +14,6 @@ use std::{fmt, net::SocketAddr};
 use axum::http::{HeaderMap, Uri, header, uri::Authority};
 use quittance_ledger::{
     membership::MemberId,
-    record::Record,
     refusal::{Code, Refusal},
 };
 use serde::{
@@ -30,6 +29,7 @@ use crate::{
     problem::{Kind, Problem},
     state::App,
     submit::Submit,
+    vault::{self, Opened},
 };
 
 /// What proxies add, in lower case as header names are here. One of them before a
@@ -127,22 +127,26 @@ fn is_of_a_proxy(header: &str) -> bool {
 }
 
 /// Signs what `json` says: the fields of a record, or those under `record` with
-/// the member under `signer`.
+/// the member under `signer` and the names of more private fields under `private`.
 pub(crate) fn sign(
     json: &[u8],
     signer: Option<&str>,
     sender: &Sender,
     node: &dyn Submit,
-) -> Result<Record, Problem> {
+) -> Result<Opened, Problem> {
     let Unique(value) = serde_json::from_slice(json).map_err(|error| not_json(json, &error))?;
     let Value::Object(mut object) = value else {
         return Err(malformed("record", "the body must be a JSON object"));
     };
     let mut named = signer.map(str::to_owned);
+    let mut private = Vec::new();
     if object.get("record").is_some_and(Value::is_object)
         && let Some(Value::Object(record)) = object.remove("record")
     {
-        let wrapper = std::mem::replace(&mut object, record);
+        let mut wrapper = std::mem::replace(&mut object, record);
+        if let Some(fields) = wrapper.remove("private") {
+            private = vault::named_fields(&fields)?;
+        }
         named = signer_of(wrapper, named)?;
     }
     let member = match named {
@@ -150,7 +154,7 @@ pub(crate) fn sign(
         None => sender.default_member(node)?,
     };
     sender.check(&member)?;
-    Ok(node.sign(&member, object)?)
+    vault::sign(node, &member, object, &private)
 }
 
 fn signer_of(
@@ -167,7 +171,7 @@ fn signer_of(
             }
             ("signer", _) => return Err(malformed("signer", "signer must be a member id")),
             _ => {
-                let detail = format!("{name} is not a field beside record; signer is");
+                let detail = format!("{name} is not a field beside record; signer and private are");
                 return Err(Refusal::of_field(Code::UnknownField, name, detail).into());
             }
         }

@@ -56,6 +56,12 @@ kinds! {
     /// The node holds no key of the member.
     KeyNotHeld = "key_not_held", FORBIDDEN, "The node cannot sign for this member",
         "Name a member whose record key this node holds, or sign the record yourself.";
+    /// What was private of the record is erased.
+    Erased = "erased", GONE, "What was private is erased",
+        "Nothing is left of it here. The detail names the record that says so.";
+    /// The vault takes no more records.
+    VaultFull = "vault_full", INSUFFICIENT_STORAGE, "The vault is full",
+        "Tell the node's operator: [vault] records_max bounds it.";
     /// There is no such thing.
     NotFound = "not_found", NOT_FOUND, "There is nothing here",
         "Check the address; a record that was never accepted is not on the ledger.";

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::harness::{Api, Mode};
 
-const PATHS: [(&str, &[&str]); 24] = [
+const PATHS: [(&str, &[&str]); 25] = [
     ("/checkpoint", &["get"]),
     ("/healthz", &["get"]),
     ("/metrics", &["get"]),
@@ -28,6 +28,7 @@ const PATHS: [(&str, &[&str]); 24] = [
     ("/v1/records/{id}/receipt", &["get"]),
     ("/v1/statements", &["get"]),
     ("/v1/status", &["get"]),
+    ("/v1/vault/{id}", &["delete", "get", "put"]),
     ("/v1/verify", &["post"]),
 ];
 
@@ -60,10 +61,10 @@ async fn the_document_lists_every_route_and_every_route_is_there() {
         .collect();
     assert_eq!(found, expected);
     for (path, methods) in PATHS {
-        // DELETE is nowhere: an address that exists answers 405 with what it takes.
+        // An address that exists answers 405 to what it does not take, and says what it does.
         let path =
             path.replace("{path}", "0/000.p/1").replace("{height}", "1").replace("{id}", "x");
-        let request = axum::http::Request::delete(&path).body(axum::body::Body::empty()).unwrap();
+        let request = axum::http::Request::patch(&path).body(axum::body::Body::empty()).unwrap();
         let answer = api.ask(request).await;
         answer.assert_problem(405, "method_not_allowed");
         for method in methods {

@@ -7,7 +7,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -37,6 +37,7 @@ use quittance_ledger::{
     record::{self, Record},
     store::{Options, Store, StoreError},
     transparency::{Checkpoint, Cosigner, LogSigner, SignedCheckpoint},
+    vault::{Vault, VaultKey},
 };
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
@@ -151,9 +152,12 @@ pub enum Mode {
 
 pub struct FakeNode {
     pub store: Arc<Store>,
+    pub vault: Arc<Vault>,
     pub mode: Mutex<Mode>,
     pub held: Vec<&'static str>,
     pub submissions: AtomicUsize,
+    /// What its clock says, in milliseconds since the Unix epoch.
+    pub time_ms: AtomicU64,
     pub not_ready: Mutex<Option<String>>,
     /// What the API said is damaged.
     pub damage: Mutex<Vec<String>>,
@@ -174,11 +178,14 @@ impl FakeNode {
                 root: quittance_ledger::transparency::tree::EMPTY_ROOT,
             }))
             .unwrap();
+        let vault = Vault::open(&folder.join("vault"), VaultKey::from_bytes([7; 32]), 100).unwrap();
         Arc::new(Self {
             store,
+            vault: Arc::new(vault),
             mode: Mutex::new(mode),
             held: vec!["insurer", "broker"],
             submissions: AtomicUsize::new(0),
+            time_ms: AtomicU64::new(START_MS),
             not_ready: Mutex::new(None),
             damage: Mutex::default(),
             waiting: Mutex::default(),
@@ -196,7 +203,7 @@ impl FakeNode {
             &tip,
             &*self.store,
             key(101).verifying_key().to_bytes(),
-            START_MS,
+            self.now_ms(),
             records,
             |id| self.store.contains(id),
         )
@@ -218,11 +225,15 @@ impl FakeNode {
         self.heights.send_replace(self.store.tip().height);
     }
 
+    fn now_ms(&self) -> u64 {
+        self.time_ms.load(Ordering::SeqCst)
+    }
+
     fn accept(&self, record: Record) -> Accepted {
         if let Some(location) = self.store.find(&record.id()).unwrap() {
             return Accepted::Recorded(location);
         }
-        let now_ms = START_MS;
+        let now_ms = self.now_ms();
         let tip = self.store.tip();
         let first = tip.frontier.size();
         let mut block = BlockState::new(tip.height + 1, now_ms, first, &tip.members, &*self.store);
@@ -284,6 +295,10 @@ impl Submit for FakeNode {
 
     fn alerts(&self) -> watch::Receiver<Vec<String>> {
         self.alerts.subscribe()
+    }
+
+    fn vault(&self) -> Option<Arc<Vault>> {
+        Some(self.vault.clone())
     }
 
     fn damaged(&self, error: StoreError) {

@@ -10,6 +10,7 @@ mod events;
 mod harness;
 mod members;
 mod pages;
+mod private;
 mod problems;
 mod reading;
 mod serving;

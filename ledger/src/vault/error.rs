@@ -58,8 +58,8 @@ pub enum VaultError {
     /// No source of randomness.
     #[error("this machine has no randomness to make a key from: {0}")]
     Randomness(String),
-    /// A part of the program broke while it held the vault.
-    #[error("a file could not be sealed")]
+    /// The cipher did not take what was to be sealed.
+    #[error("what is private could not be sealed")]
     Sealing,
 }
 

@@ -1,9 +1,9 @@
 //! The vault itself: what is held of each record.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use serde_json::Value;
@@ -50,6 +50,36 @@ pub enum Held {
     Erased(RecordId),
 }
 
+/// A record is on its way to the ledger; what is private of it is not taken for
+/// left over until this is dropped.
+#[derive(Debug)]
+pub struct Staging {
+    vault: Arc<Vault>,
+    id: RecordId,
+}
+
+impl Staging {
+    fn new(vault: Arc<Vault>, id: RecordId) -> Self {
+        let mut state = vault.state();
+        let count = state.in_flight.entry(id).or_default();
+        *count = count.saturating_add(1);
+        drop(state);
+        Self { vault, id }
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        let mut state = self.vault.state();
+        if let Some(count) = state.in_flight.get_mut(&self.id) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                state.in_flight.remove(&self.id);
+            }
+        }
+    }
+}
+
 /// An erasure that is done and is yet to be recorded on the ledger.
 #[derive(Debug, Clone)]
 pub struct Erasure {
@@ -73,11 +103,11 @@ pub struct Vault {
 struct State {
     slots: Slots,
     by_id: HashMap<RecordId, Slot>,
-    by_salt: HashMap<[u8; SALT_TAG_BYTES], RecordId>,
+    by_salt: HashMap<[u8; SALT_TAG_BYTES], Vec<RecordId>>,
     free: Vec<u64>,
     damaged: usize,
     /// Records that are on their way to the ledger just now.
-    in_flight: HashSet<RecordId>,
+    in_flight: HashMap<RecordId, usize>,
     /// Erasures that are not recorded yet, and whether their step on the disk is done.
     erasures: BTreeMap<RecordId, (Envelope, bool)>,
 }
@@ -104,7 +134,7 @@ impl Vault {
             by_salt: HashMap::new(),
             free: found.free,
             damaged: found.damaged,
-            in_flight: HashSet::new(),
+            in_flight: HashMap::new(),
             erasures: BTreeMap::new(),
         };
         for (id, slot) in found.used {
@@ -170,23 +200,20 @@ impl Vault {
         self.put_as(record, disclosures, SlotState::Kept)
     }
 
-    /// As [`Vault::put`], of a record that is on its way to the ledger. Whoever
-    /// sends it there says [`Vault::release`] once that is done.
+    /// As [`Vault::put`], of a record that is on its way to the ledger, until what
+    /// is given back is dropped.
     ///
     /// # Errors
     /// As [`Vault::put`].
-    pub fn stage(&self, record: &Record, disclosures: Vec<Disclosure>) -> Result<Put, VaultError> {
-        self.state().in_flight.insert(record.id());
-        let result = self.put_as(record, disclosures, SlotState::Staged);
-        if result.is_err() {
-            self.release(&record.id());
-        }
-        result
-    }
-
-    /// The record is on its way no more: it waits for its block, or was refused.
-    pub fn release(&self, id: &RecordId) {
-        self.state().in_flight.remove(id);
+    pub fn stage(
+        self: &Arc<Self>,
+        record: &Record,
+        disclosures: Vec<Disclosure>,
+    ) -> Result<Staging, VaultError> {
+        let id = record.id();
+        let staging = Staging::new(Arc::clone(self), id);
+        self.put_as(record, disclosures, SlotState::Staged)?;
+        Ok(staging)
     }
 
     /// Records whose disclosures were staged and of which it is not known here
@@ -195,7 +222,7 @@ impl Vault {
     pub fn staged(&self) -> Vec<RecordId> {
         let state = self.state();
         let staged = |(id, slot): &(&RecordId, &Slot)| {
-            slot.state == SlotState::Staged && !state.in_flight.contains(*id)
+            slot.state == SlotState::Staged && !state.in_flight.contains_key(*id)
         };
         state.by_id.iter().filter(staged).map(|(id, _)| *id).collect()
     }
@@ -218,12 +245,12 @@ impl Vault {
     pub fn discard(&self, id: &RecordId) -> Result<(), VaultError> {
         let mut state = self.state();
         let Some(slot) = state.by_id.get(id).copied() else { return Ok(()) };
-        if slot.state != SlotState::Staged || state.in_flight.contains(id) {
+        if slot.state != SlotState::Staged || state.in_flight.contains_key(id) {
             return Ok(());
         }
         state.slots.clear(slot.number)?;
         state.by_id.remove(id);
-        state.by_salt.remove(&slot.salt_tag);
+        state.forget_salt(id, &slot);
         state.free.push(slot.number);
         files::destroy(&self.layout.sealed(), &id.to_string())
     }
@@ -312,19 +339,22 @@ impl Vault {
         value: &Value,
     ) -> Result<Option<Salt>, VaultError> {
         let state = self.state();
-        let Some(id) = state.by_salt.get(&salt_tag(of_record.as_bytes())) else { return Ok(None) };
-        if state.refuse_erased(id).is_err() {
-            return Ok(None);
-        }
-        let Some(slot) = state.by_id.get(id) else { return Ok(None) };
-        let key = state.slots.key(id, slot, &self.key)?;
         let same = |field: &Disclosed| {
             field.place == place
                 && field.disclosure.name() == name
                 && field.disclosure.value() == value
         };
-        let fields = self.read(id, &key)?;
-        Ok(fields.into_iter().find(same).map(|field| field.disclosure.salt().clone()))
+        for id in state.by_salt.get(&salt_tag(of_record.as_bytes())).into_iter().flatten() {
+            let Some(slot) = state.by_id.get(id) else { continue };
+            if state.refuse_erased(id).is_err() {
+                continue;
+            }
+            let fields = self.read(id, &state.slots.key(id, slot, &self.key)?)?;
+            if let Some(field) = fields.into_iter().find(same) {
+                return Ok(Some(field.disclosure.salt().clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// Erases what is held of a record, for good. `signed` is the
@@ -364,7 +394,7 @@ impl Vault {
         let by = signed.id();
         if let Some(slot) = state.by_id.get(id).copied() {
             state.slots.bury(slot.number, id, &by)?;
-            state.by_salt.remove(&slot.salt_tag);
+            state.forget_salt(id, &slot);
             state.by_id.insert(*id, Slot { state: SlotState::Erased(by), ..slot });
         }
         files::destroy(&self.layout.sealed(), &id.to_string())?;
@@ -457,9 +487,21 @@ impl Vault {
 impl State {
     fn insert(&mut self, id: RecordId, slot: Slot) {
         if !matches!(slot.state, SlotState::Erased(_)) {
-            self.by_salt.insert(slot.salt_tag, id);
+            let ids = self.by_salt.entry(slot.salt_tag).or_default();
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
         }
         self.by_id.insert(id, slot);
+    }
+
+    fn forget_salt(&mut self, id: &RecordId, slot: &Slot) {
+        if let Some(ids) = self.by_salt.get_mut(&slot.salt_tag) {
+            ids.retain(|other| other != id);
+            if ids.is_empty() {
+                self.by_salt.remove(&slot.salt_tag);
+            }
+        }
     }
 
     fn refuse_erased(&self, id: &RecordId) -> Result<(), VaultError> {

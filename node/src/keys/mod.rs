@@ -9,6 +9,8 @@
 //! keys/record-<member>-<key>.pem   signs records; one for every member this node signs for
 //! ```
 //!
+//! `keys/vault.key` is no signing key: it opens the vault (`vault.rs`).
+//!
 //! Files are PKCS#8 PEM (RFC 8410), as `openssl genpkey -algorithm ed25519`
 //! writes them, and readable by their owner only: a key that others can read is
 //! refused, because whoever reads it can sign.
@@ -17,6 +19,9 @@ mod match_key;
 mod record;
 #[cfg(test)]
 mod tests;
+mod vault;
+
+pub use vault::open_vault_key;
 
 use std::{
     collections::BTreeMap,
@@ -77,6 +82,9 @@ pub enum KeyError {
     /// Not 32 bytes in base64.
     #[error("{} is no match key; make one with: quittance key match --out FILE, and share it with the other members", .0.display())]
     NotAMatchKey(PathBuf),
+    /// Not the key of a vault.
+    #[error("{} is no key of a vault (32 bytes in base64); put it back from your backup", .0.display())]
+    NotAVaultKey(PathBuf),
     /// The folder lacks a key.
     #[error("{} is missing; put it back from your backup, or make the folder's keys with `quittance init`", .0.display())]
     Missing(PathBuf),

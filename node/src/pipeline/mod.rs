@@ -48,6 +48,7 @@ use quittance_ledger::{
     refusal::{Code, Refusal},
     store::{Location, Pending, PendingBatch, Store, StoreError},
     transparency::SignedCheckpoint,
+    vault::Vault,
     wire::WireError,
 };
 use serde_json::{Map, Value};
@@ -450,10 +451,10 @@ impl Pipeline {
         Ok(())
     }
 
-    /// What the API talks to.
+    /// What the API talks to; `vault` is where this node keeps what is private.
     #[must_use]
-    pub fn handle(&self) -> Arc<dyn Submit> {
-        Arc::new(Handle(self.shared.clone()))
+    pub fn handle(&self, vault: Option<Arc<Vault>>) -> Arc<dyn Submit> {
+        Arc::new(Handle(self.shared.clone(), vault))
     }
 
     /// Turns to the reason once the node cannot go on.
@@ -513,7 +514,7 @@ fn now_ms() -> u64 {
         .unwrap_or(0)
 }
 
-struct Handle(Arc<Shared>);
+struct Handle(Arc<Shared>, Option<Arc<Vault>>);
 
 impl Submit for Handle {
     fn submit(
@@ -562,6 +563,10 @@ impl Submit for Handle {
 
     fn alerts(&self) -> watch::Receiver<Vec<String>> {
         self.0.alerts.subscribe()
+    }
+
+    fn vault(&self) -> Option<Arc<Vault>> {
+        self.1.clone()
     }
 
     fn damaged(&self, error: StoreError) {

@@ -1,6 +1,6 @@
 //! What a vault takes, gives and erases.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use super::*;
 use crate::limits::VAULT_RECORDS_MAX;
@@ -9,8 +9,8 @@ pub(super) fn key() -> VaultKey {
     VaultKey::from_bytes([9; 32])
 }
 
-pub(super) fn open(folder: &Path) -> Result<Vault, VaultError> {
-    Vault::open(folder, key(), VAULT_RECORDS_MAX)
+pub(super) fn open(folder: &Path) -> Result<Arc<Vault>, VaultError> {
+    Vault::open(folder, key(), VAULT_RECORDS_MAX).map(Arc::new)
 }
 
 fn sorted(mut disclosures: Vec<Disclosure>) -> Vec<Disclosure> {
@@ -249,13 +249,16 @@ fn what_is_staged_is_kept_or_discarded_but_not_while_it_is_on_its_way() {
     let vault = open(folder.path()).unwrap();
     let (kept, of_kept) = private(&ledger, 1);
     let (refused, of_refused) = private(&ledger, 2);
-    vault.stage(&kept, of_kept.clone()).unwrap();
-    vault.stage(&refused, of_refused.clone()).unwrap();
+    let on_their_way = [
+        vault.stage(&kept, of_kept.clone()).unwrap(),
+        vault.stage(&refused, of_refused.clone()).unwrap(),
+    ];
+    // A second try of the same, which ends first.
+    drop(vault.stage(&refused, of_refused.clone()).unwrap());
     assert!(vault.staged().is_empty(), "both are on their way");
     vault.discard(&refused.id()).unwrap();
     assert_held(&vault, &refused, &of_refused);
-    vault.release(&kept.id());
-    vault.release(&refused.id());
+    drop(on_their_way);
     assert_eq!(vault.staged().len(), 2);
     vault.keep(&kept.id()).unwrap();
     assert_eq!(vault.staged(), [refused.id()]);
@@ -271,8 +274,9 @@ fn what_is_staged_is_kept_or_discarded_but_not_while_it_is_on_its_way() {
     assert_eq!(fs::metadata(folder.path().join("slots")).unwrap().len(), 3 * 128);
     assert_held(&vault, &refused, &of_refused);
     // Staging what is kept does not make it uncertain again.
-    vault.stage(&kept, of_kept).unwrap();
-    vault.release(&kept.id());
+    drop(vault.stage(&kept, of_kept).unwrap());
+    let (_, others) = private(&ledger, 3);
+    assert!(vault.stage(&kept, others).is_err());
     assert!(vault.staged().is_empty());
 }
 
@@ -292,7 +296,7 @@ fn signing_the_same_again_gives_the_same_record() {
         (ledger.sign("broker", concealed.payload.into()), concealed.disclosures)
     };
     let (first, disclosures) = make(payload(1));
-    vault.stage(&first, disclosures).unwrap();
+    drop(vault.stage(&first, disclosures).unwrap());
     assert_eq!(make(payload(1)).0.id(), first.id());
     // Another value gets another salt, even under the same name.
     let mut other = payload(1);
@@ -300,6 +304,9 @@ fn signing_the_same_again_gives_the_same_record() {
     let (other, changed) = make(other);
     assert_ne!(other.id(), first.id());
     assert_ne!(changed[1].salt(), make(payload(1)).1[1].salt());
+    // Nor does a record that has the same salt of its own hide the first.
+    drop(vault.stage(&other, changed).unwrap());
+    assert_eq!(make(payload(1)).0.id(), first.id());
     vault.erase(&first.id(), &erased(&ledger, &first)).unwrap();
     assert_ne!(make(payload(1)).0.id(), first.id());
 }

@@ -5,6 +5,7 @@
 mod crashes;
 mod formats;
 mod keeping;
+mod vectors;
 
 use serde_json::{Map, Value, json};
 

@@ -8,15 +8,20 @@ use std::{
 
 use quittance_ledger::{
     digest::{Digest, RecordId},
+    insurance::RecordType,
     limits::RECORD_BYTES_MAX,
     membership::Origin,
     record::{Envelope, RecordSecretKey, sign},
     refusal::{Code, Refusal},
     transparency::Receipt,
+    vault::{Disclosure, Presentation, is_private},
 };
 use serde_json::{Map, Value, json};
 
-use super::super::{Failure, sign::Kid};
+use super::super::{
+    Failure,
+    sign::{Kid, PRESENTATION_EXTENSION},
+};
 use crate::{
     client::Outgoing,
     files::FileError,
@@ -32,6 +37,8 @@ const LINE_BYTES_MAX: usize = 4 * RECORD_BYTES_MAX;
 pub(super) enum Kind {
     /// One JWS.
     Jws,
+    /// One JWS with its private fields (SD-JWT).
+    Presentation,
     /// One record as JSON.
     Json,
     /// A record a line.
@@ -42,10 +49,11 @@ impl Kind {
     pub(super) fn of(path: &Path) -> Result<Self, Failure> {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("jws") => Ok(Self::Jws),
+            Some(PRESENTATION_EXTENSION) => Ok(Self::Presentation),
             Some("json") => Ok(Self::Json),
             Some("jsonl" | "ndjson") => Ok(Self::Lines),
             _ => Err(Failure::unusable(format_args!(
-                "{} is neither .jws, .json nor .jsonl; name the file after what it holds",
+                "{} is neither .jws, .sd-jwt, .json nor .jsonl; name the file after what it holds",
                 path.display()
             ))),
         }
@@ -125,7 +133,7 @@ impl Input {
         let mut limited = (&mut self.reader).take(limit);
         let read = match self.kind {
             Kind::Lines => limited.read_until(b'\n', &mut bytes),
-            Kind::Jws | Kind::Json => limited.read_to_end(&mut bytes),
+            Kind::Jws | Kind::Presentation | Kind::Json => limited.read_to_end(&mut bytes),
         };
         let result = read.and_then(|_| {
             let whole = self.kind != Kind::Lines || bytes.last() == Some(&b'\n');
@@ -144,6 +152,8 @@ pub(super) struct Item {
     /// The line it stands in.
     pub(super) line: usize,
     pub(super) body: Body,
+    /// What is private of it: its presentation, for the node's vault.
+    pub(super) private: Option<String>,
 }
 
 pub(super) enum Body {
@@ -160,11 +170,14 @@ pub(super) enum Parsed {
     Signed {
         id: RecordId,
         jws: String,
+        /// Its presentation, where the line is one with private fields.
+        private: Option<String>,
     },
     Unsigned(Unsigned),
 }
 
-/// Reads a line: a JWS, the same as a JSON string, or a record as JSON.
+/// Reads a line: a JWS, with or without its private fields, the same as a JSON
+/// string, or a record as JSON.
 pub(super) fn parse(text: &str, all: bool) -> Result<Parsed, Refusal> {
     if text.starts_with('{') {
         let line = Unsigned::parse(text)
@@ -181,8 +194,15 @@ pub(super) fn parse(text: &str, all: bool) -> Result<Parsed, Refusal> {
     } else {
         text.to_owned()
     };
+    if jws.contains('~') {
+        let presentation = Presentation::parse(&jws)?;
+        let record = presentation.record();
+        let private = (!presentation.fields().is_empty()).then(|| presentation.to_string());
+        let jws = String::from_utf8_lossy(record.jws()).into_owned();
+        return Ok(Parsed::Signed { id: record.id(), jws, private });
+    }
     let envelope = Envelope::parse(jws.as_bytes())?;
-    Ok(Parsed::Signed { id: envelope.id(), jws })
+    Ok(Parsed::Signed { id: envelope.id(), jws, private: None })
 }
 
 /// Signs for one member on this machine.
@@ -193,15 +213,17 @@ pub(super) struct Signer {
 }
 
 impl Item {
-    /// A record that waits for its signature, which has its salt.
+    /// A record that waits for its signature, which has its salt, and what was
+    /// taken out of it.
     pub(super) fn unsigned(
         line: usize,
         unsigned: Unsigned,
+        disclosures: Vec<Disclosure>,
         signer: Option<&Signer>,
     ) -> Result<Self, Refusal> {
         let Some(own) = signer else {
             let Unsigned { signer, record, .. } = unsigned;
-            return Ok(Self { line, body: Body::Unsigned { signer, record } });
+            return Ok(Self { line, body: Body::Unsigned { signer, record }, private: None });
         };
         if let Some(named) = &unsigned.signer
             && named != own.kid.member.as_str()
@@ -211,7 +233,12 @@ impl Item {
         }
         let record = sign(unsigned.record, &own.origin, &own.kid.member, &own.kid.key, &own.key)?;
         let jws = String::from_utf8_lossy(record.jws()).into_owned();
-        Ok(Self { line, body: Body::Signed { id: record.id(), jws } })
+        let body = Body::Signed { id: record.id(), jws };
+        let private = match disclosures.is_empty() {
+            true => None,
+            false => Some(Presentation::new(record, disclosures)?.to_string()),
+        };
+        Ok(Self { line, body, private })
     }
 
     /// The line that is sent.
@@ -237,15 +264,42 @@ impl Item {
                 let payload: Result<Map<String, Value>, _> =
                     serde_json::from_slice(envelope.payload_json());
                 let Ok(mut payload) = payload else { return false };
+                let mut record = record.clone();
+                if show(&mut payload) != hide(&mut record, envelope.payload().record_type) {
+                    return false;
+                }
                 if !record.contains_key("ledger") {
                     payload.remove("ledger");
                 }
                 envelope.payload().ledger == *origin
-                    && payload == *record
+                    && payload == record
                     && signer.as_ref().is_none_or(|signer| signer == by)
             }
         }
     }
+}
+
+/// Takes the digests out of a payload, and counts them.
+fn show(payload: &mut Map<String, Value>) -> usize {
+    payload.remove("_sd_alg");
+    let mut digests = vec![payload.remove("_sd")];
+    digests.push(data_of(payload).and_then(|data| data.remove("_sd")));
+    digests.iter().flatten().filter_map(Value::as_array).map(Vec::len).sum()
+}
+
+/// Takes out of a record what the node keeps out of it, and counts that.
+fn hide(record: &mut Map<String, Value>, record_type: RecordType) -> usize {
+    let take = |object: &mut Map<String, Value>| {
+        let before = object.len();
+        object.retain(|name, _| !is_private(Some(record_type), name));
+        before.saturating_sub(object.len())
+    };
+    let of_payload = take(record);
+    of_payload.saturating_add(data_of(record).map_or(0, take)).saturating_add(show(record))
+}
+
+fn data_of(payload: &mut Map<String, Value>) -> Option<&mut Map<String, Value>> {
+    payload.get_mut("data")?.as_object_mut()
 }
 
 /// What tells a line from all others, whatever its number: SHA-256 of its text.

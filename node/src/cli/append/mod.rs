@@ -14,24 +14,27 @@ use std::{
 use clap::Args;
 use quittance_ledger::{
     digest::RecordId,
+    limits::PRESENTATION_BYTES_MAX,
     membership::{MemberId, Origin},
     record::MatchKey,
-    refusal::Refusal,
+    refusal::{Code, Refusal},
     transparency::{Policy, Receipt},
+    vault::{Concealed, Disclosure, conceal},
 };
 use rayon::prelude::*;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use self::{
     input::{Input, Item, Kind, Parsed, Signer},
     receipts::Receipts,
-    salts::Salts,
+    salts::{Salts, SaltsError},
 };
 use super::{
     ApiArgs, CommandResult, Failure, Outcome,
     documents::{self, DocumentOptions},
     output,
-    sign::Kid,
+    sign::{Kid, presentation_beside},
     source,
 };
 use crate::{
@@ -48,7 +51,8 @@ const LISTED_MAX: usize = 50;
 
 #[derive(Debug, Args)]
 pub(super) struct AppendArgs {
-    /// Files of records: .jws (one JWS), .json (one record) or .jsonl (a record a line)
+    /// Files of records: .jws (one JWS), .sd-jwt (one JWS with its private
+    /// fields), .json (one record) or .jsonl (a record a line)
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -248,8 +252,13 @@ impl Importer<'_> {
         let mut unsigned = match input::parse(text, self.args.all) {
             Err(refusal) => return Ok(Err(refusal)),
             Ok(Parsed::Skipped) => return Ok(Ok(None)),
-            Ok(Parsed::Signed { id, jws }) => {
-                return Ok(Ok(Some(Item { line, body: input::Body::Signed { id, jws } })));
+            Ok(Parsed::Signed { id, jws, private }) => {
+                let private = match private {
+                    None => private_beside(work.path, &id)?,
+                    private => private,
+                };
+                let body = input::Body::Signed { id, jws };
+                return Ok(Ok(Some(Item { line, body, private })));
             }
             Ok(Parsed::Unsigned(unsigned)) => unsigned,
         };
@@ -274,7 +283,24 @@ impl Importer<'_> {
         if unsigned.signer.is_none() {
             unsigned.signer = self.args.signer.as_ref().map(MemberId::to_string);
         }
-        Ok(Item::unsigned(line, unsigned, self.signer.as_ref()).map(Some))
+        // A node that signs hides and keeps what is private by itself.
+        let mut disclosures = Vec::new();
+        if self.signer.is_some() {
+            match hide(&mut unsigned.record, work, text)? {
+                Ok(hidden) => disclosures = hidden,
+                Err(refusal) => return Ok(Err(refusal)),
+            }
+        }
+        Ok(Item::unsigned(line, unsigned, disclosures, self.signer.as_ref()).map(Some))
+    }
+
+    /// Puts what is private of a record into the node's vault.
+    fn put_private(&self, item: &Item, id: &RecordId) -> Result<(), Failure> {
+        let Some(private) = &item.private else { return Ok(()) };
+        if !self.client.put_private(id, private)? {
+            output::note(format!("What is private of record {id} was erased there, and stays so."));
+        }
+        Ok(())
     }
 
     fn send(&mut self, work: &mut FileWork<'_>, mut chunk: Vec<Item>) -> Result<(), Failure> {
@@ -318,6 +344,8 @@ impl Importer<'_> {
                 }
             }
         }
+        // Before the receipt, which says that nothing is left to do.
+        recorded.iter().try_for_each(|(item, id)| self.put_private(item, id))?;
         if receipts_wanted {
             recorded.par_iter().try_for_each(|(item, id)| self.fetch(&work.receipts, item, id))?;
         }
@@ -369,6 +397,57 @@ impl Importer<'_> {
         let file = work.tally.file.clone();
         self.report.refused.push(Refused { file, line, code, field, detail });
     }
+}
+
+/// The private fields of a record that stand in a file beside it.
+fn private_beside(path: &Path, id: &RecordId) -> Result<Option<String>, Failure> {
+    if Kind::of(path)? != Kind::Jws {
+        return Ok(None);
+    }
+    let Some(beside) = presentation_beside(path) else { return Ok(None) };
+    let text = files::read_text(&beside, PRESENTATION_BYTES_MAX)?;
+    match input::parse(text.trim(), true) {
+        Ok(Parsed::Signed { id: of, private, .. }) if of == *id => Ok(private),
+        Ok(_) => Err(Failure::unusable(format_args!(
+            "{} is of another record than {}",
+            beside.display(),
+            path.display()
+        ))),
+        Err(refusal) => Err(Failure::unusable(format_args!("{}: {refusal}", beside.display()))),
+    }
+}
+
+/// Takes the private fields out of a line's record. Their salts stand beside the
+/// file as the record's does, so that the line always makes the same record.
+fn hide(
+    record: &mut Map<String, Value>,
+    work: &mut FileWork<'_>,
+    text: &str,
+) -> Result<Result<Vec<Disclosure>, Refusal>, Failure> {
+    let line = input::digest(text);
+    let mut failed: Option<Failure> = None;
+    let concealed = conceal(record.clone(), &[], |place, name, _| {
+        let of_field = input::digest(&format!("{line} {} {name}", place.as_str()));
+        let mut salt = || -> Result<String, SaltsError> {
+            let salts = match &mut work.salts {
+                Some(salts) => salts,
+                None => work.salts.insert(Salts::open(work.path)?),
+            };
+            salts.of_line(of_field)
+        };
+        salt()
+            .map_err(|error| failed = Some(error.into()))
+            .ok()
+            .and_then(|salt| salt.parse().ok())
+            .ok_or_else(|| Refusal::new(Code::Malformed, "a private field got no salt"))
+    });
+    if let Some(failure) = failed {
+        return Err(failure);
+    }
+    Ok(concealed.map(|Concealed { payload, disclosures }| {
+        *record = payload;
+        disclosures
+    }))
 }
 
 /// One file while it is appended.

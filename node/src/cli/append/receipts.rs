@@ -1,7 +1,7 @@
 //! The receipts that stand beside an appended file.
 //!
 //! ```text
-//! policy.jws       policy.tlog-proof
+//! policy.jws       policy.tlog-proof       (policy.sd-jwt and policy.json, too)
 //! policies.jsonl   policies.jsonl.receipts/<line>-<first 8 digits of the id>.tlog-proof
 //! ```
 
@@ -42,7 +42,7 @@ impl Receipts {
     pub(super) fn of(input: &Path, kind: Kind) -> Result<Self, Failure> {
         let mut kept: BTreeMap<_, Vec<_>> = BTreeMap::new();
         let place = match kind {
-            Kind::Jws | Kind::Json => {
+            Kind::Jws | Kind::Presentation | Kind::Json => {
                 let path = input.with_extension(EXTENSION);
                 if path.exists() {
                     kept.insert(1, vec![path.clone()]);

@@ -1,0 +1,343 @@
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use axum::{
+    body::Body,
+    http::{Method, Request, header},
+};
+use quittance_ledger::{
+    insurance::Data,
+    record::{Envelope, Record},
+    vault::{Disclosure, Held, Presentation, conceal, random_salt},
+};
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Api, Mode, quote, sign_as};
+
+const ADDRESS: &str = "Via Garibaldi 12, 20121 Milano";
+
+/// A ledger whose node tells the time as the API does, which dates erasures.
+fn api_of(mode: Mode) -> Api {
+    let api = Api::new(mode);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    api.node.time_ms.store(now.as_millis().try_into().unwrap(), Ordering::SeqCst);
+    api
+}
+
+fn fields() -> Value {
+    json!({
+        "type": "party.updated", "salt": "AAAAAAAAAAAAAAAAAAAAAA",
+        "occurred_at": "2026-01-01T00:00:00Z", "name": "Anna Rossi",
+        "data": {"what": "address", "effective": "2026-02-01", "address": ADDRESS},
+    })
+}
+
+/// A record with two private fields, and these.
+fn private() -> (Record, Vec<Disclosure>) {
+    let Value::Object(payload) = fields() else { panic!("an object") };
+    let concealed = conceal(payload, &[], |_, _, _| random_salt()).unwrap();
+    (sign_as("broker", concealed.payload.into()).unwrap(), concealed.disclosures)
+}
+
+fn presentation(record: &Record, disclosures: &[Disclosure]) -> String {
+    let record = Envelope::parse(record.jws().to_vec()).unwrap();
+    Presentation::new(record, disclosures.to_vec()).unwrap().to_string()
+}
+
+fn request(method: Method, id: &str, content_type: &str, body: impl Into<Body>) -> Request<Body> {
+    Request::builder()
+        .method(method)
+        .uri(format!("/v1/vault/{id}"))
+        .header(header::CONTENT_TYPE, content_type)
+        .header("prefer", "wait=5")
+        .body(body.into())
+        .unwrap()
+}
+
+async fn put(api: &Api, id: &str, text: &str) -> Answer {
+    api.ask(request(Method::PUT, id, "application/sd-jwt", text.to_owned())).await
+}
+
+async fn erase(api: &Api, id: &str) -> Answer {
+    let body = json!({"basis": "gdpr_17_1_b"}).to_string();
+    api.ask(request(Method::DELETE, id, "application/json", body)).await
+}
+
+async fn append_unsigned(api: &Api, record: &Value) -> Answer {
+    let body = json!({"signer": "broker", "record": record}).to_string();
+    api.post("/v1/records", "application/json", body).await
+}
+
+#[tokio::test]
+async fn what_is_put_is_given_as_fields_and_as_a_presentation() {
+    let api = api_of(Mode::Commit);
+    let (record, disclosures) = private();
+    let id = record.id().to_string();
+    let text = presentation(&record, &disclosures);
+    put(&api, &id, &text).await.assert_problem(404, "not_found");
+    assert_eq!(api.append(&record).await.status, 201);
+    api.get(&format!("/v1/vault/{id}")).await.assert_problem(404, "not_found");
+    assert_eq!(put(&api, &id, &format!("{text}\n")).await.status, 201);
+    assert_eq!(put(&api, &id, &text).await.status, 200);
+    let list = json!(disclosures.iter().map(Disclosure::as_str).collect::<Vec<_>>());
+    let again = api.ask(request(Method::PUT, &id, "application/json", list.to_string())).await;
+    assert_eq!((again.status.as_u16(), again.json()["disclosures"].clone()), (200, json!(2)));
+
+    let given = api.get(&format!("/v1/vault/{id}")).await;
+    assert_eq!(given.header("cache-control"), "no-store");
+    let given = given.json();
+    assert_eq!((&given["id"], &given["disclosures"]), (&json!(id), &list));
+    assert_eq!(given["presentation"], text);
+    let fields = json!([
+        {"place": "payload", "name": "name", "value": "Anna Rossi"},
+        {"place": "data", "name": "address", "value": ADDRESS},
+    ]);
+    assert_eq!(given["fields"], fields);
+    let accept = Request::get(format!("/v1/vault/{id}")).header("accept", "application/sd-jwt");
+    let given = api.ask(accept.body(Body::empty()).unwrap()).await;
+    assert_eq!((given.header("content-type"), given.text()), ("application/sd-jwt", &*text));
+    // The ledger itself shows none of it.
+    let shown = api.get(&format!("/v1/records/{id}")).await;
+    assert!(!shown.text().contains("Rossi") && !shown.text().contains("Garibaldi"));
+}
+
+#[tokio::test]
+async fn what_does_not_belong_to_the_record_is_refused() {
+    let api = api_of(Mode::Commit);
+    let (record, disclosures) = private();
+    let (other, of_other) = private();
+    api.append(&record).await;
+    api.append(&other).await;
+    let id = record.id().to_string();
+    put(&api, &id, &presentation(&other, &of_other)).await.assert_problem(400, "malformed");
+    put(&api, &id, "nonsense").await.assert_problem(400, "malformed");
+    for body in ["[]", "{}", "[1]", "[\"nonsense\"]"] {
+        let answer = api.ask(request(Method::PUT, &id, "application/json", body)).await;
+        answer.assert_problem(400, "malformed");
+    }
+    let foreign = json!([of_other[0].as_str()]).to_string();
+    let answer = api.ask(request(Method::PUT, &id, "application/json", foreign)).await;
+    answer.assert_problem(400, "malformed");
+    let answer = api.ask(request(Method::PUT, &id, "text/plain", "x")).await;
+    answer.assert_problem(415, "unsupported_media_type");
+    let large = "x".repeat(200_000);
+    put(&api, &id, &large).await.assert_problem(413, "too_large");
+    put(&api, "x", "x").await.assert_problem(400, "bad_query");
+    assert_eq!(api.node.vault.get(&record.id()).unwrap(), Held::Nothing);
+    assert_eq!(put(&api, &id, &presentation(&record, &disclosures)).await.status, 201);
+}
+
+#[tokio::test]
+async fn only_programs_on_this_machine_get_at_what_is_private() {
+    let api = api_of(Mode::Commit);
+    let (record, disclosures) = private();
+    let id = record.id().to_string();
+    api.append(&record).await;
+    let text = presentation(&record, &disclosures);
+    assert_eq!(put(&api, &id, &text).await.status, 201);
+    let basis = r#"{"basis":"gdpr_17_1_b"}"#;
+    let requests = || {
+        [
+            request(Method::GET, &id, "text/plain", Body::empty()),
+            request(Method::PUT, &id, "application/sd-jwt", text.clone()),
+            request(Method::DELETE, &id, "application/json", basis),
+        ]
+    };
+    for request in requests() {
+        let answer = api.ask_from("192.0.2.7:1234", request).await;
+        answer.assert_problem(403, "private_not_allowed");
+    }
+    for (name, value) in [
+        ("x-forwarded-for", "192.0.2.7"),
+        ("origin", "http://evil.example"),
+        ("sec-fetch-site", "cross-site"),
+        ("host", "evil.example"),
+    ] {
+        for mut request in requests() {
+            request.headers_mut().insert(name, value.parse().unwrap());
+            api.ask(request).await.assert_problem(403, "private_not_allowed");
+        }
+    }
+    assert!(matches!(api.node.vault.get(&record.id()).unwrap(), Held::Disclosures(_)));
+}
+
+#[tokio::test]
+async fn an_erasure_is_recorded_and_everything_else_stays() {
+    let api = api_of(Mode::Commit);
+    let (record, disclosures) = private();
+    let id = record.id().to_string();
+    let text = presentation(&record, &disclosures);
+    api.append(&record).await;
+    let receipt = api.get(&format!("/v1/records/{id}/receipt")).await.body;
+    erase(&api, &id).await.assert_problem(404, "not_found");
+    put(&api, &id, &text).await;
+    for body in ["", "{}", "{\"basis\":\"Anna Rossi\"}", "{\"basis\":\"x\",\"y\":1}"] {
+        let answer = api.ask(request(Method::DELETE, &id, "application/json", body)).await;
+        answer.assert_problem(400, "malformed");
+    }
+    let erased = erase(&api, &id).await;
+    assert_eq!(erased.status, 200, "{}", erased.text());
+    let erased = erased.json();
+    assert_eq!((&erased["id"], &erased["status"]), (&json!(id), &json!("final")));
+    let by = erased["erased_by"].as_str().unwrap();
+    let said = api.get(&format!("/v1/records/{by}")).await.json();
+    assert_eq!(said["record"]["type"], "disclosure.erased");
+    assert_eq!(said["record"]["data"], json!({"record": id, "basis": "gdpr_17_1_b"}));
+    assert_eq!(said["signer"], "insurer", "the node's own member says so");
+    assert!(api.node.vault.erasures().is_empty());
+    // Again, and from then on.
+    assert_eq!(erase(&api, &id).await.json()["erased_by"], by);
+    let gone = api.get(&format!("/v1/vault/{id}")).await.assert_problem(410, "erased");
+    assert!(gone["detail"].as_str().unwrap().contains(by));
+    put(&api, &id, &text).await.assert_problem(410, "erased");
+    assert_eq!(api.get(&format!("/v1/records/{id}/receipt")).await.body, receipt);
+    let verified = api.post("/v1/verify", "text/plain", receipt).await.json();
+    assert_eq!(verified["valid"], true, "{verified}");
+}
+
+#[tokio::test]
+async fn an_erasure_that_the_node_cannot_record_now_is_recorded_later() {
+    let api = api_of(Mode::Commit);
+    let (record, disclosures) = private();
+    let id = record.id().to_string();
+    api.append(&record).await;
+    put(&api, &id, &presentation(&record, &disclosures)).await;
+    *api.node.mode.lock().unwrap() = Mode::Busy;
+    let erased = erase(&api, &id).await;
+    assert_eq!(erased.status, 202, "{}", erased.text());
+    let by = erased.json()["erased_by"].as_str().unwrap().to_owned();
+    api.get(&format!("/v1/vault/{id}")).await.assert_problem(410, "erased");
+    api.get(&format!("/v1/records/{by}")).await.assert_problem(404, "not_found");
+    upkeep(&api).await;
+    assert_eq!(api.node.vault.erasures().len(), 1, "it is still busy");
+    *api.node.mode.lock().unwrap() = Mode::Commit;
+    upkeep(&api).await;
+    assert_eq!(api.get(&format!("/v1/records/{by}")).await.status, 200);
+    upkeep(&api).await;
+    assert!(api.node.vault.erasures().is_empty());
+    assert_eq!(erase(&api, &id).await.json()["status"], "final");
+}
+
+/// One round of it.
+async fn upkeep(api: &Api) {
+    let upkeep = quittance_api::upkeep(api.node.store.clone(), api.node.clone());
+    let _ = tokio::time::timeout(Duration::from_millis(500), upkeep).await;
+}
+
+#[tokio::test]
+async fn an_erasure_that_nobody_can_verify_any_more_is_signed_again() {
+    let api = api_of(Mode::Commit);
+    let (record, disclosures) = private();
+    api.append(&record).await;
+    put(&api, &record.id().to_string(), &presentation(&record, &disclosures)).await;
+    // Signed with a key that the ledger does not know.
+    let stranger = quittance_ledger::record::sign(
+        json!({
+            "type": "disclosure.erased", "occurred_at": "2026-01-01T00:00:00Z",
+            "data": {"record": record.id(), "basis": "retention_ended"},
+        })
+        .as_object()
+        .unwrap()
+        .clone(),
+        &crate::harness::ORIGIN.parse().unwrap(),
+        &"insurer".parse().unwrap(),
+        &"2".parse().unwrap(),
+        &crate::harness::key(77),
+    )
+    .unwrap();
+    api.node.vault.erase(&record.id(), &stranger).unwrap();
+    upkeep(&api).await;
+    upkeep(&api).await;
+    let Held::Erased(by) = api.node.vault.get(&record.id()).unwrap() else { panic!("erased") };
+    assert_ne!(by, stranger.id());
+    upkeep(&api).await;
+    assert!(api.node.vault.erasures().is_empty());
+    let location = api.node.store.find(&by).unwrap().unwrap();
+    let entry = api.node.store.entry(location.index).unwrap().unwrap();
+    let Data::DisclosureErased(data) = &entry.record.payload().data else { panic!("erased") };
+    assert_eq!(data.basis.as_str(), "retention_ended");
+}
+
+#[tokio::test]
+async fn the_node_keeps_what_is_private_of_what_it_signs() {
+    let api = api_of(Mode::Commit);
+    let first = append_unsigned(&api, &fields()).await;
+    assert!(first.status.is_success(), "{}", first.text());
+    let id = first.json()["id"].as_str().unwrap().to_owned();
+    let shown = api.get(&format!("/v1/records/{id}")).await;
+    assert!(!shown.text().contains("Rossi") && !shown.text().contains("Garibaldi"));
+    let given = api.get(&format!("/v1/vault/{id}")).await.json();
+    let names: Vec<_> =
+        given["fields"].as_array().unwrap().iter().map(|field| &field["name"]).collect();
+    assert_eq!(names, ["name", "address"]);
+    // The same again is the same record; another address makes another.
+    let again = append_unsigned(&api, &fields()).await;
+    assert_eq!((again.status.as_u16(), again.json()["id"].clone()), (200, json!(id)));
+    let mut other = fields();
+    other["data"]["address"] = json!("elsewhere");
+    assert_ne!(append_unsigned(&api, &other).await.json()["id"], id);
+    upkeep(&api).await;
+    assert!(api.node.vault.staged().is_empty());
+    assert_eq!(api.node.vault.ids().len(), 2);
+}
+
+#[tokio::test]
+async fn more_fields_are_private_where_the_sender_says_so() {
+    let api = api_of(Mode::Commit);
+    let record = json!({
+        "type": "contract.quoted", "occurred_at": "2026-01-01T00:00:00Z",
+        "data": {"quote": "Q-1", "premium": 4200, "currency": "EUR"},
+    });
+    let line = json!({"signer": "broker", "record": record, "private": ["data.premium"]});
+    let lines = format!("{line}\n{}\n", json!({"signer": "broker", "record": fields()}));
+    let answers = api.post("/v1/records/batch", "application/x-ndjson", lines).await.lines();
+    for (answer, count) in answers.iter().zip([1, 2]) {
+        let id = answer["id"].as_str().unwrap_or_else(|| panic!("{answer}"));
+        let given = api.get(&format!("/v1/vault/{id}")).await.json();
+        assert_eq!(given["fields"].as_array().unwrap().len(), count);
+    }
+    for (private, field) in [
+        (json!("data.premium"), "private"),
+        (json!(["data.x"]), "private"),
+        (json!(["type"]), "private"),
+    ] {
+        let body = json!({"signer": "broker", "record": record, "private": private}).to_string();
+        let problem = api.post("/v1/records", "application/json", body).await;
+        assert_eq!(problem.assert_problem(400, "malformed")["field"], field);
+    }
+}
+
+#[tokio::test]
+async fn what_is_private_of_a_record_that_is_not_taken_is_destroyed() {
+    let api = api_of(Mode::Busy);
+    append_unsigned(&api, &fields()).await.assert_problem(429, "busy");
+    assert_eq!(api.node.vault.ids().len(), 1);
+    upkeep(&api).await;
+    assert!(api.node.vault.ids().is_empty());
+    // What waits for its block is left alone.
+    *api.node.mode.lock().unwrap() = Mode::Hold;
+    let (record, disclosures) = private();
+    assert_eq!(append_unsigned(&api, &fields()).await.status, 202);
+    let body = Body::from(record.jws().to_vec());
+    let pending = Request::post("/v1/records").header(header::CONTENT_TYPE, "application/jose");
+    assert_eq!(api.ask(pending.body(body).unwrap()).await.status, 202);
+    let text = presentation(&record, &disclosures);
+    assert_eq!(put(&api, &record.id().to_string(), &text).await.status, 201);
+    upkeep(&api).await;
+    assert_eq!((api.node.vault.ids().len(), api.node.vault.staged().len()), (2, 2));
+    api.node.commit();
+    upkeep(&api).await;
+    assert_eq!((api.node.vault.ids().len(), api.node.vault.staged().len()), (2, 0));
+}
+
+#[tokio::test]
+async fn a_record_without_private_fields_has_nothing_to_put() {
+    let api = Api::filled(1, 1);
+    let record = quote(0);
+    let id = record.id().to_string();
+    let text = format!("{}~", String::from_utf8_lossy(record.jws()));
+    put(&api, &id, &text).await.assert_problem(400, "malformed");
+    api.get(&format!("/v1/vault/{id}")).await.assert_problem(404, "not_found");
+}
