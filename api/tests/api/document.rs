@@ -14,6 +14,7 @@ const PATHS: [(&str, &[&str]); 20] = [
     ("/v1/blocks/{height}", &["get"]),
     ("/v1/checkpoints", &["get"]),
     ("/v1/consistency", &["get"]),
+    ("/v1/duplicates", &["get"]),
     ("/v1/events", &["get"]),
     ("/v1/evidence", &["get"]),
     ("/v1/genesis", &["get"]),
