@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::harness::{Api, Mode};
 
-const PATHS: [(&str, &[&str]); 25] = [
+const PATHS: [(&str, &[&str]); 26] = [
     ("/checkpoint", &["get"]),
     ("/healthz", &["get"]),
     ("/metrics", &["get"]),
@@ -16,6 +16,7 @@ const PATHS: [(&str, &[&str]); 25] = [
     ("/v1/claims/{insurer}/{number}", &["get"]),
     ("/v1/consistency", &["get"]),
     ("/v1/contracts/{insurer}/{number}", &["get"]),
+    ("/v1/duplicates", &["get"]),
     ("/v1/events", &["get"]),
     ("/v1/evidence", &["get"]),
     ("/v1/exceptions", &["get"]),

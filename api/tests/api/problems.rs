@@ -7,7 +7,7 @@ use crate::harness::{Api, Mode};
 async fn whatever_the_framework_refuses_is_a_problem_too() {
     let api = Api::new(Mode::Commit);
     api.get("/v1/nothing").await.assert_problem(404, "not_found");
-    for later in ["/v1/contracts/a/1", "/v1/claims/a/1", "/v1/duplicates"] {
+    for later in ["/v1/contracts/a/1", "/v1/claims/a/1"] {
         api.get(later).await.assert_problem(404, "not_found");
     }
     let answer = api.post("/v1/status", "text/plain", "").await;
@@ -30,6 +30,10 @@ async fn whatever_the_framework_refuses_is_a_problem_too() {
         "/v1/records?family=all",
         "/v1/records?from=yesterday",
         "/v1/records?document=abc",
+        "/v1/records?match=abc",
+        "/v1/duplicates?match=abc",
+        "/v1/duplicates?after=-1",
+        "/v1/duplicates?limit=0",
         "/v1/consistency",
         "/v1/consistency?from=1&to=99",
         "/v1/consistency?from=-1",
