@@ -171,7 +171,7 @@ impl Page<'_> {
         while from < last {
             for entry in self.app.store.entries(from, last.min(from.saturating_add(STEP)))? {
                 self.patience.check()?;
-                let line = line_of(entry);
+                let line = line_of(entry, &self.app.store)?;
                 from = line.index.saturating_add(1);
                 if as_of.lets_pass(line.height, line.record.payload().occurred_at) {
                     let mut of_line = views::of_record(&line);

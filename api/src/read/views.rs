@@ -10,7 +10,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use quittance_ledger::{
     insurance::views::{AsOf, At, DEFAULT_TIME_ZONE, Line, time_zone},
     membership::{MemberId, Membership},
-    store::{Entry, Store, Subject},
+    store::{Entry, Store, StoreError, Subject},
 };
 use serde::Serialize;
 
@@ -79,7 +79,7 @@ impl<'a> Lines<'a> {
         if !self.share.cover(self.bytes) {
             return Err(self.app.answers_are_many().into());
         }
-        Ok(line_of(entry))
+        Ok(line_of(entry, &self.app.store)?)
     }
 
     /// Forgets what was counted, once those lines are dropped.
@@ -97,9 +97,10 @@ impl<'a> Lines<'a> {
 }
 
 /// A record as a line of a view.
-pub(crate) fn line_of(entry: Entry) -> Line {
+pub(crate) fn line_of(entry: Entry, store: &Store) -> Result<Line, StoreError> {
     let Entry { index, height, block_time_ms, record } = entry;
-    Line { index, height, block_time_ms, record, flags: Vec::new() }
+    let flags = store.flags(index)?;
+    Ok(Line { index, height, block_time_ms, record, flags })
 }
 
 /// The moment that is asked for, and how many records the ledger held then.

@@ -11,6 +11,7 @@ use crate::{
         rules::BlockState,
         state::{self, ApplyError, Pair, StateChanges, StateError, StateReader},
     },
+    membership::{Disposition, RuleDispositions},
     record::Record,
     refusal::Code,
 };
@@ -79,6 +80,13 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub fn flags(&self, index: u64) -> Result<Vec<Code>, StoreError> {
+        // On most ledgers no rule does.
+        let RuleDispositions { dossier_red, change_only_at_period_end, notice_too_late } =
+            self.membership.genesis().rules;
+        let all = [dossier_red, change_only_at_period_end, notice_too_late];
+        if all.iter().all(|disposition| *disposition == Disposition::Reject) {
+            return Ok(Vec::new());
+        }
         Ok(state::flags(self, index)?)
     }
 
