@@ -13,7 +13,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use quittance_tests::{Api, Consortium, Node, Signed, load_records, tools};
+use quittance_tests::{Api, Consortium, Node, Signed, load_records, quittance, tools};
 use signed_note::{Note, StandardVerifier, VerifierList};
 use tlog_tiles::{
     Checkpoint, Error, Hash, Tile, TileHashReader, TileReader, check_record, check_tree,
@@ -212,10 +212,12 @@ fn the_npm_package_verifies_the_signature_of_a_record() {
 fn the_npm_package_for_sd_jwt_opens_a_presentation() {
     let Some((modules, program)) = tools::node_modules() else { return };
     let consortium = Consortium::new();
+    let data = consortium.data().display().to_string();
+    let make = ["token", "create", "--scope", "private:heca", "--data", &data];
+    let token = format!("Bearer {}", quittance(make).success().text().trim_end());
     let node = consortium.start();
     let body = serde_json::json!({"signer": "heca", "private": ["data.confirmed"], "record": {
         "type": "party.updated", "occurred_at": "2026-01-02T08:00:00+01:00", "name": "Anna Müller",
-        "contract": "comp-it/P-1",
         "data": {"what": "address", "effective": "2026-02-01", "confirmed": true,
             "address": {"street": "Via Garibaldi 12", "city": "Milano"}},
     }});
@@ -223,7 +225,8 @@ fn the_npm_package_for_sd_jwt_opens_a_presentation() {
     let appended = node.post("/v1/records", &json, body.to_string());
     assert_eq!(appended.status, 201, "{}", appended.text());
     let path = format!("/v1/vault/{}", appended.json()["id"].as_str().unwrap());
-    let presentation = node.get_with(&path, &[("accept", "application/sd-jwt")]);
+    let presentation =
+        node.get_with(&path, &[("accept", "application/sd-jwt"), ("authorization", &token)]);
     assert_eq!(presentation.status, 200, "{}", presentation.text());
     let file = consortium.folder().join("record.sd-jwt");
     fs::write(&file, &presentation.body).unwrap();

@@ -20,15 +20,34 @@ const JSON_WAIT: &[(&str, &str)] = &[("content-type", "application/json"), ("pre
 
 fn party(number: u32) -> Value {
     json!({
-        "type": "party.updated", "occurred_at": "2026-01-02T08:00:00+01:00", "name": NAME,
-        "contract": format!("comp-it/P-{number}"),
+        "type": "party.updated", "name": NAME,
+        "occurred_at": format!("2026-01-02T08:00:{number:02}+01:00"),
         "data": {"what": "address", "effective": "2026-02-01", "address": ADDRESS, "iban": IBAN},
     })
 }
 
-fn erase(api: &Api, id: &str) -> Result<Answer, Box<dyn std::error::Error>> {
+/// Makes a token for what is private of the records that heca signed, before
+/// the node starts. Gives what to show.
+fn token(consortium: &Consortium) -> String {
+    let data = consortium.data().display().to_string();
+    let make = ["token", "create", "--scope", "private:heca", "--data", &data];
+    format!("Bearer {}", quittance(make).success().text().trim_end())
+}
+
+fn private(api: &Api, id: &str, token: &str) -> Answer {
+    api.get_with(&format!("/v1/vault/{id}"), &[("authorization", token)])
+}
+
+fn fields(api: &Api, id: &str, token: &str) -> Value {
+    let answer = private(api, id, token);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()
+}
+
+fn erase(api: &Api, id: &str, token: &str) -> Result<Answer, Box<dyn std::error::Error>> {
     let body = json!({"basis": "gdpr_17_1_b"}).to_string();
-    Ok(api.try_delete(&format!("/v1/vault/{id}"), JSON_WAIT, body)?)
+    let headers = [JSON_WAIT, &[("authorization", token)]].concat();
+    Ok(api.try_delete(&format!("/v1/vault/{id}"), &headers, body)?)
 }
 
 /// A text as it may stand in a file: as it is, and inside of base64 at each of
@@ -112,6 +131,7 @@ fn assert_all_proofs_hold(node: &Node, consortium: &Consortium, receipts: &[&Pat
 #[test]
 fn what_is_private_is_signed_kept_read_and_erased_while_every_proof_holds() {
     let consortium = Consortium::new();
+    let token = token(&consortium);
     let mut node = consortium.start();
     let folder = consortium.folder().join("client");
     fs::create_dir(&folder).unwrap();
@@ -139,13 +159,16 @@ fn what_is_private_is_signed_kept_read_and_erased_while_every_proof_holds() {
     let other = unsigned.json()["id"].as_str().unwrap().to_owned();
 
     for id in [&id, &other] {
-        let given = node.json(&format!("/v1/vault/{id}"));
+        // Nobody gets at it without a token, on this machine either.
+        let refused = node.get(&format!("/v1/vault/{id}"));
+        assert_eq!((refused.status, &*refused.problem()), (401, "token_required"));
+        let given = fields(&node, id, &token);
         let mut fields: Vec<_> = given["fields"].as_array().unwrap().clone();
         fields.sort_by_key(|field| field["name"].as_str().unwrap().to_owned());
         let values: Vec<_> = fields.iter().map(|field| field["value"].as_str().unwrap()).collect();
         assert_eq!(values, [ADDRESS, IBAN, NAME]);
     }
-    assert_eq!(node.json(&format!("/v1/vault/{id}"))["presentation"], presentation.trim());
+    assert_eq!(fields(&node, &id, &token)["presentation"], presentation.trim());
     assert_nowhere(&consortium.data(), &[NAME, ADDRESS, IBAN]);
     let other_receipt = folder.join("other.tlog-proof");
     fs::write(&other_receipt, node.receipt(&other)).unwrap();
@@ -158,7 +181,7 @@ fn what_is_private_is_signed_kept_read_and_erased_while_every_proof_holds() {
     let sealed = fs::read(vault.join("sealed").join(&id)).unwrap();
     let slots = fs::read(vault.join("slots")).unwrap();
     let slot = slots.chunks(128).find(|slot| slot[4..36] == hex::decode(&id).unwrap()).unwrap();
-    let erased = erase(&node, &id).unwrap();
+    let erased = erase(&node, &id, &token).unwrap();
     assert_eq!(erased.status, 200, "{}", erased.text());
     let by = erased.json()["erased_by"].as_str().unwrap().to_owned();
     let said = node.json(&format!("/v1/records/{by}"));
@@ -169,9 +192,9 @@ fn what_is_private_is_signed_kept_read_and_erased_while_every_proof_holds() {
             node.kill();
             node.restart();
         }
-        let gone = node.get(&format!("/v1/vault/{id}"));
+        let gone = private(&node, &id, &token);
         assert_eq!((gone.status, &*gone.problem()), (410, "erased"));
-        let kept = node.json(&format!("/v1/vault/{other}"));
+        let kept = fields(&node, &other, &token);
         assert_eq!(kept["fields"].as_array().unwrap().len(), 3);
         assert_nowhere(&consortium.data(), &[NAME, ADDRESS, IBAN]);
         assert_bytes_nowhere(&consortium.data(), &[sealed[25..].to_vec(), slot[52..124].to_vec()]);
@@ -183,7 +206,7 @@ fn what_is_private_is_signed_kept_read_and_erased_while_every_proof_holds() {
     let url = node.url("");
     let ended = quittance_in(&folder, ["append", "record.sd-jwt", "--api", &url]).success();
     assert!(ended.stderr.contains("was erased"), "{}", ended.stderr);
-    assert_eq!(node.get(&format!("/v1/vault/{id}")).status, 410);
+    assert_eq!(private(&node, &id, &token).status, 410);
     node.stop();
     let data = consortium.data().display().to_string();
     let _ = quittance(["audit", &data, "--policy", &policy]).success();
@@ -193,6 +216,7 @@ fn what_is_private_is_signed_kept_read_and_erased_while_every_proof_holds() {
 #[test]
 fn lines_that_are_signed_here_or_by_the_node_keep_their_private_fields_out_and_are_made_once() {
     let consortium = Consortium::new();
+    let token = token(&consortium);
     let node = consortium.start();
     let folder = consortium.folder().join("client");
     fs::create_dir(&folder).unwrap();
@@ -222,7 +246,7 @@ fn lines_that_are_signed_here_or_by_the_node_keep_their_private_fields_out_and_a
     let records = node.all_records("&type=party.updated");
     assert_eq!(records.len(), 6);
     for record in records {
-        let given = node.json(&format!("/v1/vault/{}", record["id"].as_str().unwrap()));
+        let given = fields(&node, record["id"].as_str().unwrap(), &token);
         assert_eq!(given["fields"].as_array().unwrap().len(), 3, "{given}");
     }
     assert_nowhere(&consortium.data(), &[NAME, ADDRESS, IBAN]);
@@ -231,6 +255,7 @@ fn lines_that_are_signed_here_or_by_the_node_keep_their_private_fields_out_and_a
 #[test]
 fn a_node_that_is_killed_while_it_erases_has_erased_and_says_so_or_has_not() {
     let consortium = Consortium::new();
+    let token = token(&consortium);
     let mut node = consortium.start();
     let mut ids: Vec<String> = Vec::new();
     for number in 0..6 {
@@ -242,14 +267,15 @@ fn a_node_that_is_killed_while_it_erases_has_erased_and_says_so_or_has_not() {
     for (number, id) in ids.iter().enumerate() {
         let api = node.api().clone();
         let acknowledged = thread::scope(|scope| {
-            let erasing = scope.spawn(|| erase(&api, id).is_ok_and(|answer| answer.status == 200));
+            let erasing =
+                scope.spawn(|| erase(&api, id, &token).is_ok_and(|answer| answer.status == 200));
             thread::sleep(Duration::from_millis(number as u64 * 3));
             node.kill_now();
             erasing.join().unwrap()
         });
         node.kill();
         node.restart();
-        let answer = node.get(&format!("/v1/vault/{id}"));
+        let answer = private(&node, id, &token);
         let erasures = || {
             let all = node.all_records("&type=disclosure.erased");
             all.iter().filter(|record| record["record"]["data"]["record"] == **id).count()
@@ -258,7 +284,7 @@ fn a_node_that_is_killed_while_it_erases_has_erased_and_says_so_or_has_not() {
             200 => {
                 assert!(!acknowledged, "what was acknowledged is done");
                 assert_eq!(erasures(), 0, "nothing is said of what is still there");
-                assert_eq!(erase(&node, id).unwrap().status, 200);
+                assert_eq!(erase(&node, id, &token).unwrap().status, 200);
             }
             410 => wait_for("the record of the erasure", || (erasures() == 1).then_some(())),
             other => panic!("{other}: {}", answer.text()),
@@ -279,6 +305,7 @@ fn a_node_that_is_killed_while_it_erases_has_erased_and_says_so_or_has_not() {
 #[test]
 fn a_vault_whose_key_is_lost_or_another_is_not_opened() {
     let consortium = Consortium::new();
+    let token = token(&consortium);
     let mut node = consortium.start();
     let body = json!({"signer": "heca", "record": party(1)}).to_string();
     let id = node.post("/v1/records", JSON_WAIT, body).json()["id"].as_str().unwrap().to_owned();
@@ -295,5 +322,5 @@ fn a_vault_whose_key_is_lost_or_another_is_not_opened() {
     assert!(refused.stderr.contains("does not open the vault"), "{}", refused.stderr);
     fs::write(&key, text).unwrap();
     node.restart();
-    assert_eq!(node.get(&format!("/v1/vault/{id}")).status, 200);
+    assert_eq!(private(&node, &id, &token).status, 200);
 }

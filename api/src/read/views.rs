@@ -221,7 +221,8 @@ pub(crate) fn cell(value: Option<impl ToString>) -> String {
 /// the currency has none.
 pub(crate) fn decimal(minor_units: i128, currency: &str) -> String {
     let shown = quittance_ledger::insurance::views::format_amount(minor_units, currency);
-    shown.strip_suffix(currency).map_or_else(String::new, |amount| amount.trim_end().to_owned())
+    let amount = shown.strip_suffix(currency).map(str::trim_end);
+    amount.filter(|amount| !amount.contains(' ')).unwrap_or_default().to_owned()
 }
 
 /// Reads `at`, which may be left out.

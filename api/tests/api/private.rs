@@ -1,4 +1,7 @@
 use std::{
+    fs,
+    ops::Deref,
+    os::unix::fs::PermissionsExt as _,
     sync::atomic::Ordering,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -6,6 +9,11 @@ use std::{
 use axum::{
     body::Body,
     http::{Method, Request, header},
+};
+use jiff::Timestamp;
+use quittance_api::{
+    ApiConfig,
+    access::{Access, Token, TokenList, TokenRecord, Tokens},
 };
 use quittance_ledger::{
     insurance::Data,
@@ -18,12 +26,49 @@ use crate::harness::{Answer, Api, Mode, quote, sign_as};
 
 const ADDRESS: &str = "Via Garibaldi 12, 20121 Milano";
 
+/// An API that knows two tokens: 0 for what is private of the broker's records,
+/// 1 for all but that.
+struct Private {
+    api: Api,
+    _tokens: tempfile::TempDir,
+}
+
+impl Deref for Private {
+    type Target = Api;
+
+    fn deref(&self) -> &Api {
+        &self.api
+    }
+}
+
+fn token(number: u8) -> Token {
+    Token::from_secret(&[number; 32])
+}
+
+fn bearer(number: u8) -> String {
+    format!("Bearer {}", token(number).expose())
+}
+
 /// A ledger whose node tells the time as the API does, which dates erasures.
-fn api_of(mode: Mode) -> Api {
-    let api = Api::new(mode);
+fn api_of(mode: Mode) -> Private {
+    let tokens = tempfile::tempdir().unwrap();
+    let path = tokens.path().join("tokens.json");
+    let mut list = TokenList::default();
+    let scopes =
+        [vec!["private:broker"], vec!["admin", "read", "append:broker", "private:insurer"]];
+    for (number, scopes) in (0..).zip(scopes) {
+        let scopes = scopes.into_iter().map(|scope| scope.parse().unwrap()).collect();
+        let made = Timestamp::now();
+        list.add(TokenRecord::new(&token(number), String::new(), scopes, made, None).unwrap())
+            .unwrap();
+    }
+    fs::write(&path, list.to_json().unwrap()).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let access = Access::new(true, Tokens::watch(path).unwrap());
+    let api = Api::with_access(mode, ApiConfig::default(), access);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     api.node.time_ms.store(now.as_millis().try_into().unwrap(), Ordering::SeqCst);
-    api
+    Private { api, _tokens: tokens }
 }
 
 fn fields() -> Value {
@@ -46,14 +91,23 @@ fn presentation(record: &Record, disclosures: &[Disclosure]) -> String {
     Presentation::new(record, disclosures.to_vec()).unwrap().to_string()
 }
 
+/// A request of a program on this machine; where it takes a token, with one.
 fn request(method: Method, id: &str, content_type: &str, body: impl Into<Body>) -> Request<Body> {
-    Request::builder()
+    let mut request = Request::builder();
+    if method != Method::PUT {
+        request = request.header(header::AUTHORIZATION, bearer(0));
+    }
+    request
         .method(method)
         .uri(format!("/v1/vault/{id}"))
         .header(header::CONTENT_TYPE, content_type)
         .header("prefer", "wait=5")
         .body(body.into())
         .unwrap()
+}
+
+async fn get(api: &Api, id: &str) -> Answer {
+    api.ask(request(Method::GET, id, "text/plain", Body::empty())).await
 }
 
 async fn put(api: &Api, id: &str, text: &str) -> Answer {
@@ -78,14 +132,14 @@ async fn what_is_put_is_given_as_fields_and_as_a_presentation() {
     let text = presentation(&record, &disclosures);
     put(&api, &id, &text).await.assert_problem(404, "not_found");
     assert_eq!(api.append(&record).await.status, 201);
-    api.get(&format!("/v1/vault/{id}")).await.assert_problem(404, "not_found");
+    get(&api, &id).await.assert_problem(404, "not_found");
     assert_eq!(put(&api, &id, &format!("{text}\n")).await.status, 201);
     assert_eq!(put(&api, &id, &text).await.status, 200);
     let list = json!(disclosures.iter().map(Disclosure::as_str).collect::<Vec<_>>());
     let again = api.ask(request(Method::PUT, &id, "application/json", list.to_string())).await;
     assert_eq!((again.status.as_u16(), again.json()["disclosures"].clone()), (200, json!(2)));
 
-    let given = api.get(&format!("/v1/vault/{id}")).await;
+    let given = get(&api, &id).await;
     assert_eq!(given.header("cache-control"), "no-store");
     let given = given.json();
     assert_eq!((&given["id"], &given["disclosures"]), (&json!(id), &list));
@@ -95,8 +149,9 @@ async fn what_is_put_is_given_as_fields_and_as_a_presentation() {
         {"place": "data", "name": "address", "value": ADDRESS},
     ]);
     assert_eq!(given["fields"], fields);
-    let accept = Request::get(format!("/v1/vault/{id}")).header("accept", "application/sd-jwt");
-    let given = api.ask(accept.body(Body::empty()).unwrap()).await;
+    let mut accept = request(Method::GET, &id, "text/plain", Body::empty());
+    accept.headers_mut().insert("accept", "application/sd-jwt".parse().unwrap());
+    let given = api.ask(accept).await;
     assert_eq!((given.header("content-type"), given.text()), ("application/sd-jwt", &*text));
     // The ledger itself shows none of it.
     let shown = api.get(&format!("/v1/records/{id}")).await;
@@ -130,7 +185,7 @@ async fn what_does_not_belong_to_the_record_is_refused() {
 }
 
 #[tokio::test]
-async fn only_programs_on_this_machine_get_at_what_is_private() {
+async fn only_a_token_for_the_signers_private_data_gets_at_it() {
     let api = api_of(Mode::Commit);
     let (record, disclosures) = private();
     let id = record.id().to_string();
@@ -138,29 +193,53 @@ async fn only_programs_on_this_machine_get_at_what_is_private() {
     let text = presentation(&record, &disclosures);
     assert_eq!(put(&api, &id, &text).await.status, 201);
     let basis = r#"{"basis":"gdpr_17_1_b"}"#;
-    let requests = || {
+    let reading = || {
         [
             request(Method::GET, &id, "text/plain", Body::empty()),
-            request(Method::PUT, &id, "application/sd-jwt", text.clone()),
             request(Method::DELETE, &id, "application/json", basis),
         ]
     };
-    for request in requests() {
-        let answer = api.ask_from("192.0.2.7:1234", request).await;
-        answer.assert_problem(403, "private_not_allowed");
+    let putting = || request(Method::PUT, &id, "application/sd-jwt", text.clone());
+    for mut request in reading() {
+        request.headers_mut().remove(header::AUTHORIZATION);
+        // On this machine and elsewhere; and whether the record is there or not.
+        api.ask(request).await.assert_problem(401, "token_required");
     }
+    for mut request in reading().into_iter().chain([putting()]) {
+        request.headers_mut().insert(header::AUTHORIZATION, bearer(1).parse().unwrap());
+        api.ask(request).await.assert_problem(403, "insufficient_scope");
+    }
+    for mut request in reading().into_iter().chain([putting()]) {
+        request.headers_mut().insert(header::AUTHORIZATION, bearer(7).parse().unwrap());
+        api.ask(request).await.assert_problem(401, "invalid_token");
+    }
+    // Putting takes a token from elsewhere, as having records signed does.
+    api.ask_from("192.0.2.7:1234", putting()).await.assert_problem(403, "unsigned_not_allowed");
     for (name, value) in [
         ("x-forwarded-for", "192.0.2.7"),
         ("origin", "http://evil.example"),
         ("sec-fetch-site", "cross-site"),
-        ("host", "evil.example"),
     ] {
-        for mut request in requests() {
-            request.headers_mut().insert(name, value.parse().unwrap());
-            api.ask(request).await.assert_problem(403, "private_not_allowed");
-        }
+        let mut request = putting();
+        request.headers_mut().insert(name, value.parse().unwrap());
+        api.ask(request).await.assert_problem(403, "unsigned_not_allowed");
     }
+    let mut request = putting();
+    request.headers_mut().insert(header::AUTHORIZATION, bearer(0).parse().unwrap());
+    assert_eq!(api.ask_from("192.0.2.7:1234", request).await.status, 200);
     assert!(matches!(api.node.vault.get(&record.id()).unwrap(), Held::Disclosures(_)));
+}
+
+#[tokio::test]
+async fn what_is_private_of_a_record_that_waits_is_not_erased_yet() {
+    let api = api_of(Mode::Hold);
+    let body = json!({"signer": "broker", "record": fields()}).to_string();
+    let answer = api.post("/v1/records", "application/json", body).await;
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    let id = answer.json()["id"].as_str().unwrap().to_owned();
+    erase(&api, &id).await.assert_problem(503, "not_ready");
+    api.node.commit();
+    assert_eq!(erase(&api, &id).await.status, 202);
 }
 
 #[tokio::test]
@@ -189,7 +268,7 @@ async fn an_erasure_is_recorded_and_everything_else_stays() {
     assert!(api.node.vault.erasures().is_empty());
     // Again, and from then on.
     assert_eq!(erase(&api, &id).await.json()["erased_by"], by);
-    let gone = api.get(&format!("/v1/vault/{id}")).await.assert_problem(410, "erased");
+    let gone = get(&api, &id).await.assert_problem(410, "erased");
     assert!(gone["detail"].as_str().unwrap().contains(by));
     put(&api, &id, &text).await.assert_problem(410, "erased");
     assert_eq!(api.get(&format!("/v1/records/{id}/receipt")).await.body, receipt);
@@ -208,7 +287,7 @@ async fn an_erasure_that_the_node_cannot_record_now_is_recorded_later() {
     let erased = erase(&api, &id).await;
     assert_eq!(erased.status, 202, "{}", erased.text());
     let by = erased.json()["erased_by"].as_str().unwrap().to_owned();
-    api.get(&format!("/v1/vault/{id}")).await.assert_problem(410, "erased");
+    get(&api, &id).await.assert_problem(410, "erased");
     api.get(&format!("/v1/records/{by}")).await.assert_problem(404, "not_found");
     upkeep(&api).await;
     assert_eq!(api.node.vault.erasures().len(), 1, "it is still busy");
@@ -268,7 +347,7 @@ async fn the_node_keeps_what_is_private_of_what_it_signs() {
     let id = first.json()["id"].as_str().unwrap().to_owned();
     let shown = api.get(&format!("/v1/records/{id}")).await;
     assert!(!shown.text().contains("Rossi") && !shown.text().contains("Garibaldi"));
-    let given = api.get(&format!("/v1/vault/{id}")).await.json();
+    let given = get(&api, &id).await.json();
     let names: Vec<_> =
         given["fields"].as_array().unwrap().iter().map(|field| &field["name"]).collect();
     assert_eq!(names, ["name", "address"]);
@@ -295,7 +374,7 @@ async fn more_fields_are_private_where_the_sender_says_so() {
     let answers = api.post("/v1/records/batch", "application/x-ndjson", lines).await.lines();
     for (answer, count) in answers.iter().zip([1, 2]) {
         let id = answer["id"].as_str().unwrap_or_else(|| panic!("{answer}"));
-        let given = api.get(&format!("/v1/vault/{id}")).await.json();
+        let given = get(&api, &id).await.json();
         assert_eq!(given["fields"].as_array().unwrap().len(), count);
     }
     for (private, field) in [
@@ -339,5 +418,5 @@ async fn a_record_without_private_fields_has_nothing_to_put() {
     let id = record.id().to_string();
     let text = format!("{}~", String::from_utf8_lossy(record.jws()));
     put(&api, &id, &text).await.assert_problem(400, "malformed");
-    api.get(&format!("/v1/vault/{id}")).await.assert_problem(404, "not_found");
+    get(&api, &id).await.assert_problem(404, "not_found");
 }

@@ -46,7 +46,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 const HOLD: Duration = Duration::from_secs(1);
 
 /// Records that are held at once; what more comes is refused at once.
-const HELD_RECORDS_MAX: usize = 10_000;
+const HELD_RECORDS_MAX: usize = 2000;
 
 pub struct Ingress {
     shared: Arc<Shared>,

@@ -19,6 +19,10 @@ use tokio::sync::{Notify, watch};
 /// One other node may take this part of the queue.
 const FOREIGN_PART: usize = 8;
 
+/// Records set aside that are tried again with one block, those first that came
+/// first: whoever sends many that never pass must not hold blocks up.
+const TRIED_AGAIN_MAX: usize = 1000;
+
 /// Refusals that are remembered.
 const REFUSALS_MAX: usize = 10_000;
 
@@ -391,12 +395,10 @@ impl Queue {
         if state.aside == 0 {
             return waiting;
         }
-        let aside: Vec<_> = state
-            .by_id
-            .iter()
-            .filter(|(_, waiting)| waiting.stage == Stage::Set)
-            .map(|(id, _)| *id)
-            .collect();
+        let is_aside =
+            |id: &&RecordId| state.by_id.get(*id).is_some_and(|one| one.stage == Stage::Set);
+        let aside: Vec<_> =
+            state.order.iter().filter(is_aside).take(TRIED_AGAIN_MAX).copied().collect();
         for id in &aside {
             state.set_stage(id, Stage::Ready);
         }

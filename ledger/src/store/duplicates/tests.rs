@@ -62,14 +62,14 @@ fn a_document_at_two_insurers_or_claims_is_found_and_at_one_is_not() {
         record(&ledger, number, (contract, claim), matches)
     };
     // 0 and 1: the same contract, once without and once with a claim.
-    ledger.commit(
+    ledger.commit_without_rules(
         &store,
         vec![of(0, "one/C-1", None, &[7]), of(1, "one/C-1", Some("one/S-1"), &[7])],
     );
     assert_eq!(found(&store, None, None, 10), (vec![], None));
     // 2: another insurer, in a block with 3, another claim of the first one,
     // and 4, the first claim again.
-    ledger.commit(
+    ledger.commit_without_rules(
         &store,
         vec![
             of(2, "two/C-1", Some("two/S-1"), &[7, 8]),
@@ -87,7 +87,7 @@ fn a_document_at_two_insurers_or_claims_is_found_and_at_one_is_not() {
     let (first, next) = found(&store, None, None, 2);
     assert_eq!((&first[..], next), (&expected[..2], Some(3)));
     assert_eq!(found(&store, None, next, 2), (expected[2..].to_vec(), None));
-    ledger.commit(&store, vec![of(6, "three/C-1", None, &[8, 9])]);
+    ledger.commit_without_rules(&store, vec![of(6, "three/C-1", None, &[8, 9])]);
     let later = vec![(6, vec![2], hex_of(8)), (6, vec![5], hex_of(9))];
     assert_eq!(found(&store, None, Some(4), 10), (later.clone(), None));
     let all = [expected, later].concat();
@@ -113,12 +113,12 @@ fn a_repetition_is_noticed_across_runs_of_postings() {
     let ledger = Ledger::new("test.example/duplicates");
     let folder = tempfile::tempdir().unwrap();
     let store = ledger.open(folder.path()).unwrap();
-    ledger.commit(&store, vec![record(&ledger, 0, ("one/C-1", None), &[7])]);
+    ledger.commit_without_rules(&store, vec![record(&ledger, 0, ("one/C-1", None), &[7])]);
     // More than one run holds.
     let runs = super::super::terms::RUN_RECORDS + 10;
     ledger.fill(&store, 1, runs.div_ceil(1000), 1000);
     let last = store.tip().frontier.size();
-    ledger.commit(&store, vec![record(&ledger, last, ("two/C-1", None), &[7])]);
+    ledger.commit_without_rules(&store, vec![record(&ledger, last, ("two/C-1", None), &[7])]);
     assert_eq!(found(&store, None, None, 10).0, [(last, vec![0], hex_of(7))]);
 }
 
@@ -130,7 +130,7 @@ fn a_document_that_is_used_very_often_costs_no_more_than_is_listed() {
     let uses = DUPLICATE_USES_MAX as u64 + 2;
     let records =
         (0..uses).map(|number| record(&ledger, number, (&format!("one/C-{number}"), None), &[7]));
-    ledger.commit(&store, records.collect());
+    ledger.commit_without_rules(&store, records.collect());
     let Duplicates { duplicates, .. } = store.duplicates(None, None, 1000).unwrap();
     let listed: Vec<_> = duplicates.iter().map(|found| (found.earlier.len(), found.more)).collect();
     let expected: Vec<_> = (1..uses as usize)
@@ -149,7 +149,7 @@ fn repetitions_within_one_claim_do_not_hide_a_use_elsewhere() {
     let mut records: Vec<_> = same.collect();
     records.push(record(&ledger, within, ("two/C-1", None), &[7]));
     records.push(record(&ledger, within + 1, ("one/C-1", None), &[7]));
-    ledger.commit(&store, records);
+    ledger.commit_without_rules(&store, records);
     // Looking costs much here, so there are pages without anything.
     let (mut indexes, mut after) = (Vec::new(), None);
     loop {
