@@ -94,12 +94,12 @@ pub(crate) async fn erase_private(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let asker = Asker::with_token(&app, &headers)?;
     if content_type(&headers).as_deref() != Some("application/json") {
         let detail =
             "say why with Content-Type: application/json, such as {\"basis\": \"gdpr_17_1_b\"}";
         return Err(Problem::new(Kind::UnsupportedMediaType, detail).about("content-type"));
     }
-    let asker = Asker::with_token(&app, &headers)?;
     let wait = Wait::of(&headers, app.config.limits.wait_s_max);
     let body = read_body(body, &headers, BODY_BYTES_MAX, &app.config.limits).await?;
     let done = app.read(move |app, _| {

@@ -413,8 +413,9 @@ async fn what_is_private_of_a_record_that_is_not_taken_is_destroyed() {
 
 #[tokio::test]
 async fn a_record_without_private_fields_has_nothing_to_put() {
-    let api = Api::filled(1, 1);
+    let api = api_of(Mode::Commit);
     let record = quote(0);
+    assert_eq!(api.append(&record).await.status, 201);
     let id = record.id().to_string();
     let text = format!("{}~", String::from_utf8_lossy(record.jws()));
     put(&api, &id, &text).await.assert_problem(400, "malformed");
