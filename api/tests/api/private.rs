@@ -374,7 +374,7 @@ async fn more_fields_are_private_where_the_sender_says_so() {
     let answers = api.post("/v1/records/batch", "application/x-ndjson", lines).await.lines();
     for (answer, count) in answers.iter().zip([1, 2]) {
         let id = answer["id"].as_str().unwrap_or_else(|| panic!("{answer}"));
-        let given = get(&api, &id).await.json();
+        let given = get(&api, id).await.json();
         assert_eq!(given["fields"].as_array().unwrap().len(), count);
     }
     for (private, field) in [

@@ -145,7 +145,7 @@ fn encode<E: Encode>(value: &E) -> Result<Vec<u8>, WireError> {
     wire::encode::<STATE_VALUE_BYTES_MAX, _>(&(VERSION, value))
 }
 
-/// Reads the value that [`encode`] wrote.
+/// Reads a value as the rules wrote it.
 ///
 /// # Errors
 /// The bytes are no such value.

@@ -37,13 +37,16 @@ fn record(ledger: &Ledger, number: u64, about: (&str, Option<&str>), matches: &[
     ledger.sign("broker", payload)
 }
 
+/// The later index, the earlier ones, and the match.
+type Pair = (u64, Vec<u64>, String);
+
 /// Later and earlier indexes with the match of each duplicate.
 fn found(
     store: &Store,
     match_tag: Option<u64>,
     after: Option<u64>,
     limit: usize,
-) -> (Vec<(u64, Vec<u64>, String)>, Option<u64>) {
+) -> (Vec<Pair>, Option<u64>) {
     let match_tag = match_tag.map(|tag| hex_of(tag).parse().unwrap());
     let Duplicates { duplicates, next_after } = store.duplicates(match_tag, after, limit).unwrap();
     let pairs = duplicates.into_iter().map(|duplicate| {
