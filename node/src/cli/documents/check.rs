@@ -19,9 +19,7 @@ use serde::Serialize;
 
 use super::{DOCUMENT_SALTS, commitment_of};
 use crate::{
-    cli::{
-        CommandResult, Failure, Outcome, append::salts, output, sign::presentation_beside,
-    },
+    cli::{CommandResult, Failure, Outcome, append::salts, output, sign::presentation_beside},
     files::{self, FileError},
 };
 
@@ -99,8 +97,7 @@ fn read(path: &Path) -> Result<Presentation, Failure> {
     let read = if text.contains('~') {
         Presentation::parse(text)
     } else {
-        Envelope::parse(text.as_bytes())
-            .and_then(|record| Presentation::new(record, Vec::new()))
+        Envelope::parse(text.as_bytes()).and_then(|record| Presentation::new(record, Vec::new()))
     };
     read.map_err(|refusal| Failure::unusable(format_args!("{}: {refusal}", path.display())))
 }

@@ -190,7 +190,9 @@ pub(super) fn fill_in(
     let Value::Array(documents) = documents else { return Ok(Ok(())) };
     for (place, entry) in documents.iter_mut().enumerate() {
         match NamedFile::of_entry(entry, &format!("documents[{place}]"), folder) {
-            Ok(Some(file)) => *entry = file.document(line, match_key, salts, &mut document_salts)?,
+            Ok(Some(file)) => {
+                *entry = file.document(line, match_key, salts, &mut document_salts)?
+            }
             Ok(None) => {}
             Err(refusal) => return Ok(Err(refusal)),
         }
