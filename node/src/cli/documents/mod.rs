@@ -191,7 +191,7 @@ pub(super) fn fill_in(
     for (place, entry) in documents.iter_mut().enumerate() {
         match NamedFile::of_entry(entry, &format!("documents[{place}]"), folder) {
             Ok(Some(file)) => {
-                *entry = file.document(line, match_key, salts, &mut document_salts)?
+                *entry = file.document(line, match_key, salts, &mut document_salts)?;
             }
             Ok(None) => {}
             Err(refusal) => return Ok(Err(refusal)),
