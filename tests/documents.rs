@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use quittance_tests::{Consortium, Node, binary, quittance};
+use quittance_tests::{Consortium, Node, binary, quittance, wait_for};
 use serde_json::{Value, json};
 
 const INVOICE: &[u8] = b"Invoice 2026-17, Clinique du Parc, 180.00 EUR";
@@ -190,4 +190,54 @@ fn a_document_much_larger_than_the_memory_is_signed_in_one_pass() {
     assert_eq!(checked[0]["kind"], "scan");
     use std::os::unix::fs::PermissionsExt as _;
     assert_eq!(fs::metadata(&salts).unwrap().permissions().mode() & 0o7777, 0o600);
+}
+
+#[test]
+fn the_salt_of_a_document_is_in_the_vault_until_it_is_erased() {
+    let consortium = Consortium::new();
+    let node = consortium.start();
+    let insurer = Insurer::new(&consortium, &node, "petexpert");
+    let record = insurer.issue(1, "facture.pdf", None);
+    let (id, jws) = (record["id"].as_str().unwrap(), record["jws"].as_str().unwrap());
+    let data = consortium.data();
+    let create = ["token", "create", "--data", text(&data), "--scope", "private:petexpert"];
+    let token = quittance(create).success().text().trim().to_owned();
+    let authorization = format!("Bearer {token}");
+    let path = format!("/v1/vault/{id}");
+    let get = |accept: &str| {
+        node.get_with(&path, &[("authorization", &authorization), ("accept", accept)])
+    };
+
+    let commitment = record["record"]["documents"][0]["commitment"].as_str().unwrap();
+    assert_eq!(record["record"]["document_salts"], Value::Null);
+    let given = wait_for("the node to take up the token", || {
+        Some(get("application/json")).filter(|answer| answer.status == 200)
+    });
+    let fields = given.json()["fields"].clone();
+    assert_eq!(fields[0]["name"], "document_salts", "{fields}");
+    let salt = fields[0]["value"][commitment].as_str().unwrap().to_owned();
+    let kept = fs::read_to_string(insurer.path("1.jsonl.salts")).unwrap();
+    assert!(kept.contains(&salt), "{kept}");
+
+    // What the vault gives is enough to tell the file, found beside or named.
+    fs::write(insurer.path("record.jws"), jws).unwrap();
+    let (record_path, file) = (insurer.path("record.jws"), insurer.path("facture.pdf"));
+    let check = ["document", text(&record_path), text(&file)];
+    assert_eq!(quittance(check).code, Some(2));
+    let presentation = insurer.path("record.sd-jwt");
+    fs::write(&presentation, get("application/sd-jwt").body).unwrap();
+    let _ = quittance(check).success();
+    let _ = quittance([&check[..], &["--salts", text(&presentation)]].concat()).success();
+    let _ = quittance(["document", text(&presentation), text(&file)]).success();
+
+    let body = json!({"basis": "gdpr_17_1_b"}).to_string();
+    let headers = [
+        ("authorization", &*authorization),
+        ("content-type", "application/json"),
+        ("prefer", "wait=60"),
+    ];
+    let erased = node.try_delete(&path, &headers, body).unwrap();
+    assert_eq!(erased.status, 200, "{}", erased.text());
+    assert_eq!(get("application/json").status, 410);
+    assert!(!data.join("vault/sealed").join(id).exists());
 }

@@ -70,9 +70,12 @@ pub const PRIVATE_FIELDS: &[&str] = &[
     "description",
     "circumstances",
     "notes",
-    // RFC 9901 hides them; a document's commitment hides the file only with its salt
-    "document_salts",
+    // A document's commitment hides the file only with its salt
+    DOCUMENT_SALTS,
 ];
+
+/// The salts of a record's documents, which are private in records of every type.
+const DOCUMENT_SALTS: &str = "document_salts";
 
 /// Fields that are private in records of one type only.
 const PRIVATE_FIELDS_OF_TYPES: &[(RecordType, &[&str])] = &[
@@ -85,8 +88,8 @@ const PRIVATE_FIELDS_OF_TYPES: &[(RecordType, &[&str])] = &[
 
 /// The fields that are private in records of a type: those of every type first.
 pub fn private_fields_of(record_type: RecordType) -> impl Iterator<Item = &'static str> {
-    let everywhere = match record_type.family() {
-        Family::Member => &[],
+    let everywhere: &[&str] = match record_type.family() {
+        Family::Member => &[DOCUMENT_SALTS],
         Family::Contract | Family::Signature | Family::Settlement => PRIVATE_FIELDS,
     };
     let own = PRIVATE_FIELDS_OF_TYPES

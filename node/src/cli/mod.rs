@@ -91,14 +91,14 @@ enum Command {
         after_help = "Examples:\n  quittance sign --key keys/record-petexpert-1.pem --kid petexpert#1 --ledger ledger.example/quittance record.json > record.jws\n  \
         quittance sign --key keys/record-petexpert-1.pem --kid petexpert#1 --ledger ledger.example/quittance --document invoice=invoice.pdf --out record.jws record.json\n\n\
         The id of the record is what `sha256sum record.jws` prints. Of documents the record holds \
-        salted commitments only; their salts are kept beside it, in record.jws.salts."
+        salted commitments only; their salts are private fields, in record.sd-jwt, and stand in \
+        record.jws.salts too."
     )]
     Sign(sign::SignArgs),
     /// Tell whether files are the documents that a record speaks of
-    #[command(
-        after_help = "Example:\n  quittance document record.jws invoice.pdf --salts record.jws.salts\n\n\
-        Ends with 0 when all are, unchanged, 1 when one is not, 2 when a file cannot be used."
-    )]
+    #[command(after_help = "Examples:\n  quittance document record.jws invoice.pdf\n  \
+        quittance document record.jws invoice.pdf --salts record.sd-jwt\n\n\
+        Ends with 0 when all are, unchanged, 1 when one is not, 2 when a file cannot be used.")]
     Document(documents::CheckArgs),
     /// Append records to the ledger, and keep a receipt of each beside its file
     #[command(after_help = "Examples:\n  quittance append record.jws\n  \

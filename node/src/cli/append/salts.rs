@@ -145,30 +145,30 @@ impl Salts {
     }
 
     /// Commits to the document that `key` stands for, with the salt it had
-    /// before or a new one. `commit` reads `file`.
+    /// before or a new one, and gives that salt too, in base64url. `commit` reads
+    /// `file`.
     pub(in crate::cli) fn of_document(
         &mut self,
         key: Digest,
         file: &Path,
         commit: impl FnOnce(&[u8; SALT_BYTES]) -> Result<FileCommitment, FileError>,
-    ) -> Result<FileCommitment, SaltsError> {
-        match self.known.get(&key) {
+    ) -> Result<(FileCommitment, String), SaltsError> {
+        let (made, salt) = match self.known.get(&key) {
             Some(Known { salt, commitment }) => {
                 let made = commit(salt)?;
-                if *commitment == Some(*made.commitment.digest()) {
-                    Ok(made)
-                } else {
-                    Err(SaltsError::Changed(file.to_owned()))
+                if *commitment != Some(*made.commitment.digest()) {
+                    return Err(SaltsError::Changed(file.to_owned()));
                 }
+                (made, *salt)
             }
             None => {
                 let salt = random()?;
                 let made = commit(&salt)?;
                 let commitment = Some(*made.commitment.digest());
-                self.note(key, Known { salt, commitment })?;
-                Ok(made)
+                (made, self.note(key, Known { salt, commitment })?)
             }
-        }
+        };
+        Ok((made, URL_SAFE_NO_PAD.encode(salt)))
     }
 
     fn note(&mut self, line: Digest, known: Known) -> Result<[u8; SALT_BYTES], SaltsError> {

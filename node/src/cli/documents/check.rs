@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
 };
 
@@ -10,27 +11,29 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Args;
 use quittance_ledger::{
     digest::Digest,
-    limits::RECORD_BYTES_MAX,
+    limits::PRESENTATION_BYTES_MAX,
     record::{Document, Envelope},
+    vault::{Place, Presentation},
 };
 use serde::Serialize;
 
-use super::commitment_of;
+use super::{DOCUMENT_SALTS, commitment_of};
 use crate::{
-    cli::{CommandResult, Failure, Outcome, append::salts, output},
+    cli::{CommandResult, Failure, Outcome, append::salts, output, sign::presentation_beside},
     files::{self, FileError},
 };
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CheckArgs {
-    /// The record: a JWS
-    #[arg(value_name = "RECORD.JWS")]
+    /// The record: a JWS, or one with its private fields (SD-JWT)
+    #[arg(value_name = "RECORD")]
     record: PathBuf,
     /// Files that may be documents of it
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The salts that were kept beside the file that was signed or appended
-    #[arg(long, value_name = "FILE", required_unless_present = "salt")]
+    /// The record with its private fields (SD-JWT), or the file of salts that was
+    /// kept beside what was signed or appended [default: the one beside the record]
+    #[arg(long, value_name = "FILE")]
     salts: Option<PathBuf>,
     /// The salt of one document, 16 bytes in base64url; may be repeated
     #[arg(long, value_name = "BASE64URL", value_parser = salt)]
@@ -54,16 +57,10 @@ struct Checked {
 }
 
 pub(in crate::cli) fn check(args: &CheckArgs) -> CommandResult {
-    let bytes = files::read(&args.record, RECORD_BYTES_MAX)?;
-    let record = Envelope::parse(bytes.trim_ascii_end()).map_err(|refusal| {
-        Failure::unusable(format_args!("{}: {refusal}", args.record.display()))
-    })?;
+    let presentation = read(&args.record)?;
+    let record = presentation.record();
     let documents = &record.payload().documents;
-    let commitments = documents.iter().map(|document| *document.commitment.digest()).collect();
-    let kept = match &args.salts {
-        Some(path) => salts::of_commitments(path, &commitments)?,
-        None => HashMap::new(),
-    };
+    let kept = kept_salts(args, &presentation)?;
     let mut all = true;
     let mut checked = Vec::new();
     for path in &args.files {
@@ -91,6 +88,82 @@ pub(in crate::cli) fn check(args: &CheckArgs) -> CommandResult {
         }
     }
     Ok(if all { Outcome::Yes } else { Outcome::No })
+}
+
+/// Reads a record with or without private fields.
+fn read(path: &Path) -> Result<Presentation, Failure> {
+    let text = files::read_text(path, PRESENTATION_BYTES_MAX)?;
+    let text = text.trim_ascii_end();
+    let read = if text.contains('~') {
+        Presentation::parse(text)
+    } else {
+        Envelope::parse(text.as_bytes()).and_then(|record| Presentation::new(record, Vec::new()))
+    };
+    read.map_err(|refusal| Failure::unusable(format_args!("{}: {refusal}", path.display())))
+}
+
+/// The salts of the record's documents: from where the options say, or from
+/// what is found in the record or beside it.
+fn kept_salts(
+    args: &CheckArgs,
+    record: &Presentation,
+) -> Result<HashMap<Digest, [u8; 16]>, Failure> {
+    let path = match &args.salts {
+        Some(path) => path.clone(),
+        None => {
+            let own = of_presentation(record);
+            if !own.is_empty() || !args.salt.is_empty() {
+                return Ok(own);
+            }
+            let beside = Some(files::beside(&args.record, ".salts")).filter(|path| path.is_file());
+            presentation_beside(&args.record).or(beside).ok_or_else(|| {
+                Failure::unusable(
+                    "neither beside the record nor in it are salts; say with --salts FILE where \
+                     they are: in the record's .sd-jwt, or in the .salts beside what was signed",
+                )
+            })?
+        }
+    };
+    if !is_presentation(&path)? {
+        let documents = &record.record().payload().documents;
+        let commitments = documents.iter().map(|document| *document.commitment.digest()).collect();
+        return Ok(salts::of_commitments(&path, &commitments)?);
+    }
+    let presentation = read(&path)?;
+    if presentation.record().id() != record.record().id() {
+        return Err(Failure::unusable(format_args!(
+            "{} is of another record than {}",
+            path.display(),
+            args.record.display()
+        )));
+    }
+    Ok(of_presentation(&presentation))
+}
+
+/// Whether a file holds a record with private fields: a file of salts has JSON
+/// objects, and a JWS never begins as one.
+fn is_presentation(path: &Path) -> Result<bool, FileError> {
+    let mut first = Vec::new();
+    let file = fs::File::open(path).map_err(FileError::io("open", path))?;
+    file.take(1).read_to_end(&mut first).map_err(FileError::io("read", path))?;
+    Ok(first.first().is_some_and(|byte| *byte != b'{'))
+}
+
+/// The salts that a record discloses. What is no salt is passed over: nothing is
+/// made of what is read here.
+fn of_presentation(presentation: &Presentation) -> HashMap<Digest, [u8; 16]> {
+    let disclosed = presentation
+        .fields()
+        .iter()
+        .filter(|field| field.place == Place::Payload)
+        .filter(|field| field.disclosure.name() == DOCUMENT_SALTS);
+    disclosed
+        .filter_map(|field| field.disclosure.value().as_object())
+        .flatten()
+        .filter_map(|(commitment, text)| {
+            Some((commitment.parse().ok()?, salt(text.as_str()?).ok()?))
+        })
+        .collect()
 }
 
 /// Which of the documents a file is. It is read once for each salt that could fit.

@@ -21,6 +21,10 @@ pub(super) use self::check::{CheckArgs, check};
 use super::{Failure, append::salts::Salts};
 use crate::{files::FileError, keys};
 
+/// The private field of a payload that holds the salts of its documents: an
+/// object from the commitment in hexadecimal to the salt in base64url.
+const DOCUMENT_SALTS: &str = "document_salts";
+
 /// Options of commands that sign.
 #[derive(Debug, Default, Args)]
 pub(super) struct DocumentOptions {
@@ -108,12 +112,13 @@ impl NamedFile {
         })
     }
 
-    /// Reads the file and gives what the record says of it.
+    /// Reads the file, gives what the record says of it, and notes the salt.
     fn document(
         &self,
         line: Digest,
         match_key: Option<&MatchKey>,
         salts: &mut Salts,
+        document_salts: &mut Map<String, Value>,
     ) -> Result<Value, Failure> {
         let media_type = self.media_type()?;
         let of = [
@@ -122,7 +127,7 @@ impl NamedFile {
             b"\0",
             self.path.as_os_str().as_encoded_bytes(),
         ];
-        let FileCommitment { size, commitment, match_tag } =
+        let (FileCommitment { size, commitment, match_tag }, salt) =
             salts.of_document(Digest::of(&of.concat()), &self.path, |salt| {
                 commitment_of(&self.path, salt, match_key)
             })?;
@@ -130,6 +135,7 @@ impl NamedFile {
             "kind": self.kind, "media_type": media_type, "size": size,
             "commitment": commitment.to_string(),
         });
+        document_salts.insert(commitment.to_string(), salt.into());
         if let (Some(match_tag), Some(document)) = (match_tag, document.as_object_mut()) {
             document.insert("match".to_owned(), match_tag.to_string().into());
         }
@@ -162,7 +168,7 @@ pub(super) fn names_files(record: &Map<String, Value>, options: &DocumentOptions
 /// Puts what the record says of files into its `documents`: in place of entries
 /// that name one, relative to `folder`, and of those in the options after them.
 /// `line` is the digest of the text that the record stands in; the same text
-/// gets the same salts.
+/// gets the same salts. These go into the private field `document_salts`.
 pub(super) fn fill_in(
     record: &mut Map<String, Value>,
     folder: &Path,
@@ -171,18 +177,31 @@ pub(super) fn fill_in(
     line: Digest,
     salts: &mut Salts,
 ) -> Result<Result<(), Refusal>, Failure> {
+    let mut document_salts = match record.get(DOCUMENT_SALTS) {
+        None => Map::new(),
+        Some(Value::Object(given)) => given.clone(),
+        Some(_) => {
+            let detail = format!("{DOCUMENT_SALTS} must be an object of commitments and salts");
+            return Ok(Err(Refusal::of_field(Code::Malformed, DOCUMENT_SALTS, detail)));
+        }
+    };
     let documents = record.entry("documents").or_insert_with(|| Value::Array(Vec::new()));
     // What is no list is refused when the record is read.
     let Value::Array(documents) = documents else { return Ok(Ok(())) };
     for (place, entry) in documents.iter_mut().enumerate() {
         match NamedFile::of_entry(entry, &format!("documents[{place}]"), folder) {
-            Ok(Some(file)) => *entry = file.document(line, match_key, salts)?,
+            Ok(Some(file)) => {
+                *entry = file.document(line, match_key, salts, &mut document_salts)?;
+            }
             Ok(None) => {}
             Err(refusal) => return Ok(Err(refusal)),
         }
     }
     for file in &options.documents {
-        documents.push(file.document(line, match_key, salts)?);
+        documents.push(file.document(line, match_key, salts, &mut document_salts)?);
+    }
+    if !document_salts.is_empty() {
+        record.insert(DOCUMENT_SALTS.to_owned(), Value::Object(document_salts));
     }
     Ok(Ok(()))
 }
@@ -190,6 +209,8 @@ pub(super) fn fill_in(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
     use super::*;
 
@@ -233,6 +254,12 @@ mod tests {
         let made = filled(folder.path(), record.clone(), &mut first).unwrap();
         assert_eq!(made["documents"][0]["size"], 10);
         assert_eq!(made["documents"][0]["match"].as_str().unwrap().len(), 64);
+        let commitment = made["documents"][0]["commitment"].as_str().unwrap();
+        let document_salts = made["document_salts"].as_object().unwrap();
+        assert_eq!(document_salts.len(), 1);
+        let salt = URL_SAFE_NO_PAD.decode(document_salts[commitment].as_str().unwrap()).unwrap();
+        let recomputed = commitment_of(&path, &salt.try_into().unwrap(), None).unwrap();
+        assert_eq!(recomputed.commitment.to_string(), commitment);
         first.sync().unwrap();
         drop(first);
         let mut second = salts(folder.path());
@@ -240,6 +267,20 @@ mod tests {
         std::fs::write(&path, "An invoice").unwrap();
         let error = filled(folder.path(), record, &mut second).unwrap_err();
         assert!(error.contains("invoice.pdf") && error.contains("changed"), "{error}");
+    }
+
+    #[test]
+    fn salts_that_are_given_stay_beside_those_that_are_made() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.pdf"), "an invoice").unwrap();
+        let documents = json!([{"kind": "invoice", "file": "a.pdf"}]);
+        let mut salts = salts(folder.path());
+        let given = json!({"documents": documents, "document_salts": {"0": "AA"}});
+        let made = filled(folder.path(), given, &mut salts).unwrap();
+        assert_eq!(made["document_salts"].as_object().unwrap().len(), 2);
+        let wrong = json!({"documents": documents, "document_salts": 7});
+        let error = filled(folder.path(), wrong, &mut salts).unwrap_err();
+        assert!(error.contains("document_salts"), "{error}");
     }
 
     #[test]
