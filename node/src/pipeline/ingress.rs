@@ -7,6 +7,7 @@
 //! acknowledged is taken back.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
@@ -53,6 +54,8 @@ pub struct Ingress {
     pending: Pending,
     received: mpsc::Receiver<Submission>,
     held: Vec<Held>,
+    /// How many records that is, with those that are being decided on.
+    holding: Cell<usize>,
     /// The height that what is held was looked at last.
     held_at: u64,
 }
@@ -76,7 +79,7 @@ impl Ingress {
         pending: Pending,
         received: mpsc::Receiver<Submission>,
     ) -> Self {
-        Self { shared, pending, received, held: Vec::new(), held_at: 0 }
+        Self { shared, pending, received, held: Vec::new(), holding: Cell::new(0), held_at: 0 }
     }
 
     pub fn run(mut self) -> Result<(), Fatal> {
@@ -204,6 +207,8 @@ impl Ingress {
         let mut block = next_block(&tip, &shared.store);
         let (mut new, mut places) = (Vec::new(), HashMap::new());
         let mut calls = Vec::new();
+        // Those that stay held are counted again.
+        self.holding.set(0);
         for Held { decisions, answer, until } in std::mem::take(&mut self.held) {
             let may_wait = now < until;
             let decisions = decisions
@@ -256,8 +261,9 @@ impl Ingress {
                 if record.payload().record_type.family() == Family::Member
                     && refusal.code == Code::UnknownReference => {}
             Err(ApplyError::Refused(refusal)) => {
-                let held: usize = self.held.iter().map(Held::records).sum();
-                return Ok(if may_wait && held < HELD_RECORDS_MAX {
+                let holding = self.holding.get();
+                return Ok(if may_wait && holding < HELD_RECORDS_MAX {
+                    self.holding.set(holding + 1);
                     Decision::Hold(Box::new(record))
                 } else {
                     Decision::Answer(Accepted::Refused(refusal))

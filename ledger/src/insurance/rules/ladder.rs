@@ -109,6 +109,9 @@ impl Case<'_, '_> {
             (false, DeductibleModel::Variable) if !steps && data.outcome != Outcome::Refused => {
                 wrong("a claim of this service raises the deductible by a step: ladder is step_up")
             }
+            (false, DeductibleModel::Bonus) if steps => {
+                wrong("claims do not raise a deductible with a bonus: ladder is none")
+            }
             _ => Ok(set),
         }
     }
@@ -121,8 +124,12 @@ impl Case<'_, '_> {
         contract: &Contract,
         data: &ClaimDecided,
     ) -> Verdict {
-        let steps = data.ladder == Some(LadderEffect::StepUp)
-            && contract.deductible_model == Some(DeductibleModel::Variable);
+        // With a bonus a claim raises nothing, but its year is not claim-free.
+        let steps = match contract.deductible_model {
+            Some(DeductibleModel::Variable) => data.ladder == Some(LadderEffect::StepUp),
+            Some(DeductibleModel::Bonus) => !claim.free_service && data.outcome != Outcome::Refused,
+            None => false,
+        };
         let year = claim.opened_on.date().year();
         match (claim.step, steps) {
             (LadderStep::None, true) => {
@@ -266,7 +273,7 @@ impl Case<'_, '_> {
             ));
         }
         if self.state.holds(&keys::year_steps(self.contract_ref()?, year))? {
-            return illegal(format!("{year} had a claim or cost commitment that raises it"));
+            return illegal(format!("{year} had a claim or a cost commitment"));
         }
         Ok(year)
     }

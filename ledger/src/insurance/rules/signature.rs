@@ -97,6 +97,7 @@ impl Case<'_, '_> {
 
     pub(super) fn signature_failed(&mut self, data: &SignatureFailed) -> Verdict {
         let mut signature = self.signature(&data.signature)?;
+        check_not_completed(&signature)?;
         match data.reason {
             // The signer may try again with the same code.
             SignatureFailure::WrongCode => Ok(()),

@@ -204,6 +204,25 @@ fn a_bonus_falls_with_claim_free_years_and_jumps_with_a_cost_commitment() {
 }
 
 #[test]
+fn a_year_with_a_claim_is_not_claim_free_for_a_bonus_either() {
+    let mut world = legal("bonus");
+    world.take("ins", set(DAY, "bonus", 30_000, "start"));
+    world.take("ins", case(DAY, "B", "legal_case"));
+    let up = judged(DAY, "B", 90_000, 30_000, "step_up");
+    world.refuse(Code::LadderEffectWrong, "ins", up);
+    world.take("ins", judged(DAY, "B", 90_000, 30_000, "none"));
+    world.take("ins", case("2022-05-03T10:00:00+02:00", "J", "JurLine"));
+    world.take("ins", judged("2022-05-03T11:00:00+02:00", "J", 90_000, 0, "none"));
+    let free = |year: i32| {
+        let at = format!("{}-01-01T00:00:00+01:00", year + 1);
+        set(&at, "bonus", 20_000, &format!("claim_free:{year}"))
+    };
+    world.refuse(Code::LadderStep, "ins", free(2021));
+    // What is free of the deductible is free for the year.
+    world.take("ins", free(2022));
+}
+
+#[test]
 fn a_contract_without_a_ladder_is_not_judged_by_one() {
     let mut world = world();
     let at = "2025-05-06T09:00:00+02:00";
