@@ -19,6 +19,10 @@ use crate::{
     },
 };
 
+/// Corrections of corrections that are followed from one record: whoever makes a
+/// chain of them must not make reading it slow.
+const CORRECTIONS_FOLLOWED_MAX: usize = 64;
+
 impl Store {
     /// Where a record stands, if it is on the ledger.
     ///
@@ -368,9 +372,11 @@ impl Store {
     /// The store cannot be read, or is damaged.
     pub fn correction_of(&self, id: &RecordId) -> Result<Option<RecordId>, StoreError> {
         let mut newest = None;
-        // Each correction stands after what it corrects, so this comes to an end.
-        while let Some(next) = self.correction_by_name(&newest.unwrap_or(*id))? {
-            newest = Some(next);
+        for _ in 0..CORRECTIONS_FOLLOWED_MAX {
+            match self.correction_by_name(&newest.unwrap_or(*id))? {
+                Some(next) => newest = Some(next),
+                None => break,
+            }
         }
         Ok(newest)
     }

@@ -501,6 +501,8 @@ const fn may_pass_soon(code: Code) -> bool {
                 | Code::KeyNotValidThen
                 | Code::OccurredInFuture
                 | Code::ChangeImpossible
+                // Costly to judge, and its figures are the signer's to look up.
+                | Code::StatementMismatch
                 | Code::TooManyProposals
         )
 }
