@@ -88,6 +88,22 @@ pub const PERIOD_CEILINGS_REQUESTED_MAX: usize = 16;
 /// Documents asked for about one contract, or about one claim.
 pub const DOSSIER_ITEMS_MAX: usize = 256;
 
+/// Days on which one payee can be paid, or open and end claims, under one contract.
+pub const TALLY_DAYS_MAX: usize = 4096;
+
+/// Times that a claim ended, or was open again, that are remembered; an even number.
+pub const CLAIM_TURNS_MAX: usize = 16;
+
+/// Times that the notification of one offer is remembered.
+pub const NOTIFICATIONS_MAX: usize = 16;
+
+/// Corrections that follow each other: of a record, of its correction, and so on.
+pub const CORRECTION_CHAIN_MAX: u32 = 64;
+
+/// The first moment that a record can tell of: 1 January 1900 UTC, in milliseconds
+/// from the Unix epoch. What a ledger counts by day has a first day so.
+pub const OCCURRED_MS_MIN: i64 = -2_208_988_800_000;
+
 /// Earlier uses of a document that are listed with a later one.
 pub const DUPLICATE_USES_MAX: usize = 16;
 /// A disclosure (RFC 9901) as base64url text.

@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use jiff::tz::TimeZone;
+
+use super::figures::shown;
 use crate::{
     digest::RecordId,
     insurance::{
@@ -9,7 +12,7 @@ use crate::{
         disclosure::DisclosureErased,
         state::{
             ApplyError, Overlay,
-            entities::{Claim, Contract, Flags, Period},
+            entities::{Claim, Contract, Flags, Mark, Period},
             keys,
         },
     },
@@ -50,10 +53,17 @@ pub(super) struct Case<'r, 'a> {
 pub(super) struct Kept {
     /// What was spent and held of a period that is made again.
     pub(super) period: Option<Period>,
+    /// The number of the period that pays a claim or a hold, where neither says
+    /// another day.
+    pub(super) number_of_period: Option<u32>,
     /// The claim that is opened again.
     pub(super) claim: Option<Claim>,
     /// What was paid of the claim before a payment was taken back.
     pub(super) paid: Option<Amount>,
+    /// When the claim was decided first, where the decision is taken back.
+    pub(super) decided_since: Option<Moment>,
+    /// The day by which documents were due that a contract was ended for.
+    pub(super) due: Option<crate::insurance::Day>,
     /// The deductible by which a decision was judged; none in it where there was no ladder.
     pub(super) deductible: Option<Option<Amount>>,
 }
@@ -175,8 +185,44 @@ impl<'r> Case<'r, '_> {
             }
             _ => {}
         }
+        if let Some(claim) = &claim {
+            self.check_since_opened(claim)?;
+        }
         self.read = (contract, claim);
         Ok(())
+    }
+
+    /// What is done about a claim is done once it is open. Its documents may have
+    /// come before.
+    fn check_since_opened(&self, claim: &Claim) -> Verdict {
+        match self.record.payload().data {
+            Data::ClaimRegistered(_)
+            | Data::ClaimState(_)
+            | Data::ClaimDecided(_)
+            | Data::ClaimDisputed(_)
+            | Data::ClaimClosed(_)
+            | Data::SettlementOffered(_)
+            | Data::SettlementNotified(_)
+            | Data::SettlementAnswered(_)
+            | Data::PaymentRecorded(_) => self.check_not_before(
+                Code::ClaimState,
+                "the claim was opened",
+                &Mark { record: claim.opened, at: claim.opened_at },
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// That the record tells of no moment before that of what it builds on.
+    pub(super) fn check_not_before(&self, code: Code, what: &str, mark: &Mark) -> Verdict {
+        let at = self.at();
+        if at >= mark.at {
+            return Ok(());
+        }
+        let [at, since] = [at, mark.at].map(|moment| shown(moment, &TimeZone::UTC));
+        let detail =
+            format!("the record tells of {at}; {what} later, at {since} (record {})", mark.record);
+        refuse(code, "occurred_at", detail)
     }
 
     /// Only the broker that a contract names speaks of it as a broker. A consent
@@ -185,13 +231,15 @@ impl<'r> Case<'r, '_> {
         let signer = self.record.signer();
         let is_broker =
             self.membership.past(signer).is_some_and(|member| member.role == Role::Broker);
-        if let Some(broker) = contract.broker.as_ref().filter(|_| is_broker)
+        if let Some(broker) = contract.broker_on(self.at()).filter(|_| is_broker)
             && broker.as_str() != signer.as_str()
             && !matches!(self.record.payload().data, Data::ConsentRecorded(_))
         {
             let detail = format!(
-                "the contract's broker is {broker} (record {}), and {signer} is another one",
-                contract.issued
+                "the contract's broker then is {broker} (its version {} is by record {}), and \
+                 {signer} is another one",
+                contract.version.get(),
+                contract.made_by
             );
             return refuse(Code::NotAParty, "contract", detail);
         }

@@ -5,10 +5,11 @@ use super::{
     figures::{figure, grouped, unit},
 };
 use crate::{
+    digest::RecordId,
     insurance::{
-        Amount, Code as Number, ContractRef, Currency, Moment,
+        Amount, Currency, Moment,
         state::{
-            entities::{Claim, Period},
+            entities::{Claim, Hold, Period},
             keys,
         },
     },
@@ -16,23 +17,26 @@ use crate::{
     refusal::Code,
 };
 
+/// How long a hold lasts: 24 hours.
+pub(super) const HOLD_NANOSECONDS: i128 = 86_400 * 1_000_000_000;
+
 impl Period {
-    /// The sum of the holds that are live at a moment, or will be after it.
+    /// The holds that are live at some moment from `at` to `until`, or at any
+    /// moment from then on.
     ///
-    /// A record may be late: those that were answered after that moment count
-    /// as well, so that spent and held never exceed the ceiling together.
-    pub(super) fn held(&self, at: Moment) -> u64 {
-        // At most PERIOD_HOLDS_MAX amounts below 2^53.
+    /// A record may be late: what was held after that moment counts as well, so
+    /// that spent and held never exceed the ceiling together.
+    pub(super) fn held(&self, at: Moment, until: Option<Moment>) -> impl Iterator<Item = &Hold> {
+        let began = |hold: &Hold| hold.until.timestamp().as_nanosecond() - HOLD_NANOSECONDS;
+        let until = until.map(|until| until.timestamp().as_nanosecond());
         self.holds
             .iter()
-            .filter(|hold| hold.until >= at)
-            .map(|hold| hold.amount.minor_units())
-            .sum()
+            .filter(move |hold| hold.until >= at && until.is_none_or(|until| began(hold) <= until))
     }
 
-    /// Takes the hold of a pre-authorisation away.
-    pub(super) fn release(&mut self, number: &Number) {
-        self.holds.retain(|hold| hold.preauthorisation != *number);
+    /// Takes the hold away that a record made.
+    pub(super) fn release(&mut self, answer: RecordId) {
+        self.holds.retain(|hold| hold.answer != answer);
     }
 
     /// Notes the moment of a record about a hold.
@@ -52,19 +56,21 @@ impl Period {
 
 impl Case<'_, '_> {
     /// That what is spent and held, and what is added under some name, fits under
-    /// the ceiling.
+    /// the ceiling, from the moment of the record on, or up to `until`.
     pub(super) fn check_ceiling(
-        &mut self,
-        contract: &ContractRef,
+        &self,
         period: &Period,
         field: &str,
         adding: Option<(&str, Amount)>,
+        until: Option<Moment>,
     ) -> Verdict {
         let (Some(ceiling), Some(currency)) = (period.ceiling, period.currency) else {
             return Ok(());
         };
         let at = self.at();
-        let (held, spent) = (period.held(at), period.spent.minor_units());
+        // At most PERIOD_HOLDS_MAX amounts below 2^53.
+        let held: u64 = period.held(at, until).map(|hold| hold.amount.minor_units()).sum();
+        let spent = period.spent.minor_units();
         let more = adding.map_or(0, |(_, amount)| amount.minor_units());
         if u128::from(more) + u128::from(held) + u128::from(spent)
             <= u128::from(ceiling.minor_units())
@@ -82,13 +88,8 @@ impl Case<'_, '_> {
             unit(currency),
             period.made_by
         );
-        let holds = period.holds.iter().filter(|hold| hold.until >= at).take(3);
-        let numbers: Vec<_> = holds.map(|hold| hold.preauthorisation.clone()).collect();
-        for number in numbers {
-            let held = self.state.read(&keys::preauthorisation(contract, &number))?;
-            if let Some(answer) = held.and_then(|held| held.answer) {
-                detail += &format!("; {number} is held by record {}", answer.record);
-            }
+        for hold in period.held(at, until).take(3) {
+            detail += &format!("; {} held by record {}", figure(hold.amount), hold.answer);
         }
         detail.push(')');
         refuse(Code::CeilingExceeded, field, detail)
@@ -103,7 +104,7 @@ impl Case<'_, '_> {
         let contract = claim.contract.clone();
         let mut period = self.period(&contract, claim.period)?;
         if counts_in(&mut period, currency, field)? {
-            self.spend(&contract, &mut period, claim.counted, used, field, what)?;
+            self.spend(&mut period, claim.counted, used, field, what)?;
             claim.counted = used;
             self.state.write(keys::period(&contract, claim.period), &period)?;
         }
@@ -112,8 +113,7 @@ impl Case<'_, '_> {
 
     /// Replaces what is spent for one claim.
     pub(super) fn spend(
-        &mut self,
-        contract: &ContractRef,
+        &self,
         period: &mut Period,
         before: Amount,
         after: Amount,
@@ -127,7 +127,7 @@ impl Case<'_, '_> {
         };
         period.spent = others;
         if after > before {
-            self.check_ceiling(contract, period, field, Some((what, after)))?;
+            self.check_ceiling(period, field, Some((what, after)), None)?;
         }
         period.spent = spent;
         Ok(())

@@ -15,10 +15,11 @@ use crate::{
             ClaimClosed, ClaimDecided, ClaimOpened, ClaimRegistered, ClaimState, Outcome,
         },
         state::{
-            entities::{Attached, Claim, Decision, Ended, LadderStep, Registered},
+            entities::{Attached, Claim, Decision, LadderStep, Mark, Registered, Turn},
             keys,
         },
     },
+    limits::CLAIM_TURNS_MAX,
     refusal::Code,
 };
 
@@ -35,6 +36,11 @@ impl Claim {
     /// What has left less what came back.
     pub(super) fn paid(&self) -> Amount {
         self.executed.checked_sub(self.returned).unwrap_or(Amount::ZERO)
+    }
+
+    /// Whether it is neither refused, nor paid in full, nor closed.
+    pub(super) fn is_open(&self) -> bool {
+        self.turns.len().is_multiple_of(2)
     }
 }
 
@@ -78,6 +84,7 @@ impl Case<'_, '_> {
             opened: self.record.id(),
             contract: named.clone(),
             opener: opener.to_owned(),
+            opened_at: self.at(),
             opened_on: day_of(self.at(), &contract.zone()),
             period,
             claimed,
@@ -93,7 +100,8 @@ impl Case<'_, '_> {
             counted,
             executed: Amount::ZERO,
             returned: Amount::ZERO,
-            ended: None,
+            turns: Vec::new(),
+            newest: None,
         };
         self.state.write(key, &claim)?;
         self.tally_open(&claim, self.day_of_insurer(named.insurer(), self.at()), 1)?;
@@ -137,6 +145,10 @@ impl Case<'_, '_> {
     pub(super) fn claim_decided(&mut self, data: &ClaimDecided) -> Verdict {
         let mut claim = self.claim()?;
         check_undecided(&claim)?;
+        if let Some(before) = &claim.decision {
+            let mark = Mark { record: before.record, at: before.at };
+            self.check_not_before(Code::ClaimState, "it was decided before", &mark)?;
+        }
         check_currency(Some(data.currency), claim.currency, "data.currency")?;
         check_decision(data, &claim)?;
         let contract = self.contract()?;
@@ -154,8 +166,12 @@ impl Case<'_, '_> {
             return refuse(Code::PaidExceedsApproved, "data.approved", detail);
         }
         claim.currency = Some(data.currency);
+        let (record, at) = (self.record.id(), self.at());
+        let first = self.kept.decided_since.or(claim.decision.map(|before| before.since));
         claim.decision = Some(Decision {
-            record: self.record.id(),
+            record,
+            at,
+            since: first.map_or(at, |first| first.min(at)),
             outcome: data.outcome,
             approved: data.approved,
             deductible,
@@ -170,7 +186,10 @@ impl Case<'_, '_> {
 
     pub(super) fn claim_disputed(&mut self) -> Verdict {
         let mut claim = self.claim()?;
-        claim.disputed = true;
+        // Told late, it may be about a decision that another one has followed.
+        if claim.decision.as_ref().is_some_and(|decision| self.at() >= decision.at) {
+            claim.disputed = true;
+        }
         self.put_claim(&claim)
     }
 
@@ -196,34 +215,51 @@ impl Case<'_, '_> {
 
     /// Counts a claim that ends with the record at hand, or is open again.
     pub(super) fn settle_open(&mut self, claim: &mut Claim) -> Verdict {
+        let mark = Mark { record: self.record.id(), at: self.at() };
+        // A correction stands in the place of what it corrects; the newest after that
+        // is what may have ended the claim then.
+        let corrected = self.corrected.as_ref().map(|corrected| corrected.id());
+        let newest = match claim.newest.take() {
+            Some(newest) if corrected.is_some_and(|id| id != newest.record) => newest,
+            _ => mark,
+        };
         let refused =
             claim.decision.as_ref().is_some_and(|decision| decision.outcome == Outcome::Refused);
         let is_paid = claim
             .payable(false)
             .is_some_and(|payable| payable > Amount::ZERO && claim.paid() >= payable);
         let open = claim.closed.is_none() && !refused && !is_paid;
-        let today = self.day_of_insurer(claim.contract.insurer(), self.at());
-        match claim.ended.take() {
-            None if !open => {
-                claim.ended = Some(Ended { record: self.record.id(), on: today });
-                self.tally_open(claim, today, -1)
-            }
-            Some(ended) if open => {
-                // After a correction it never ended; else it was over until today.
-                let day = if self.corrects() { ended.on } else { today };
-                self.tally_open(claim, day, 1)
-            }
-            ended => {
-                claim.ended = ended;
-                Ok(())
-            }
+        let on = self.day_of_insurer(claim.contract.insurer(), newest.at);
+        let record = newest.record;
+        claim.newest = Some(newest);
+        if claim.is_open() == open {
+            return Ok(());
         }
+        let count = if open { 1 } else { -1 };
+        // Where something followed what is corrected, the claim never turned so.
+        let is_newest = record == self.record.id();
+        let never = claim.turns.pop_if(|turn| !is_newest && (open || turn.record == record));
+        if let Some(turn) = never {
+            return self.tally_open(claim, turn.on, count);
+        }
+        claim.turns.push(Turn { record, on });
+        if claim.turns.len() > CLAIM_TURNS_MAX {
+            claim.turns.drain(..2);
+        }
+        self.tally_open(claim, on, count)
     }
 
-    /// Forgets that a claim ended, if that record ended it.
-    pub(super) fn undo_end(&mut self, claim: &mut Claim, id: RecordId) -> Verdict {
-        match claim.ended.take_if(|ended| ended.record == id) {
-            Some(ended) => self.tally_open(claim, ended.on, 1),
+    /// Forgets that a claim ended, or was open again, by that record.
+    pub(super) fn undo_turn(&mut self, claim: &mut Claim, id: RecordId) -> Verdict {
+        let Some(index) = claim.turns.iter().position(|turn| turn.record == id) else {
+            return Ok(());
+        };
+        if let Some(next) = claim.turns.get(index + 1) {
+            let detail = format!("record {} was built on it", next.record);
+            return refuse(Code::ClaimState, "corrects", detail);
+        }
+        match claim.turns.pop() {
+            Some(turn) => self.tally_open(claim, turn.on, if claim.is_open() { 1 } else { -1 }),
             None => Ok(()),
         }
     }
@@ -240,7 +276,8 @@ fn check_channel(data: &ClaimOpened) -> Verdict {
     if channel == "portal"
         && let Some(missing) = PORTAL_DOCUMENTS.into_iter().find(|kind| !came(kind))
     {
-        let detail = format!("a claim through the portal comes with a {missing}; it is missing");
+        let detail =
+            format!("a claim through the portal needs the document {missing}; it is missing");
         return refuse(Code::MandatoryDocumentMissing, "data.attached", detail);
     }
     Ok(())

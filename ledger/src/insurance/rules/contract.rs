@@ -7,13 +7,13 @@ use super::{
 };
 use crate::{
     insurance::{
-        Amount, AmountOrText, Code as Name, ContractRef, Currency, Data, Ordinal, Period as Days,
+        Amount, AmountOrText, Code as Name, ContractRef, Currency, Ordinal, Period as Days,
         contract::{
             ConsentRecorded, ContractAmended, ContractApplied, ContractChangeRequested,
             ContractIssued, ContractPremium, ContractQuoted, ContractRenewed, ContractTerminated,
         },
         state::{
-            entities::{Contract, Named, Period, Referral, Termination},
+            entities::{Contract, FormerBroker, Named, Period, Referral, Termination},
             keys::{self, Key},
         },
     },
@@ -92,19 +92,27 @@ impl Case<'_, '_> {
             first_day: data.period.from(),
             period: 1,
             broker: data.broker.clone(),
+            former_broker: None,
             deductible_model: data.deductible_model,
             signature_required: data.signature_required,
-            signed_at: before.as_ref().and_then(|before| before.signed_at),
+            signed_at: None,
             terminated: before.and_then(|before| before.terminated),
         };
         self.state.write(keys::contract(named), &contract)?;
-        if let Some(referral) = &data.referral
-            && !self.state.holds(&keys::referral(referral))?
-        {
-            let issued = Referral { contract: named.clone(), record };
-            self.state.write(keys::referral(referral), &issued)?;
+        match &data.referral {
+            Some(referral) => self.count_referral(named, referral),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Counts a contract that was issued on a referral.
+    fn count_referral(&mut self, named: &ContractRef, number: &Name) -> Verdict {
+        let key = keys::referral(number);
+        let record = self.record.id();
+        let first = Referral { contract: named.clone(), record, contracts: 0 };
+        let mut referral = self.state.read(&key)?.unwrap_or(first);
+        referral.contracts = referral.contracts.saturating_add(1);
+        self.state.write(key, &referral)
     }
 
     /// The name of the time zone in which the contract will count days.
@@ -173,7 +181,7 @@ impl Case<'_, '_> {
             } else if used {
                 check_currency(period.currency, kept.currency, "data.currency")?;
             }
-            self.check_ceiling(named, &period, "data.annual_ceiling", None)?;
+            self.check_ceiling(&period, "data.annual_ceiling", None, None)?;
         }
         self.state.write(keys::period(named, number), &period)
     }
@@ -207,8 +215,10 @@ impl Case<'_, '_> {
         let (named, mut contract) = (self.contract_ref()?, self.contract()?);
         check_version(&contract, data.version)?;
         self.check_in_force(&contract)?;
-        if data.change.as_str() == "ceiling" {
-            self.amend_ceiling(data, named, &contract)?;
+        match data.change.as_str() {
+            "ceiling" => self.amend_ceiling(data, named, &contract)?,
+            "broker" => amend_broker(data, &mut contract)?,
+            _ => {}
         }
         contract.version = data.version;
         contract.made_by = self.record.id();
@@ -243,7 +253,7 @@ impl Case<'_, '_> {
             period.ceiling = Some(to);
             period.currency = data.currency;
             period.made_by = self.record.id();
-            self.check_ceiling(named, &period, "data.to", None)?;
+            self.check_ceiling(&period, "data.to", None, None)?;
         } else {
             period.request_ceiling(to);
         }
@@ -309,16 +319,18 @@ impl Case<'_, '_> {
             let detail = format!("the contract was terminated before, by record {}", end.record);
             return refuse(Code::PolicyNotInForce, "contract", detail);
         }
-        // Whether documents were missing was decided on what is corrected.
-        let decided = self.corrected.as_ref().is_some_and(|corrected| {
-            matches!(&corrected.payload().data, Data::ContractTerminated(before)
-                if before.reason.as_str() == MISSING_DOCUMENTS)
-        });
-        if data.reason.as_str() == MISSING_DOCUMENTS && !decided {
-            self.check_deadline_passed(named, &contract)?;
+        let mut due = None;
+        if data.reason.as_str() == MISSING_DOCUMENTS {
+            // Whether documents were missing was decided on what is corrected.
+            let day = match self.kept.due {
+                Some(due) => due,
+                None => self.first_due(named)?,
+            };
+            self.check_deadline_passed(day, data.effective, &contract)?;
+            due = Some(day);
         }
         let (record, at) = (self.record.id(), self.at());
-        contract.terminated = Some(Termination { record, at, effective: data.effective });
+        contract.terminated = Some(Termination { record, at, effective: data.effective, due });
         self.state.write(keys::contract(named), &contract)
     }
 
@@ -328,6 +340,23 @@ impl Case<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// From its day on another broker administers the contract, or none.
+fn amend_broker(data: &ContractAmended, contract: &mut Contract) -> Verdict {
+    let broker = match &data.to {
+        None => None,
+        Some(AmountOrText::Text(broker)) => match broker.as_str().parse::<Name>() {
+            Ok(broker) => Some(broker),
+            Err(error) => return refuse(Code::Malformed, "data.to", error.to_string()),
+        },
+        Some(AmountOrText::Amount(_)) => {
+            return refuse(Code::Malformed, "data.to", "a broker is named by its id, a text");
+        }
+    };
+    let former = std::mem::replace(&mut contract.broker, broker);
+    contract.former_broker = Some(FormerBroker { broker: former, until: data.effective });
+    Ok(())
 }
 
 impl Period {

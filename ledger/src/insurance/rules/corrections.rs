@@ -17,6 +17,7 @@ use crate::{
             keys,
         },
     },
+    limits::CORRECTION_CHAIN_MAX,
     record::Record,
     refusal::Code,
 };
@@ -46,8 +47,16 @@ impl<'r> Case<'r, '_> {
             );
             return refuse(Code::AlreadyCorrected, FIELD, detail);
         }
+        let deep = match old.payload().corrects {
+            Some(before) => self.state.read(&keys::correction(&before))?.map_or(0, |it| it.depth),
+            None => 0,
+        };
+        if deep >= CORRECTION_CHAIN_MAX {
+            let detail = format!("it is the last of {CORRECTION_CHAIN_MAX} corrections in a row");
+            return refuse(Code::TooLarge, FIELD, detail);
+        }
         let record = self.record.id();
-        self.state.write(key, &Correction { record })?;
+        self.state.write(key, &Correction { record, depth: deep + 1 })?;
         self.corrected = Some(old.clone());
         self.undo(&old)
     }
@@ -90,6 +99,10 @@ impl<'r> Case<'r, '_> {
             );
             return refuse(Code::NotAParty, FIELD, detail);
         }
+        if keeps_its_moment(&before.data) && before.occurred_at != now.occurred_at {
+            let [before, now] = [before, now].map(|said| said.occurred_at.to_string());
+            return differs("moment", &before, &now);
+        }
         for ((what, before), (_, now)) in
             identity(&before.data).into_iter().zip(identity(&now.data))
         {
@@ -111,7 +124,7 @@ impl<'r> Case<'r, '_> {
             Data::ContractRenewed(_) => self.undo_renewed(id)?,
             Data::ContractTerminated(_) => {
                 let mut contract = self.contract()?;
-                contract.terminated = None;
+                self.kept.due = contract.terminated.take().and_then(|end| end.due);
                 self.state.write(keys::contract(self.contract_ref()?), &contract)?;
             }
             Data::ContractChangeRequested(data) => return self.undo_change_requested(data),
@@ -127,13 +140,13 @@ impl<'r> Case<'r, '_> {
                     return refuse(Code::AlreadyAnswered, FIELD, detail);
                 }
             }
-            Data::PreauthorisationAnswered(data) => self.undo_answered(data)?,
+            Data::PreauthorisationAnswered(data) => self.undo_answered(old, data)?,
             Data::ClaimOpened(data) => self.undo_opened(old, data.preauthorisation.as_ref())?,
             Data::ClaimDecided(_) => self.undo_decided(id)?,
             Data::ClaimClosed(_) => {
                 let mut claim = self.claim()?;
                 claim.closed = None;
-                self.undo_end(&mut claim, id)?;
+                self.undo_turn(&mut claim, id)?;
                 self.put_claim(&claim)?;
             }
             Data::DeductibleSet(data) => self.undo_deductible(old, data)?,
@@ -146,17 +159,18 @@ impl<'r> Case<'r, '_> {
                 }
             }
             Data::SettlementNotified(data) => {
-                let offer = self.claim()?.offer;
-                let open =
-                    offer.filter(|offer| offer.round == data.round && offer.answer.is_none());
-                return Ok(open.is_some());
+                let offer = self.claim()?.offer.filter(|offer| offer.round == data.round);
+                if offer.is_none_or(|offer| offer.answer.is_some()) {
+                    let detail = "the offer was answered, or another one followed";
+                    return refuse(Code::RoundGap, FIELD, detail);
+                }
             }
             Data::SettlementAnswered(_) => self.undo_settlement_answered(id)?,
             Data::PaymentRecorded(data) => {
                 self.undo_payment(old, data)?;
             }
-            // What they did cannot be taken back, or they did nothing that could
-            // be said otherwise: the newer one only replaces them for readers.
+            // What rules ask of them is the same in the newer one, which replaces them
+            // for readers (`keeps_its_moment`, `identity`).
             Data::SignatureRequested(_)
             | Data::SignatureChallenged(_)
             | Data::SignatureFailed(_)
@@ -202,16 +216,24 @@ impl<'r> Case<'r, '_> {
             let detail = format!("the ledger holds no contract {named}");
             return refuse(Code::UnknownReference, "contract", detail);
         }
-        self.contract_made_by(id)?;
+        let contract = self.contract_made_by(id)?;
+        if contract.signed_at.is_some() {
+            let detail = "the contract is signed; what is signed is changed by contract.amended";
+            return refuse(Code::SignatureState, FIELD, detail);
+        }
         self.kept.period = Some(self.period(named, 1)?);
-        if let Some(referral) = referral {
-            let key = keys::referral(referral);
-            let issued = self.state.read(&key)?;
-            if issued.is_some_and(|issued| issued.contract == *named) {
+        let Some(referral) = referral else { return Ok(()) };
+        let key = keys::referral(referral);
+        match self.state.read(&key)? {
+            Some(mut issued) if issued.contracts > 1 => {
+                issued.contracts -= 1;
+                self.state.write(key, &issued)
+            }
+            _ => {
                 self.state.remove(key);
+                Ok(())
             }
         }
-        Ok(())
     }
 
     fn undo_amended(&mut self, id: RecordId, old: &ContractAmended) -> Verdict {
@@ -237,6 +259,11 @@ impl<'r> Case<'r, '_> {
                 period.ceilings_requested.retain(|requested| requested != to);
                 self.state.write(keys::period(named, contract.period), &period)?;
             }
+        }
+        if old.change.as_str() == "broker"
+            && let Some(former) = contract.former_broker.take()
+        {
+            contract.broker = former.broker;
         }
         self.one_version_back(&mut contract)?;
         self.state.write(keys::contract(named), &contract)
@@ -298,17 +325,28 @@ impl<'r> Case<'r, '_> {
         Ok(item.is_some_and(|(_, item)| item.assessed_by.is_none_or(|record| record == id)))
     }
 
-    fn undo_answered(&mut self, old: &PreauthorisationAnswered) -> Verdict {
+    /// Whether the record tells of the same day as the one it corrects. Then it
+    /// keeps that one's period, even if another one was agreed since.
+    fn tells_of_same_day(&mut self, old: &Record) -> Verdict<bool> {
+        let zone = self.contract()?.zone();
+        let day = |record: &Record| day_of(record.payload().occurred_at.into(), &zone);
+        Ok(day(old) == day(self.record))
+    }
+
+    fn undo_answered(&mut self, old: &Record, data: &PreauthorisationAnswered) -> Verdict {
         let named = self.contract_ref()?;
-        let key = keys::preauthorisation(named, &old.preauthorisation);
+        let key = keys::preauthorisation(named, &data.preauthorisation);
         let Some(mut held) = self.state.read(&key)? else { return Ok(()) };
         if let Some(exit) = &held.exit {
             let detail = format!("the hold ended by record {}", exit.record);
             return refuse(Code::NotHeld, FIELD, detail);
         }
         if let Some(answer) = held.answer.take() {
+            if self.tells_of_same_day(old)? {
+                self.kept.number_of_period = Some(answer.period);
+            }
             let mut period = self.period(named, answer.period)?;
-            period.release(&old.preauthorisation);
+            period.release(answer.record);
             self.state.write(keys::period(named, answer.period), &period)?;
         }
         self.state.write(key, &held)
@@ -324,6 +362,9 @@ impl<'r> Case<'r, '_> {
         if let Some(record) = followed {
             let detail = format!("record {record} was built on it");
             return refuse(Code::ClaimState, FIELD, detail);
+        }
+        if self.tells_of_same_day(old)? {
+            self.kept.number_of_period = Some(claim.period);
         }
         let day = self.day_of_insurer(named.insurer(), old.payload().occurred_at.into());
         self.tally_open(&claim, day, -1)?;
@@ -347,6 +388,7 @@ impl<'r> Case<'r, '_> {
         match claim.decision.take() {
             Some(decision) if decision.record == id => {
                 self.kept.deductible = Some(decision.deductible);
+                self.kept.decided_since = Some(decision.since).filter(|at| *at < decision.at);
             }
             decision => {
                 let by = decision.map(|decision| decision.record.to_string()).unwrap_or_default();
@@ -354,7 +396,7 @@ impl<'r> Case<'r, '_> {
                 return refuse(Code::ClaimState, FIELD, detail);
             }
         }
-        self.undo_end(&mut claim, id)?;
+        self.undo_turn(&mut claim, id)?;
         self.put_claim(&claim)
     }
 
@@ -373,12 +415,9 @@ impl<'r> Case<'r, '_> {
             claim.step = LadderStep::Pending;
             self.state.write(keys::claim(&claim_ref), &claim)?;
         }
-        match ladder.amount_before {
+        match ladder.before.clone() {
             None => self.state.remove(key),
-            Some(amount) => {
-                let year = ladder.year_before;
-                self.state.write(key, &Ladder { amount, year, ..ladder })?;
-            }
+            Some(step) => self.state.write(key, &Ladder { step, ..ladder })?,
         }
         Ok(())
     }
@@ -395,9 +434,25 @@ impl<'r> Case<'r, '_> {
             let detail = "something was paid since, or the claim closed";
             return refuse(Code::RoundGap, FIELD, detail);
         }
-        self.undo_end(&mut claim, id)?;
+        self.undo_turn(&mut claim, id)?;
         self.put_claim(&claim)
     }
+}
+
+/// Whether rules rest on the moment of such a record, and cannot undo what they
+/// made of it: a correction tells of the same moment.
+const fn keeps_its_moment(data: &Data) -> bool {
+    matches!(
+        data,
+        Data::SignatureRequested(_)
+            | Data::SignatureChallenged(_)
+            | Data::SignatureFailed(_)
+            | Data::SignatureCompleted(_)
+            | Data::PreauthorisationReleased(_)
+            | Data::ClaimRegistered(_)
+            | Data::ClaimState(_)
+            | Data::ClaimDisputed(_)
+    )
 }
 
 /// What a correction must leave as it is: the numbers by which others refer to it.
@@ -428,10 +483,14 @@ fn identity(data: &Data) -> Vec<(&'static str, String)> {
                     format!("{settlement} round {}", round.get())
                 }
             };
-            vec![("signature", text(&data.signature)), ("target", target)]
+            let expires = data.expires.to_string();
+            vec![("signature", text(&data.signature)), ("target", target), ("expires", expires)]
         }
         Data::SignatureChallenged(data) => vec![("signature", text(&data.signature))],
-        Data::SignatureFailed(data) => vec![("signature", text(&data.signature))],
+        Data::SignatureFailed(data) => {
+            let reason = data.reason.as_str().to_owned();
+            vec![("signature", text(&data.signature)), ("reason", reason)]
+        }
         Data::SignatureCompleted(data) => vec![("signature", text(&data.signature))],
         Data::PreauthorisationRequested(data) => {
             vec![("preauthorisation", text(&data.preauthorisation))]

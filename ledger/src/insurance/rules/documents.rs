@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     insurance::{
-        ClaimRef, Code as Name, ContractRef,
+        ClaimRef, Code as Name, ContractRef, Day,
         contract::{DocumentIssued, DocumentRequested, Verdict as Finding},
         state::{
             decode,
@@ -95,11 +95,20 @@ impl<'r> Case<'r, '_> {
 
     pub(super) fn document_requested(&mut self, data: &DocumentRequested) -> Verdict {
         let about = self.about()?;
+        let day = day_of(self.at(), &self.contract()?.zone());
+        if data.due < day {
+            let detail = format!("asked for on {day}, documents cannot be due on {}", data.due);
+            return refuse(Code::Malformed, "data.due", detail);
+        }
         let corrected = self.corrected.as_ref().map(|corrected| corrected.id());
         for name in &data.items {
             let before = self.state.read(&about.item(name))?;
             // Whoever asks again wants another one; whoever corrects the request does not.
             let kept = before.as_ref().filter(|item| Some(item.requested_by) == corrected);
+            if corrected.is_some() && kept.is_none() && before.is_some() {
+                // It was asked for once more since, or by somebody else.
+                continue;
+            }
             let item = Item {
                 requested_by: self.record.id(),
                 due: data.due,
@@ -181,24 +190,36 @@ impl<'r> Case<'r, '_> {
         Ok(missing)
     }
 
-    /// That documents are missing, and that the day for the first of them has passed.
+    /// The day by which the first of the documents that are missing is due.
+    pub(super) fn first_due(&mut self, named: &ContractRef) -> Verdict<Day> {
+        match self.missing_items(named)?.iter().map(|(_, item)| item.due).min() {
+            Some(due) => Ok(due),
+            None => {
+                let detail = "no document is missing, so the contract cannot end for that";
+                refuse(Code::DossierGreen, "data.reason", detail)
+            }
+        }
+    }
+
+    /// That the day by which documents are due has passed, and that the contract
+    /// is in force on it still.
     pub(super) fn check_deadline_passed(
-        &mut self,
-        named: &ContractRef,
+        &self,
+        due: Day,
+        effective: Option<Day>,
         contract: &Contract,
     ) -> Verdict {
-        let missing = self.missing_items(named)?;
-        let Some((name, first)) = missing.iter().min_by_key(|(_, item)| item.due) else {
-            let detail = "no document is missing, so the contract cannot end for that";
-            return refuse(Code::DossierGreen, "data.reason", detail);
-        };
         let day = day_of(self.at(), &contract.zone());
-        if day <= first.due {
-            let detail = format!(
-                "it is {day}; {name} may come in up to and on {} (record {})",
-                first.due, first.requested_by
-            );
+        if day <= due {
+            let detail = format!("it is {day}; documents may come in up to and on {due}");
             return refuse(Code::DeadlineNotPassed, "occurred_at", detail);
+        }
+        if let Some(effective) = effective.filter(|effective| *effective < due) {
+            let detail = format!(
+                "documents may come in up to and on {due}; the contract cannot end on \
+                 {effective} for them"
+            );
+            return refuse(Code::DeadlineNotPassed, "data.effective", detail);
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Rules of the deductible: what it is for a claim, and how it moves.
 
+use jiff::ToSpan as _;
+
 use super::{
     case::{Case, Verdict, refuse},
     contract::check_currency,
@@ -12,7 +14,9 @@ use crate::{
         contract::DeductibleModel,
         settlement::{ClaimDecided, DeductibleSet, LadderEffect, Outcome},
         state::{
-            entities::{Claim, Contract, Ladder, LadderStep, YearSteps},
+            entities::{
+                Claim, Commitment, Contract, Ladder, LadderStand, LadderStep, Mark, YearSteps,
+            },
             keys,
         },
     },
@@ -74,7 +78,10 @@ impl Case<'_, '_> {
         let set = match self.kept.deductible {
             // A correction is judged as what it corrects was.
             Some(then) => then,
-            None => ladder.as_ref().map(|ladder| ladder.amount),
+            None => match &ladder {
+                Some(ladder) => Some(ladder.at_claim(claim, self.claim_ref()?, contract)),
+                None => None,
+            },
         };
         let current = set.map_or(start_of(model), Amount::minor_units);
         let expected = if claim.free_service || data.approved.minor_units() <= SMALL_CASE {
@@ -130,6 +137,9 @@ impl Case<'_, '_> {
             Some(DeductibleModel::Bonus) => !claim.free_service && data.outcome != Outcome::Refused,
             None => false,
         };
+        if data.deductible.is_some_and(|applied| applied.minor_units() > TOP) {
+            self.use_commitment(contract)?;
+        }
         let year = claim.opened_on.date().year();
         match (claim.step, steps) {
             (LadderStep::None, true) => {
@@ -142,6 +152,21 @@ impl Case<'_, '_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Notes for which claim a cost commitment has raised the deductible: that one only.
+    fn use_commitment(&mut self, contract: &Contract) -> Verdict {
+        let key = keys::ladder(self.contract_ref()?);
+        let Some(mut ladder) = self.state.read(&key)? else { return Ok(()) };
+        let claim = self.claim_ref()?;
+        if contract.deductible_model == Some(DeductibleModel::Bonus)
+            && let Some(commitment) = &mut ladder.step.commitment
+            && commitment.claim.is_none()
+        {
+            commitment.claim = Some(claim.clone());
+            self.state.write(key, &ladder)?;
+        }
+        Ok(())
     }
 
     /// Counts what keeps a year from being claim-free.
@@ -167,6 +192,10 @@ impl Case<'_, '_> {
             return refuse(Code::LadderStep, "data.model", detail);
         }
         let before = self.state.read(&keys::ladder(named))?;
+        if let Some(before) = before.as_ref().filter(|_| !self.corrects()) {
+            let mark = Mark { record: before.record, at: before.step.at };
+            self.check_not_before(Code::LadderStep, "the step before it was made", &mark)?;
+        }
         check_currency(
             Some(data.currency),
             before.as_ref().map(|before| before.currency),
@@ -190,15 +219,23 @@ impl Case<'_, '_> {
         if data.cause.as_str() == COST_COMMITMENT {
             self.count_steps(named, day_of(self.at(), &contract.zone()).date().year(), 1)?;
         }
-        let year_before = before.as_ref().and_then(|before| before.year);
+        let before = before.map(|before| before.step);
+        let commitment = if data.cause.as_str() == COST_COMMITMENT {
+            Some(Commitment { at: self.at(), claim: None })
+        } else {
+            before.as_ref().and_then(|before| before.commitment.clone())
+        };
         let ladder = Ladder {
             record: self.record.id(),
             model: data.model,
-            amount: data.amount,
             currency: data.currency,
-            year: step.year.or(year_before),
-            amount_before: before.map(|before| before.amount),
-            year_before,
+            step: LadderStand {
+                amount: data.amount,
+                at: self.at(),
+                year: step.year.or(before.as_ref().and_then(|before| before.year)),
+                commitment,
+            },
+            before,
         };
         self.state.write(keys::ladder(named), &ladder)
     }
@@ -218,7 +255,7 @@ impl Case<'_, '_> {
             }
             return illegal("the deductible was never set; the first step is start".to_owned());
         };
-        let current = before.amount.minor_units();
+        let current = before.step.amount.minor_units();
         if cause == START {
             return illegal(format!("the ladder has started; record {} stands", before.record));
         }
@@ -266,7 +303,7 @@ impl Case<'_, '_> {
         if year < contract.first_day.date().year() {
             return illegal(format!("the contract began on {}, after {year}", contract.first_day));
         }
-        if let Some(last) = before.year.filter(|last| year <= *last) {
+        if let Some(last) = before.step.year.filter(|last| year <= *last) {
             return illegal(format!(
                 "the year {last} has lowered it already; only a later one can (record {})",
                 before.record
@@ -306,6 +343,28 @@ impl Case<'_, '_> {
             }
         }
         refuse(Code::LadderStep, "data.cause", why)
+    }
+}
+
+impl Ladder {
+    /// The deductible for a claim. What a cost commitment raised it above the start
+    /// of such a ladder is for the next claim within a year; claims opened before
+    /// the commitment have the deductible of before it.
+    fn at_claim(&self, claim: &Claim, claim_ref: &ClaimRef, contract: &Contract) -> Amount {
+        let step = &self.step;
+        let start = Amount::new(TOP).unwrap_or_default();
+        let commitment = match &step.commitment {
+            Some(commitment) if step.amount > start => commitment,
+            _ => return step.amount,
+        };
+        if claim.opened_at < commitment.at {
+            let before = self.before.as_ref().map_or(start, |before| before.amount);
+            return before.min(start);
+        }
+        let day = day_of(commitment.at, &contract.zone()).date();
+        let last = day.checked_add(1.year()).unwrap_or(day);
+        let is_next = commitment.claim.as_ref().is_none_or(|claim| claim == claim_ref);
+        if is_next && claim.opened_on.date() <= last { step.amount } else { start }
     }
 }
 

@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     digest::{Digest, RecordId},
-    limits::{FUTURE_MS_MAX, LATE_AFTER_MS},
+    limits::{FUTURE_MS_MAX, LATE_AFTER_MS, OCCURRED_MS_MIN},
     membership::{At, Backdating, Membership, MembershipState},
     record::Record,
     refusal::{Code, Refusal},
@@ -44,10 +44,25 @@ use crate::{
 /// Every change a block makes to the state, in order.
 ///
 /// The header carries their digest, so that nodes that disagree about a rule
-/// notice before they vote.
-#[derive(Debug, Clone, Default)]
+/// notice before they vote. Only the digest is kept: a block may change one large
+/// value thousands of times.
+#[derive(Debug, Clone)]
 pub struct Effects {
+    hasher: Sha256,
+    count: u64,
+    #[cfg(test)]
     changes: Vec<Vec<u8>>,
+}
+
+impl Default for Effects {
+    fn default() -> Self {
+        Self {
+            hasher: Sha256::new_with_prefix(b"quittance-effects\x01"),
+            count: 0,
+            #[cfg(test)]
+            changes: Vec::new(),
+        }
+    }
 }
 
 /// The kind of a change of the state; those below it are steps of the membership.
@@ -57,14 +72,21 @@ impl Effects {
     /// SHA-256 over the changes (docs/FORMATS.md, "Effects").
     #[must_use]
     pub fn digest(&self) -> Digest {
-        let mut hasher = Sha256::new();
-        hasher.update(b"quittance-effects\x01");
-        hasher.update((self.changes.len() as u64).to_be_bytes());
-        for change in &self.changes {
-            hasher.update((change.len() as u64).to_be_bytes());
-            hasher.update(change);
-        }
+        let mut hasher = self.hasher.clone();
+        hasher.update(self.count.to_be_bytes());
         Digest::from_bytes(hasher.finalize().into())
+    }
+
+    /// Takes in a change; its parts stand one after the other.
+    fn add(&mut self, parts: &[&[u8]]) {
+        let length: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        self.hasher.update(length.to_be_bytes());
+        for part in parts {
+            self.hasher.update(part);
+        }
+        self.count = self.count.saturating_add(1);
+        #[cfg(test)]
+        self.changes.push(parts.concat());
     }
 }
 
@@ -141,7 +163,7 @@ impl<'a> BlockState<'a> {
         if !self.ruled || record.payload().record_type.family() == Family::Member {
             future.clone()?;
         }
-        let mut note = |step: crate::membership::Step<'_>| effects.changes.push(step.encode());
+        let mut note = |step: crate::membership::Step<'_>| effects.add(&[&step.encode()]);
         match &record.payload().data {
             Data::MemberProposed(data) => match data.change() {
                 Some(change) => {
@@ -162,7 +184,7 @@ impl<'a> BlockState<'a> {
                     state.discard();
                     return Err(error);
                 }
-                state.commit(|key, value| effects.changes.push(encode_change(key, value)))?;
+                state.commit(|key, value| add_change(effects, key, value))?;
                 self.records.insert(record.id(), record.clone());
             }
             _ => {}
@@ -197,25 +219,21 @@ impl<'a> BlockState<'a> {
 }
 
 /// A changed value as the effects digest covers it (docs/FORMATS.md, "Effects").
-fn encode_change(key: &[u8], value: Option<&[u8]>) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(6 + key.len() + value.map_or(0, <[u8]>::len));
-    bytes.push(STATE_CHANGE);
-    bytes.extend_from_slice(&u32::try_from(key.len()).unwrap_or(u32::MAX).to_be_bytes());
-    bytes.extend_from_slice(key);
-    match value {
-        None => bytes.push(0),
-        Some(value) => {
-            bytes.push(1);
-            bytes.extend_from_slice(value);
-        }
-    }
-    bytes
+fn add_change(effects: &mut Effects, key: &[u8], value: Option<&[u8]>) {
+    let length = u32::try_from(key.len()).unwrap_or(u32::MAX).to_be_bytes();
+    let (there, value) = value.map_or((0, &[][..]), |value| (1, value));
+    effects.add(&[&[STATE_CHANGE], &length, key, &[there], value]);
 }
 
 /// Bounds what a record says of time by the time of its block.
 fn check_time(record: &Record, block_time_ms: u64, backdating: Backdating) -> Result<(), Refusal> {
     let block_time_ms = i128::from(block_time_ms);
     let occurred_ms = i128::from(record.payload().occurred_at.as_millisecond());
+    if occurred_ms < i128::from(OCCURRED_MS_MIN) {
+        let occurred_at = record.payload().occurred_at;
+        let detail = format!("{occurred_at} is before 1900, longer ago than any ledger counts");
+        return Err(Refusal::of_field(Code::Backdated, "occurred_at", detail));
+    }
     if let Backdating::Limited { age_ms_max } = backdating
         && occurred_ms < block_time_ms - i128::from(age_ms_max)
     {

@@ -11,7 +11,10 @@ use crate::{
     insurance::{
         Amount, Currency, Moment,
         settlement::{Answer, Outcome, PaymentRecorded, PaymentStatus},
-        state::entities::Claim,
+        state::{
+            entities::{Claim, Mark},
+            keys::{Figure, Scope},
+        },
     },
     record::Record,
     refusal::Code,
@@ -62,11 +65,13 @@ impl Case<'_, '_> {
                     return refuse(Code::TotalMismatch, "data.amount", detail);
                 };
                 claim.returned = returned;
+                self.check_was_paid(&claim, data)?;
             }
             PaymentStatus::Ordered | PaymentStatus::Executed => {
                 check_not_closed(&claim)?;
                 let on_account = data.on_account == Some(true);
                 check_payable(data.amount, on_account, data.currency, &claim)?;
+                self.check_since_payable(&claim, on_account)?;
                 if data.status == PaymentStatus::Executed {
                     let Some(executed) = claim.executed.checked_add(data.amount) else {
                         let detail = "the payments would exceed 2^53 − 1 minor units";
@@ -95,6 +100,43 @@ impl Case<'_, '_> {
         self.put_claim(&claim)
     }
 
+    /// That what comes back from a payee was paid to that payee, by that day.
+    fn check_was_paid(&mut self, claim: &Claim, data: &PaymentRecorded) -> Verdict {
+        let day = self.day_of_insurer(claim.contract.insurer(), self.at());
+        let (payee, paid) = (data.payee.as_str(), Figure::Paid(data.currency));
+        let scope = Scope::Contract(&claim.contract);
+        let by_then = self.sum(scope, payee, paid, None, Some(day))?.sum;
+        let in_all = self.sum(scope, payee, paid, None, None)?.sum;
+        let held = by_then.min(in_all);
+        if i128::from(held) >= i128::from(data.amount.minor_units()) {
+            return Ok(());
+        }
+        let detail = format!(
+            "{} came back from {payee}, who had received {} {} under this contract by {day}",
+            figure(data.amount),
+            grouped(held.into()),
+            unit(data.currency)
+        );
+        refuse(Code::TotalMismatch, "data.amount", detail)
+    }
+
+    /// That it was decided, or an offer answered, by the moment of the payment.
+    fn check_since_payable(&self, claim: &Claim, on_account: bool) -> Verdict {
+        let decision = claim.decision.as_ref();
+        let decision = decision.filter(|decision| decision.outcome != Outcome::Refused);
+        let since = [
+            decision.map(|decision| decision.since),
+            claim.answered_at(Answer::Accepted),
+            claim.answered_at(Answer::Objected).filter(|_| on_account),
+        ];
+        let Some(since) = since.into_iter().flatten().min() else { return Ok(()) };
+        let answer = claim.offer.as_ref().and_then(|offer| offer.answer.as_ref());
+        let record = decision.map(|decision| decision.record);
+        let record = record.or(answer.map(|answer| answer.record)).unwrap_or(claim.opened);
+        let mark = Mark { record, at: since };
+        self.check_not_before(Code::NotDecided, "it was decided or agreed", &mark)
+    }
+
     /// Takes back what a payment did, for one that corrects it.
     pub(super) fn undo_payment(&mut self, old: &Record, data: &PaymentRecorded) -> Verdict {
         let mut claim = self.claim()?;
@@ -110,7 +152,7 @@ impl Case<'_, '_> {
             }
         }
         self.tally_payment(&claim, data, old.payload().occurred_at.into(), -1)?;
-        self.undo_end(&mut claim, old.id())?;
+        self.undo_turn(&mut claim, old.id())?;
         self.put_claim(&claim)
     }
 

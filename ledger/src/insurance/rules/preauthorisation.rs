@@ -2,7 +2,7 @@
 
 use super::{
     case::{Case, Verdict, refuse},
-    ceiling::counts_in,
+    ceiling::{HOLD_NANOSECONDS, counts_in},
     contract::check_currency,
     figures::{figure, grouped, shown, unit},
 };
@@ -14,7 +14,7 @@ use crate::{
             PreauthorisationRequested,
         },
         state::{
-            entities::{Contract, Exit, Guarantee, Hold, Preauthorisation},
+            entities::{Contract, Exit, Guarantee, Hold, Mark, Preauthorisation},
             keys,
         },
     },
@@ -24,9 +24,6 @@ use crate::{
 };
 
 const FIELD: &str = "data.preauthorisation";
-
-/// How long a hold lasts, in seconds.
-const HOLD_SECONDS: i128 = 86_400;
 
 const NANOSECONDS_PER_SECOND: i128 = 1_000_000_000;
 
@@ -79,6 +76,7 @@ impl Case<'_, '_> {
         };
         let preauthorisation = Preauthorisation {
             requested: self.record.id(),
+            requested_at: self.at(),
             provider: self.record.signer().clone(),
             total,
             currency: data.currency,
@@ -94,6 +92,8 @@ impl Case<'_, '_> {
             let detail = format!("it was answered by record {}", answer.record);
             return refuse(Code::AlreadyAnswered, FIELD, detail);
         }
+        let mark = Mark { record: asked.requested, at: asked.requested_at };
+        self.check_not_before(Code::UnknownReference, "it was requested", &mark)?;
         let (named, contract) = (self.contract_ref()?, self.contract()?);
         let (number, mut period) = self.period_of_day(named, &contract)?;
         check_currency(Some(data.currency), Some(asked.currency), "data.currency")?;
@@ -103,17 +103,13 @@ impl Case<'_, '_> {
         let at = self.at();
         if let Some(until) = data.hold_until.filter(|_| counts && data.guaranteed > Amount::ZERO) {
             let guaranteed = Some(("guaranteed", data.guaranteed));
-            self.check_ceiling(named, &period, "data.guaranteed", guaranteed)?;
+            self.check_ceiling(&period, "data.guaranteed", guaranteed, Some(until))?;
             period.seen(at);
             if !period.has_room() {
                 let detail = format!("the contract has {PERIOD_HOLDS_MAX} live holds already");
                 return refuse(Code::TooLarge, FIELD, detail);
             }
-            period.holds.push(Hold {
-                preauthorisation: data.preauthorisation.clone(),
-                amount: data.guaranteed,
-                until,
-            });
+            period.holds.push(Hold { answer: self.record.id(), amount: data.guaranteed, until });
             self.state.write(keys::period(named, number), &period)?;
         }
         asked.answer = Some(Guarantee {
@@ -139,7 +135,7 @@ impl Case<'_, '_> {
         let at = self.at();
         let nanoseconds = |moment: Moment| moment.timestamp().as_nanosecond();
         let lasts = nanoseconds(until) - nanoseconds(at);
-        if lasts == HOLD_SECONDS * NANOSECONDS_PER_SECOND {
+        if lasts == HOLD_NANOSECONDS {
             return Ok(());
         }
         let zone = contract.zone();
@@ -148,7 +144,7 @@ impl Case<'_, '_> {
             shown(at, &zone),
             shown(until, &zone),
             grouped(lasts.div_euclid(NANOSECONDS_PER_SECOND)),
-            grouped(HOLD_SECONDS)
+            grouped(HOLD_NANOSECONDS / NANOSECONDS_PER_SECOND)
         );
         refuse(Code::HoldNot24h, FIELD, detail)
     }
@@ -165,7 +161,7 @@ impl Case<'_, '_> {
         held.exit = Some(Exit { record: self.record.id(), at, claim: None });
         self.state.write(keys::preauthorisation(named, &data.preauthorisation), &held)?;
         let mut period = self.period(named, answer.period)?;
-        period.release(&data.preauthorisation);
+        period.release(answer.record);
         period.seen(at);
         self.state.write(keys::period(named, answer.period), &period)
     }
@@ -248,11 +244,11 @@ impl Case<'_, '_> {
         held.exit = Some(Exit { record: self.record.id(), at, claim: Some(claim.clone()) });
         self.state.write(keys::preauthorisation(named, number), &held)?;
         let mut period = self.period(named, answer.period)?;
-        period.release(number);
+        period.release(answer.record);
         period.seen(at);
         let mut counted = Amount::ZERO;
         if counts_in(&mut period, held.currency, "data.currency")? {
-            self.spend(named, &mut period, counted, amount, "data.claimed", "claimed")?;
+            self.spend(&mut period, counted, amount, "data.claimed", "claimed")?;
             counted = amount;
         }
         self.state.write(keys::period(named, answer.period), &period)?;

@@ -11,16 +11,23 @@ use crate::{
         Amount, Moment, Ordinal,
         settlement::{Answer, SettlementAnswered, SettlementNotified, SettlementOffered},
         state::{
-            entities::{Answered, Claim, Offer, Signed},
+            entities::{Answered, Claim, Mark, Offer, Signed},
             keys,
         },
     },
+    limits::NOTIFICATIONS_MAX,
     refusal::Code,
 };
 
 const ROUND: &str = "data.round";
 
 impl Claim {
+    /// When the newest offer was answered so.
+    pub(super) fn answered_at(&self, by: Answer) -> Option<Moment> {
+        let answered = self.offer.as_ref()?.answer.as_ref()?;
+        Some(answered.at).filter(|_| answered.answer == by)
+    }
+
     /// The amount of the offer that was accepted.
     pub(super) fn accepted(&self) -> Option<Amount> {
         self.answered(Answer::Accepted)
@@ -52,13 +59,18 @@ impl Case<'_, '_> {
             );
             return refuse(Code::RoundGap, ROUND, detail);
         }
+        if let Some(before) = claim.offer.as_ref().filter(|_| !self.corrects()) {
+            let mark = Mark { record: before.record, at: before.at };
+            self.check_not_before(Code::RoundGap, "the offer before it was made", &mark)?;
+        }
         check_currency(Some(data.currency), claim.currency, "data.currency")?;
         claim.currency = Some(data.currency);
         claim.offer = Some(Offer {
             record: self.record.id(),
+            at: self.at(),
             round: data.round,
             amount: data.amount,
-            notified: None,
+            notified: Vec::new(),
             answer: None,
         });
         self.put_claim(&claim)
@@ -66,7 +78,8 @@ impl Case<'_, '_> {
 
     pub(super) fn settlement_notified(&mut self, data: &SettlementNotified) -> Verdict {
         let mut claim = self.claim()?;
-        let (at, corrects) = (self.at(), self.corrects());
+        let mark = Mark { record: self.record.id(), at: self.at() };
+        let corrected = self.corrected.as_ref().map(|corrected| corrected.id());
         let last = claim.offer.as_ref().map_or(0, |offer| offer.round.get());
         if data.round.get() > last {
             let detail =
@@ -74,9 +87,16 @@ impl Case<'_, '_> {
             return refuse(Code::UnknownReference, ROUND, detail);
         }
         let offer = open_offer(&mut claim, data.round)?;
-        // Told twice, the first time counts.
-        let before = offer.notified.filter(|_| !corrects);
-        offer.notified = Some(before.map_or(at, |before| before.min(at)));
+        let made = Mark { record: offer.record, at: offer.at };
+        self.check_not_before(Code::RoundGap, "the offer was made", &made)?;
+        // Told more than once, the first time counts.
+        offer.notified.retain(|notified| Some(notified.record) != corrected);
+        offer.notified.push(mark);
+        if offer.notified.len() > NOTIFICATIONS_MAX {
+            let last = offer.notified.iter().map(|notified| notified.at).max();
+            let last = offer.notified.iter().position(|notified| Some(notified.at) == last);
+            last.map(|last| offer.notified.remove(last));
+        }
         self.put_claim(&claim)
     }
 
@@ -84,8 +104,9 @@ impl Case<'_, '_> {
         let (at, zone) = (self.at(), self.contract()?.zone());
         let mut claim = self.claim()?;
         let offer = open_offer(&mut claim, data.round)?.clone();
-        if offer.notified.is_none_or(|notified| at < notified) {
-            let detail = match offer.notified {
+        let notified = offer.notified.iter().map(|notified| notified.at).min();
+        if notified.is_none_or(|notified| at < notified) {
+            let detail = match notified {
                 None => format!("offer {} has not reached whom it is for", data.round.get()),
                 Some(notified) => format!(
                     "it was answered at {}, before it reached whom it is for at {}",
@@ -108,6 +129,7 @@ impl Case<'_, '_> {
         }
         let answer = Answered {
             record: self.record.id(),
+            at,
             answer: data.answer,
             executed: claim.executed,
             returned: claim.returned,

@@ -12,7 +12,7 @@ use crate::{
             SignatureRequested, SignatureTarget,
         },
         state::{
-            entities::{Completed, Signature, Signed},
+            entities::{Contract, Mark, Signature, Signed},
             keys,
         },
     },
@@ -33,17 +33,24 @@ impl Case<'_, '_> {
             );
             return refuse(Code::SignatureExists, FIELD, detail);
         }
-        let requested = self.record.id();
-        let (expires, challenged, completed) = (data.expires, None, None);
-        self.state.write(key, &Signature { requested, target, expires, challenged, completed })
+        let signature = Signature {
+            requested: self.record.id(),
+            requested_at: self.at(),
+            target,
+            expires: data.expires,
+            challenged: None,
+            completed: None,
+        };
+        self.state.write(key, &signature)
     }
 
     fn find_target(&mut self, target: &SignatureTarget, named: &ContractRef) -> Verdict<Signed> {
         match target {
             SignatureTarget::Contract { contract, version } => {
-                let current = self.contract()?.version;
+                let Contract { version: current, made_by, .. } = self.contract()?;
                 if contract == named && *version <= current {
-                    return Ok(Signed::Contract { version: *version });
+                    let record = Some(made_by).filter(|_| *version == current);
+                    return Ok(Signed::Contract { version: *version, record });
                 }
                 let detail = format!(
                     "{contract} version {} is not there to be signed: the record is about \
@@ -90,7 +97,8 @@ impl Case<'_, '_> {
     pub(super) fn signature_challenged(&mut self, data: &SignatureChallenged) -> Verdict {
         let mut signature = self.signature(&data.signature)?;
         check_not_completed(&signature)?;
-        signature.challenged = Some(self.at());
+        self.check_since_requested(&signature)?;
+        signature.challenged = signature.challenged.max(Some(self.at()));
         let key = keys::signature(self.contract_ref()?, &data.signature);
         self.state.write(key, &signature)
     }
@@ -98,11 +106,14 @@ impl Case<'_, '_> {
     pub(super) fn signature_failed(&mut self, data: &SignatureFailed) -> Verdict {
         let mut signature = self.signature(&data.signature)?;
         check_not_completed(&signature)?;
+        self.check_since_requested(&signature)?;
         match data.reason {
             // The signer may try again with the same code.
             SignatureFailure::WrongCode => Ok(()),
             SignatureFailure::Expired | SignatureFailure::Declined => {
-                signature.challenged = None;
+                // Told late, another code may have been sent since.
+                signature.challenged =
+                    signature.challenged.filter(|challenged| *challenged > self.at());
                 let key = keys::signature(self.contract_ref()?, &data.signature);
                 self.state.write(key, &signature)
             }
@@ -139,7 +150,8 @@ impl Case<'_, '_> {
             );
             return refuse(Code::SignatureExpired, "occurred_at", detail);
         }
-        signature.completed = Some(Completed { record: self.record.id(), at });
+        self.check_target_stands(&signature)?;
+        signature.completed = Some(Mark { record: self.record.id(), at });
         self.state.write(keys::signature(named, &data.signature), &signature)?;
         if matches!(signature.target, Signed::Contract { .. })
             && contract.signed_at.is_none_or(|signed_at| at < signed_at)
@@ -148,6 +160,31 @@ impl Case<'_, '_> {
             self.state.write(keys::contract(named), &contract)?;
         }
         Ok(())
+    }
+}
+
+impl Case<'_, '_> {
+    fn check_since_requested(&self, signature: &Signature) -> Verdict {
+        let mark = Mark { record: signature.requested, at: signature.requested_at };
+        self.check_not_before(Code::SignatureState, "the signature was asked for", &mark)
+    }
+
+    /// That what is signed has not been corrected since the signature was asked for.
+    fn check_target_stands(&mut self, signature: &Signature) -> Verdict {
+        let (Signed::Contract { record, .. } | Signed::Settlement { offer: record, .. }) =
+            &signature.target;
+        let Some(record) = record else { return Ok(()) };
+        match self.state.read(&keys::correction(record))? {
+            None => Ok(()),
+            Some(correction) => {
+                let detail = format!(
+                    "what is to be signed, record {record}, was corrected by record {}; ask for \
+                     another signature",
+                    correction.record
+                );
+                refuse(Code::SignatureState, FIELD, detail)
+            }
+        }
     }
 }
 

@@ -19,8 +19,8 @@ impl Case<'_, '_> {
             None => Scope::Insurer(self.record.signer().as_str()),
         };
         let (payee, from, to) = (data.to.as_str(), data.period.from(), data.period.to());
-        let paid = self.sum(scope, payee, Figure::Paid(data.currency), Some(from), to)?;
-        let open = self.sum(scope, payee, Figure::Open, None, to)?;
+        let paid = self.sum(scope, payee, Figure::Paid(data.currency), Some(from), Some(to))?;
+        let open = self.sum(scope, payee, Figure::Open, None, Some(to))?;
         let of_period = format!("from {from} to {to}");
         let figures = [
             (

@@ -1,22 +1,25 @@
 //! Figures by payee and day, kept up with each record, so that a statement
 //! never counts through a history.
 //!
-//! An insurer's figures stand in months of days and years of months, a
-//! contract's, which are few, in years of days.
+//! An insurer's figures stand by month, and each month's by day; a contract's,
+//! which are few, by day.
+
+use jiff::{ToSpan as _, civil::Date};
 
 use super::{
-    case::{Case, Verdict},
+    case::{Case, Verdict, refuse},
     time::{day_of, time_zone_of_insurer},
 };
 use crate::{
     insurance::{
         ContractRef, Currency, Day, Moment,
         state::{
-            decode,
             entities::{Claim, Slot, Tally},
             keys::{self, Figure, Key, Scope},
         },
     },
+    limits::TALLY_DAYS_MAX,
+    refusal::Code,
     time_zones::time_zone,
 };
 
@@ -67,17 +70,17 @@ impl Case<'_, '_> {
         day: Day,
         entry: Entry,
     ) -> Verdict {
-        let (insurer, date) = (contract.insurer(), day.date());
-        let year = date.year();
-        let of_contract = keys::tally_year(Scope::Contract(contract), payee, figure, year);
-        let of_year = keys::tally_year(Scope::Insurer(insurer), payee, figure, year);
-        let of_month = keys::tally_month(insurer, payee, figure, year, date.month());
-        self.add(of_contract, date.day_of_year().unsigned_abs(), entry)?;
-        self.add(of_year, date.month().unsigned_abs().into(), entry)?;
-        self.add(of_month, date.day().unsigned_abs().into(), entry)
+        let insurer = contract.insurer();
+        let of_contract = keys::tally_all(Scope::Contract(contract), payee, figure);
+        let of_insurer = keys::tally_all(Scope::Insurer(insurer), payee, figure);
+        let month = number_of_month(day.date());
+        let of_month = keys::tally_month(insurer, payee, figure, month);
+        self.add(of_contract, number_of_day(day.date()), entry)?;
+        self.add(of_insurer, month, entry)?;
+        self.add(of_month, day.date().day().unsigned_abs().into(), entry)
     }
 
-    fn add(&mut self, key: Key<Tally>, at: u16, entry: Entry) -> Verdict {
+    fn add(&mut self, key: Key<Tally>, at: u32, entry: Entry) -> Verdict {
         let mut tally = self.state.read(&key)?.unwrap_or(Tally { slots: Vec::new() });
         match tally.slots.binary_search_by_key(&at, |slot| slot.at) {
             Ok(index) => {
@@ -85,6 +88,13 @@ impl Case<'_, '_> {
                     slot.count = slot.count.saturating_add(entry.count);
                     slot.sum = slot.sum.saturating_add(entry.sum);
                 }
+            }
+            Err(_) if tally.slots.len() >= TALLY_DAYS_MAX => {
+                let detail = format!(
+                    "one payee's payments, or claims, under one contract stand on at most \
+                     {TALLY_DAYS_MAX} days"
+                );
+                return refuse(Code::TooLarge, "occurred_at", detail);
             }
             Err(index) => {
                 tally.slots.insert(index, Slot { at, count: entry.count, sum: entry.sum });
@@ -98,78 +108,64 @@ impl Case<'_, '_> {
         self.state.write(key, &tally)
     }
 
-    /// The sum over days, both included; from the first day there is where none is given.
+    /// The sum over days, both included; from the first or to the last day there is
+    /// where none is given.
     pub(super) fn sum(
         &mut self,
         scope: Scope<'_>,
         payee: &str,
         figure: Figure,
         from: Option<Day>,
-        to: Day,
+        to: Option<Day>,
     ) -> Verdict<Entry> {
-        let year = |year| keys::tally_year(scope, payee, figure, year);
-        let (first, last) = (from.map_or(0, |from| from.date().year()), to.date().year());
-        let start = year(first).into_bytes();
-        // The key after that of the last year.
-        let mut end = year(last).into_bytes();
-        end.push(0);
+        let slots = self.slots(&keys::tally_all(scope, payee, figure))?;
+        let (from, to) = (from.map(Day::date), to.map_or(Date::MAX, Day::date));
+        let within = |day: Date| from.is_none_or(|from| from <= day) && day <= to;
         let mut sum = Entry::default();
-        let within = |day: Day| from.is_none_or(|from| from <= day) && day <= to;
-        for (key, value) in self.state.range(&start, &end, YEARS_MAX)? {
-            let Some(year) = keys::year_at_end(&key) else { continue };
-            let tally: Tally = decode(&value)?;
-            for slot in &tally.slots {
-                let counts = match scope {
-                    Scope::Contract(_) => day_of_year(year, slot.at).is_some_and(within),
-                    Scope::Insurer(_) => days_of_month(year, slot.at)
-                        .is_some_and(|(first, last)| within(first) && within(last)),
-                };
-                if counts {
-                    sum.add(slot);
-                }
-            }
-        }
-        if let Scope::Insurer(insurer) = scope {
-            let ends = [from.filter(|from| !same_month(*from, to)), Some(to)];
-            for date in ends.into_iter().flatten().map(Day::date) {
-                let (first, last) =
-                    (Day::from(date.first_of_month()), Day::from(date.last_of_month()));
-                if within(first) && within(last) {
-                    continue;
-                }
-                let (year, month) = (date.year(), date.month());
-                let key = keys::tally_month(insurer, payee, figure, year, month);
-                let days = self.state.read(&key)?.map(|tally| tally.slots).unwrap_or_default();
-                let counts = |slot: &&Slot| {
-                    i8::try_from(slot.at)
-                        .ok()
-                        .and_then(|at| day(year, month, at))
-                        .is_some_and(within)
-                };
-                days.iter().filter(counts).for_each(|slot| sum.add(slot));
-            }
+        let Scope::Insurer(insurer) = scope else {
+            let (first, last) = (from.map_or(0, number_of_day), number_of_day(to));
+            let counts = |slot: &&Slot| (first..=last).contains(&slot.at) && within(to);
+            slots.iter().filter(counts).for_each(|slot| sum.add(slot));
+            return Ok(sum);
+        };
+        let is_whole = |first: Date| within(first) && within(first.last_of_month());
+        let counts = |slot: &&Slot| first_of_month(slot.at).is_some_and(is_whole);
+        slots.iter().filter(counts).for_each(|slot| sum.add(slot));
+        // The months in which the days begin and end.
+        let last = to.first_of_month();
+        let first = from.map(Date::first_of_month).filter(|first| *first != last);
+        for first in [first, Some(last)].into_iter().flatten().filter(|first| !is_whole(*first)) {
+            let month = number_of_month(first);
+            let days = self.slots(&keys::tally_month(insurer, payee, figure, month))?;
+            let day = |at: u32| first.with().day(i8::try_from(at).ok()?).build().ok();
+            let counts = |slot: &&Slot| day(slot.at).is_some_and(within);
+            days.iter().filter(counts).for_each(|slot| sum.add(slot));
         }
         Ok(sum)
     }
+
+    fn slots(&mut self, key: &Key<Tally>) -> Verdict<Vec<Slot>> {
+        Ok(self.state.read(key)?.map(|tally| tally.slots).unwrap_or_default())
+    }
 }
 
-/// As many years as four digits can name.
-const YEARS_MAX: usize = 10_000;
+/// The day before the first that a record can tell of, on whatever clocks
+/// ([`OCCURRED_MS_MIN`](crate::limits::OCCURRED_MS_MIN)).
+const DAY_0: Date = jiff::civil::date(1899, 12, 31);
 
-fn day(year: i16, month: i8, day: i8) -> Option<Day> {
-    jiff::civil::Date::new(year, month, day).ok().map(Day::from)
+/// Days since [`DAY_0`]; earlier ones are as that.
+fn number_of_day(day: Date) -> u32 {
+    u32::try_from(day.duration_since(DAY_0).as_hours() / 24).unwrap_or(0)
 }
 
-fn day_of_year(year: i16, number: u16) -> Option<Day> {
-    day(year, 1, 1)?.plus_days(i32::from(number) - 1)
+/// Months since that of [`DAY_0`]; earlier ones are as that.
+fn number_of_month(day: Date) -> u32 {
+    let months = |day: Date| i32::from(day.year()) * 12 + i32::from(day.month()) - 1;
+    u32::try_from(months(day) - months(DAY_0)).unwrap_or(0)
 }
 
-fn days_of_month(year: i16, month: u16) -> Option<(Day, Day)> {
-    let first = day(year, i8::try_from(month).ok()?, 1)?;
-    Some((first, Day::from(first.date().last_of_month())))
-}
-
-fn same_month(one: Day, other: Day) -> bool {
-    let (one, other) = (one.date(), other.date());
-    one.year() == other.year() && one.month() == other.month()
+/// The first day of the month of that number.
+fn first_of_month(number: u32) -> Option<Date> {
+    let months = i32::try_from(number).ok()?;
+    DAY_0.first_of_month().checked_add(months.months()).ok()
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     insurance::{
-        ContractRef, Day, Moment,
+        Code as Name, ContractRef, Day, Moment,
         state::{
             entities::{Contract, Period},
             keys,
@@ -38,6 +38,14 @@ pub(super) fn day_of(moment: Moment, zone: &TimeZone) -> Day {
 }
 
 impl Contract {
+    /// The broker at a moment.
+    pub(super) fn broker_on(&self, moment: Moment) -> Option<&Name> {
+        match &self.former_broker {
+            Some(former) if day_of(moment, &self.zone()) < former.until => former.broker.as_ref(),
+            _ => self.broker.as_ref(),
+        }
+    }
+
     /// The time zone in which its days are counted.
     pub(super) fn zone(&self) -> TimeZone {
         // It was looked up when the contract was issued.
@@ -101,6 +109,9 @@ impl Case<'_, '_> {
         named: &ContractRef,
         contract: &Contract,
     ) -> Verdict<(u32, Period)> {
+        if let Some(number) = self.kept.number_of_period {
+            return Ok((number, self.period(named, number)?));
+        }
         let day = day_of(self.at(), &contract.zone());
         let last = self.period(named, contract.period)?;
         if day >= last.from || contract.period <= 1 {

@@ -43,6 +43,8 @@ entities! {
         period: u32,
         /// The broker that administers it.
         broker: Option<Code>,
+        /// The one before, where it has changed.
+        former_broker: Option<FormerBroker>,
         /// How its deductible moves.
         deductible_model: Option<DeductibleModel>,
         /// Whether it is in force only once it is signed.
@@ -53,6 +55,14 @@ entities! {
         terminated: Option<Termination>,
     }
 
+    /// The broker of a contract before the one that it has.
+    FormerBroker {
+        /// Which; none where the contract had none.
+        broker: Option<Code>,
+        /// The first day of the one after it.
+        until: Day,
+    }
+
     /// How a contract ended.
     Termination {
         /// The record that ended it.
@@ -61,6 +71,8 @@ entities! {
         at: Moment,
         /// The last day in force; when none, it was over at once.
         effective: Option<Day>,
+        /// Where it ended for missing documents, the day by which they were due.
+        due: Option<Day>,
     }
 
     /// One insurance period of a contract: what it may pay and what is used of it.
@@ -88,8 +100,8 @@ entities! {
 
     /// A part of the ceiling that is kept for one pre-authorisation.
     Hold {
-        /// Its number.
-        preauthorisation: Code,
+        /// The record that guarantees it.
+        answer: RecordId,
         /// How much.
         amount: Amount,
         /// The last moment of the hold.
@@ -120,6 +132,8 @@ entities! {
     Preauthorisation {
         /// The record that asks.
         requested: RecordId,
+        /// When.
+        requested_at: Moment,
         /// The provider that asks.
         provider: MemberId,
         /// The sum of its lines.
@@ -164,6 +178,8 @@ entities! {
         contract: ContractRef,
         /// Who opened it: a member's id, or `policyholder`.
         opener: String,
+        /// When it was opened.
+        opened_at: Moment,
         /// The day it was opened, in the contract's time zone.
         opened_on: Day,
         /// The number of the period that pays it.
@@ -194,13 +210,25 @@ entities! {
         executed: Amount,
         /// The payments that came back.
         returned: Amount,
-        /// Since when it is not open: refused, fully paid or closed.
-        ended: Option<Ended>,
+        /// When it ended (refused, fully paid or closed), was open again, ended
+        /// again, and so on: it is open where their number is even.
+        turns: Vec<Turn>,
+        /// The newest record that can end it or open it again: a decision, an
+        /// answer, a payment, its closing.
+        newest: Option<Mark>,
     }
 
-    /// How a claim came to be open no more.
-    Ended {
-        /// The record that ended it.
+    /// A record and its moment.
+    Mark {
+        /// The record.
+        record: RecordId,
+        /// When it happened.
+        at: Moment,
+    }
+
+    /// How a claim ended or came to be open again.
+    Turn {
+        /// The record that did it.
         record: RecordId,
         /// The day, in the insurer's time zone.
         on: Day,
@@ -210,6 +238,10 @@ entities! {
     Decision {
         /// The record that says so.
         record: RecordId,
+        /// When.
+        at: Moment,
+        /// When the claim was decided first.
+        since: Moment,
         /// How.
         outcome: Outcome,
         /// What will be paid.
@@ -222,12 +254,14 @@ entities! {
     Offer {
         /// The record that says so.
         record: RecordId,
+        /// When.
+        at: Moment,
         /// Which offer for the claim it is.
         round: Ordinal,
         /// How much.
         amount: Amount,
-        /// When it reached whom it is for.
-        notified: Option<Moment>,
+        /// When it reached whom it is for, as often as that was told.
+        notified: Vec<Mark>,
         /// What was answered.
         answer: Option<Answered>,
     }
@@ -236,6 +270,8 @@ entities! {
     Answered {
         /// The record that says so.
         record: RecordId,
+        /// When.
+        at: Moment,
         /// The answer.
         answer: Answer,
         /// What had been executed.
@@ -256,6 +292,8 @@ entities! {
     Signature {
         /// The record that asks for it.
         requested: RecordId,
+        /// When.
+        requested_at: Moment,
         /// What is to be signed.
         target: Signed,
         /// The last moment to sign.
@@ -263,15 +301,7 @@ entities! {
         /// When the signer was sent the code that is still good.
         challenged: Option<Moment>,
         /// When it was signed.
-        completed: Option<Completed>,
-    }
-
-    /// How a signature was made.
-    Completed {
-        /// The record that says so.
-        record: RecordId,
-        /// When.
-        at: Moment,
+        completed: Option<Mark>,
     }
 
     /// The deductible of a contract.
@@ -280,16 +310,32 @@ entities! {
         record: RecordId,
         /// How it moves.
         model: DeductibleModel,
+        /// Of the amounts.
+        currency: Currency,
+        /// Where it stands.
+        step: LadderStand,
+        /// Where it stood before; none for the first step.
+        before: Option<LadderStand>,
+    }
+
+    /// Where a deductible stands.
+    LadderStand {
         /// What it is.
         amount: Amount,
-        /// Of the amount.
-        currency: Currency,
+        /// Since when.
+        at: Moment,
         /// The last claim-free year that lowered it.
         year: Option<i16>,
-        /// What it was before; none for the first.
-        amount_before: Option<Amount>,
-        /// The last claim-free year before.
-        year_before: Option<i16>,
+        /// The last cost commitment that raised it.
+        commitment: Option<Commitment>,
+    }
+
+    /// A cost commitment, which raises the deductible of the next claim within a year.
+    Commitment {
+        /// When.
+        at: Moment,
+        /// That claim, once it is decided.
+        claim: Option<ClaimRef>,
     }
 
     /// The claims opened in one year that raise the deductible, and the cost commitments.
@@ -310,6 +356,8 @@ entities! {
         contract: ContractRef,
         /// The record that issued it.
         record: RecordId,
+        /// How many contracts were issued on it; these are the first.
+        contracts: u32,
     }
 
     /// The kinds of document that came with a claim.
@@ -318,16 +366,17 @@ entities! {
         kinds: Vec<Code>,
     }
 
-    /// Payments, or claims that were opened less those that ended, over a year or a month.
+    /// Payments, or claims that were opened less those that ended, by months or by days.
     Tally {
         /// In the order of the months or days; those without anything are left out.
         slots: Vec<Slot>,
     }
 
-    /// One month of a year, one day of a month, or one day of a year.
+    /// One month of all, one day of a month, or one day of all.
     Slot {
-        /// Which, counted from 1.
-        at: u16,
+        /// Which: months are counted from December 1899, the days of a month from
+        /// 1, days from 31 December 1899.
+        at: u32,
         /// How many.
         count: i64,
         /// Their sum in minor units.
@@ -344,6 +393,9 @@ entities! {
     Correction {
         /// The one that stands now.
         record: RecordId,
+        /// How many corrections deep it is: 1 where it corrects what is no
+        /// correction itself.
+        depth: u32,
     }
 }
 
@@ -354,6 +406,8 @@ pub enum Signed {
     Contract {
         /// The version.
         version: Ordinal,
+        /// The record that made it, where it was the newest; a corrected one is another.
+        record: Option<RecordId>,
     },
     /// An offer for one of its claims.
     Settlement {

@@ -183,20 +183,17 @@ pub enum Figure {
     Open,
 }
 
-/// A year of a payee: by months for an insurer, by days for a contract.
+/// All that a payee has to do with: by months for an insurer, by days for a contract.
 #[must_use]
-pub fn tally_year(scope: Scope<'_>, payee: &str, figure: Figure, year: i16) -> Key<Tally> {
-    let mut bytes = tally(1, scope, payee, figure);
-    bytes.extend_from_slice(&year_of_key(year));
-    Key::of(bytes)
+pub fn tally_all(scope: Scope<'_>, payee: &str, figure: Figure) -> Key<Tally> {
+    Key::of(tally(1, scope, payee, figure))
 }
 
-/// A month of a payee, by days; only for an insurer.
+/// A month of a payee, by days; only for an insurer. Months are counted as in a [`Slot`].
 #[must_use]
-pub fn tally_month(insurer: &str, payee: &str, figure: Figure, year: i16, month: i8) -> Key<Tally> {
+pub fn tally_month(insurer: &str, payee: &str, figure: Figure, month: u32) -> Key<Tally> {
     let mut bytes = tally(2, Scope::Insurer(insurer), payee, figure);
-    bytes.extend_from_slice(&year_of_key(year));
-    bytes.push(month.unsigned_abs());
+    bytes.extend_from_slice(&month.to_be_bytes());
     Key::of(bytes)
 }
 
@@ -215,13 +212,6 @@ fn tally(grain: u8, scope: Scope<'_>, payee: &str, figure: Figure) -> Vec<u8> {
         Figure::Open => bytes.push(0),
     }
     bytes
-}
-
-/// The year that ends the key of a [`tally_year`].
-#[must_use]
-pub fn year_at_end(key: &[u8]) -> Option<i16> {
-    let (_, year) = key.split_last_chunk::<2>()?;
-    i16::try_from(u16::from_be_bytes(*year)).ok()
 }
 
 /// Years are written with four digits, so none is below 0 or above 9999.

@@ -349,9 +349,11 @@ fn an_offer_that_is_corrected_is_told_and_signed_anew() {
     let objected = of_claim("settlement.answered", "2025-05-09T09:00:00Z", "K", data);
     let objected = world.take("broker", correcting(objected, &answer));
     assert_eq!(figures(&world).0, 0);
-    world.refuse(Code::NotDecided, "ins", paid(AT, "K", 60));
+    let paid_on = "2025-05-09T09:00:00Z";
+    world.refuse(Code::NotDecided, "ins", paid(paid_on, "K", 60));
     let again = world.take("broker", correcting(accepted("S-2"), &objected));
-    world.take("ins", paid(AT, "K", 60));
+    world.refuse(Code::NotDecided, "ins", paid("2025-05-09T08:59:59Z", "K", 60));
+    world.take("ins", paid(paid_on, "K", 60));
     let data = json!({"round": 1, "answer": "objected"});
     let objected = of_claim("settlement.answered", "2025-05-09T09:00:00Z", "K", data);
     world.refuse(Code::RoundGap, "broker", correcting(objected, &again));

@@ -418,7 +418,7 @@ proptest! {
                 },
                 Data::ClaimOpened(_) => {
                     let claim = world.claim(record.payload().claim.as_ref().unwrap().as_str());
-                    open += u64::from(claim.opener == "broker" && claim.ended.is_none());
+                    open += u64::from(claim.opener == "broker" && claim.is_open());
                 }
                 _ => {}
             }

@@ -10,7 +10,7 @@ fn status(amount: u64, status: &str) -> Value {
 }
 
 fn on_account(amount: u64) -> Value {
-    with(paid(AT, "K", amount), json!({"data": {"on_account": true}}))
+    with(paid(LATER, "K", amount), json!({"data": {"on_account": true}}))
 }
 
 fn decided_world() -> World {
@@ -88,8 +88,8 @@ fn an_offer_accepted_after_a_refusal_is_paid() {
     offer(&mut world, 1, 70);
     sign_offer(&mut world, "S", 1);
     answer(&mut world, 1, "accepted", Some("S"));
-    world.refuse(Code::PaidExceedsApproved, "ins", paid(AT, "K", 71));
-    world.take("ins", paid(AT, "K", 70));
+    world.refuse(Code::PaidExceedsApproved, "ins", paid(LATER, "K", 71));
+    world.take("ins", paid(LATER, "K", 70));
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn on_account_is_paid_up_to_an_offer_that_was_objected_to() {
     offer(&mut world, 1, 50);
     world.refuse(Code::NotDecided, "ins", on_account(50));
     answer(&mut world, 1, "objected", None);
-    world.refuse(Code::NotDecided, "ins", paid(AT, "K", 50));
+    world.refuse(Code::NotDecided, "ins", paid(LATER, "K", 50));
     world.refuse(Code::PaidExceedsApproved, "ins", on_account(51));
     world.take("ins", on_account(50));
     // It counts as spent.
@@ -109,9 +109,9 @@ fn on_account_is_paid_up_to_an_offer_that_was_objected_to() {
     let data = json!({"round": 2, "answer": "accepted", "signature": "S"});
     let accepted = of_claim("settlement.answered", LATER, "K", data);
     world.refuse(Code::PaidExceedsApproved, "broker", accepted.clone());
-    world.take("ins", status(1, "returned"));
+    world.take("ins", with(status(1, "returned"), json!({"occurred_at": LATER})));
     world.take("broker", accepted);
-    world.refuse(Code::PaidExceedsApproved, "ins", paid(AT, "K", 1));
+    world.refuse(Code::PaidExceedsApproved, "ins", paid(LATER, "K", 1));
 }
 
 #[test]

@@ -101,7 +101,7 @@ fn a_refusal_names_the_figures_and_the_record_it_clashes_with() {
     });
     let detail = format!(
         "guaranteed 8 000 + held 126 000 + spent 24 000 > ceiling 150 000 EUR cents (record {}; \
-         PA-2 is held by record {})",
+         126 000 held by record {})",
         world.records[1].id(),
         clash.unwrap().id()
     );

@@ -125,7 +125,9 @@ proptest! {
         let mut held: Vec<(i64, i64)> = Vec::new();
         for (days, amount, back) in payments {
             let paid = to_vet(&day(days), "K", amount);
-            let out: i64 = held.iter().map(|(_, amount)| amount).sum();
+            let by_then: i64 =
+                held.iter().filter(|(day, _)| *day <= days).map(|(_, amount)| amount).sum();
+            let out = held.iter().map(|(_, amount)| amount).sum::<i64>().min(by_then);
             let signed = i64::try_from(amount).unwrap();
             if back && signed <= out {
                 world.take("ins", with(paid, json!({"data": {"status": "returned"}})));

@@ -171,7 +171,7 @@ fn a_value_is_laid_out_as_documented() {
         currency: Some("EUR".parse().unwrap()),
         spent: crate::insurance::Amount::ZERO,
         holds: vec![entities::Hold {
-            preauthorisation: "PA".parse().unwrap(),
+            answer: crate::digest::RecordId::of(b"y"),
             amount: crate::insurance::Amount::new(7).unwrap(),
             until: "1970-01-01T00:00:01.000000002Z".parse().unwrap(),
         }],
@@ -190,8 +190,7 @@ fn a_value_is_laid_out_as_documented() {
     expected.extend_from_slice(b"\x01EUR");
     expected.extend_from_slice(&0_u64.to_be_bytes());
     expected.extend_from_slice(&1_u64.to_be_bytes());
-    expected.extend_from_slice(&2_u64.to_be_bytes());
-    expected.extend_from_slice(b"PA");
+    expected.extend_from_slice(crate::digest::Digest::of(b"y").as_bytes());
     expected.extend_from_slice(&7_u64.to_be_bytes());
     expected.extend_from_slice(&1_u64.to_be_bytes());
     expected.extend_from_slice(&2_u32.to_be_bytes());
