@@ -136,7 +136,7 @@ pub(crate) async fn append_record(
     let opened = app
         .verifier
         .run(move || match sender {
-            Some(sender) => unsigned::sign(&body, query.signer.as_deref(), &sender, &*job_app.node),
+            Some(sender) => unsigned::sign(&body, query.signer.as_deref(), &sender, &job_app),
             None => open(&body, &job_app).map(Opened::from),
         })
         .await?
