@@ -2,6 +2,7 @@
 //! a type, and what can be sent twice without harm is tried again.
 
 mod answers;
+mod private;
 #[cfg(test)]
 pub(crate) mod scripted;
 #[cfg(test)]
@@ -21,7 +22,6 @@ use quittance_ledger::{
     limits::{GENESIS_BYTES_MAX, POLICY_BYTES_MAX, RECEIPT_BYTES_MAX},
     membership::{Genesis, GenesisError},
     transparency::{Policy, PolicyError},
-    vault::PRESENTATION_MEDIA_TYPE,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use ureq::{
@@ -31,9 +31,9 @@ use ureq::{
 };
 
 pub use answers::{
-    ApprovalItem, BlockItem, CheckpointItem, HeadStatus, HeaderItem, KeyItem, LedgerStatus,
-    LineAnswer, MemberItem, Members, NodeStatus, Outgoing, PendingStatus, Problem, ProposalItem,
-    RecordItem, Status, ValidatorItem,
+    ApprovalItem, BlockItem, CheckpointItem, ErasedAnswer, HeadStatus, HeaderItem, KeyItem,
+    LedgerStatus, LineAnswer, MemberItem, Members, NodeStatus, Outgoing, PendingStatus, Problem,
+    ProposalItem, RecordItem, Status, ValidatorItem,
 };
 
 use self::answers::{Blocks, Checkpoints, RecordAnswer, Records};
@@ -348,33 +348,6 @@ impl Client {
                     detail: Some(problem.detail),
                 })
             }
-        }
-    }
-
-    /// Puts what is private of a record into the node's vault: its presentation.
-    /// False where it was erased there and stays so.
-    ///
-    /// # Errors
-    /// The node does not answer, or will not.
-    pub fn put_private(&self, id: &RecordId, presentation: &str) -> Result<bool, ClientError> {
-        let path = format!("/v1/vault/{id}");
-        let answer = self.patiently(&path, ANSWER_BYTES_MAX, |url| {
-            let mut request = self
-                .agent
-                .put(url)
-                .config()
-                .timeout_global(Some(ANSWER_TIMEOUT))
-                .build()
-                .header("content-type", PRESENTATION_MEDIA_TYPE);
-            if let Some(authorization) = &self.authorization {
-                request = request.header("authorization", authorization);
-            }
-            request.send(presentation)
-        })?;
-        match answer.status {
-            200 | 201 => Ok(true),
-            410 => Ok(false),
-            status => Err(self.refused(&path, problem(status, &answer.body))),
         }
     }
 
