@@ -11,7 +11,9 @@ use quittance_ledger::{
 use serde_json::json;
 
 use super::{
-    ANSWER_BYTES_MAX, ANSWER_TIMEOUT, Client, ClientError, answers::ErasedAnswer, problem,
+    ANSWER_BYTES_MAX, Client, ClientError,
+    answers::ErasedAnswer,
+    request::{ANSWER_TIMEOUT, problem},
 };
 
 impl Client {
