@@ -214,6 +214,56 @@ fn what_is_private_is_signed_kept_read_and_erased_while_every_proof_holds() {
 }
 
 #[test]
+fn what_is_private_is_shown_and_erased_by_the_command_while_every_proof_holds() {
+    let consortium = Consortium::new();
+    let folder = consortium.folder().join("client");
+    fs::create_dir(&folder).unwrap();
+    let token_file = folder.join("private.token").display().to_string();
+    let data = consortium.data().display().to_string();
+    let make = ["token", "create", "--scope", "private:heca", "--data", &data];
+    let _ = quittance([&make[..], &["--out", &token_file]].concat()).success();
+    let mut node = consortium.start();
+    let body = json!({"signer": "heca", "record": party(1)}).to_string();
+    let id = node.post("/v1/records", JSON_WAIT, body).json()["id"].as_str().unwrap().to_owned();
+    let receipt = folder.join("record.tlog-proof");
+    fs::write(&receipt, node.receipt(&id)).unwrap();
+    let url = node.url("");
+    let asking = ["private", &id, "--api", &url];
+    let private =
+        |more: &[&str]| quittance([&asking[..], &["--token-file", &token_file], more].concat());
+
+    let refused = quittance(asking);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(refused.stderr.contains("token_required"), "{}", refused.stderr);
+    let shown = private(&[]).success();
+    let shown = shown.text();
+    for value in ["name", NAME, "data.address", ADDRESS, "data.iban", IBAN] {
+        assert!(shown.contains(value), "{shown}");
+    }
+    let shown = private(&["--json"]).success().json();
+    assert_eq!((&shown["id"], shown["fields"].as_array().unwrap().len()), (&json!(id), 3));
+
+    let malformed = private(&["--erase", NAME]);
+    assert_eq!(malformed.code, Some(2), "{}", malformed.stderr);
+    let by = private(&["--erase", "gdpr_17_1_b"]).success().text().trim_end().to_owned();
+    let said = node.json(&format!("/v1/records/{by}"));
+    assert_eq!(said["record"]["type"], "disclosure.erased");
+    assert_eq!(said["record"]["data"], json!({"record": id, "basis": "gdpr_17_1_b"}));
+    let again = private(&["--erase", "gdpr_17_1_b", "--json"]).success().json();
+    assert_eq!(again, json!({"id": id, "erased_by": by, "status": "final"}));
+    let gone = private(&[]);
+    assert_eq!((gone.code, gone.text()), (Some(1), ""), "{}", gone.stderr);
+    assert!(gone.stderr.contains("erased") && gone.stderr.contains(&by), "{}", gone.stderr);
+    let of_erasure = folder.join("erasure.tlog-proof");
+    fs::write(&of_erasure, node.receipt(&by)).unwrap();
+    assert_all_proofs_hold(&node, &consortium, &[&receipt, &of_erasure]);
+    node.stop();
+    let policy = consortium.policy_file().display().to_string();
+    let _ = quittance(["audit", &data, "--policy", &policy]).success();
+    assert_nowhere(&consortium.data(), &[NAME, ADDRESS, IBAN]);
+}
+
+#[test]
 fn lines_that_are_signed_here_or_by_the_node_keep_their_private_fields_out_and_are_made_once() {
     let consortium = Consortium::new();
     let token = token(&consortium);

@@ -75,6 +75,7 @@ pub fn router_with_figures(
         response_bytes: Budget::new(limits.response_bytes_max),
         event_clients: Arc::new(Semaphore::new(limits.event_clients_max)),
         metrics: Metrics::new(registry),
+        senders: vault::Senders::default(),
         store,
         node,
         config,

@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     access::Access, budget::Budget, limits::ApiConfig, metrics::Metrics, reading::Reads,
-    submit::Submit, verifier::Verifier,
+    submit::Submit, vault::Senders, verifier::Verifier,
 };
 
 /// The parts of the API, shared by all requests.
@@ -31,6 +31,8 @@ pub(crate) struct App {
     pub(crate) response_bytes: Budget,
     /// Event streams that may still be opened.
     pub(crate) event_clients: Arc<Semaphore>,
+    /// Which token had what signed lately.
+    pub(crate) senders: Senders,
 }
 
 pub(crate) type Shared = Arc<App>;

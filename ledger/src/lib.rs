@@ -21,7 +21,7 @@ pub mod refusal;
 pub mod store;
 #[cfg(test)]
 mod testing;
-mod time_zones;
+pub mod time_zones;
 pub mod transparency;
 pub mod vault;
 pub mod wire;

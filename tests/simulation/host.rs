@@ -1,6 +1,6 @@
 //! The host: builds blocks of records that wait, checks those of others, keeps
 //! what may be voted for, and commits what was decided. It follows the node's
-//! own host thread (node/src/pipeline/host.rs) step by step.
+//! own host thread (node/src/pipeline/host) step by step.
 
 use std::collections::{BTreeMap, VecDeque};
 

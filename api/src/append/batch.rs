@@ -228,7 +228,7 @@ fn open(
     match text.first() {
         Some(b'{') => {
             let (sender, signer) = unsigned.as_ref().map_err(Problem::clone)?;
-            unsigned::sign(text, signer.as_deref(), sender, &*app.node)
+            unsigned::sign(text, signer.as_deref(), sender, app)
         }
         Some(b'"') => match inside_quotes(text) {
             Some(jws) => Ok(Record::open(jws, &app.membership())?.into()),

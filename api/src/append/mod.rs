@@ -86,7 +86,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
 /// The body is a JWS in compact serialization, which needs no token, or, from
 /// programs on the node's own machine or with a token whose scope is
 /// `append:<member>`, JSON that the node signs. A record is answered once it is
-/// durable. Sending the same record again is harmless and gives the same answer.
+/// durable. Sending the same record again is harmless and gives the same answer;
+/// JSON with private fields and a `salt` is the same record for whoever may read
+/// these fields, and for the token that sent it just before.
 #[utoipa::path(
     post,
     path = "/v1/records",
@@ -136,7 +138,7 @@ pub(crate) async fn append_record(
     let opened = app
         .verifier
         .run(move || match sender {
-            Some(sender) => unsigned::sign(&body, query.signer.as_deref(), &sender, &*job_app.node),
+            Some(sender) => unsigned::sign(&body, query.signer.as_deref(), &sender, &job_app),
             None => open(&body, &job_app).map(Opened::from),
         })
         .await?

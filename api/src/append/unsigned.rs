@@ -23,7 +23,7 @@ use serde::{
 use serde_json::{Map, Value};
 
 use crate::{
-    access::{Identity, Need},
+    access::{Identity, Need, TokenId},
     extract::parse,
     host::check_is_this_machine,
     problem::{Kind, Problem},
@@ -72,6 +72,14 @@ impl Sender {
             return Ok(member.clone());
         }
         only_member(node)
+    }
+
+    /// The token that was shown, where one was.
+    pub(crate) fn token_id(&self) -> Option<TokenId> {
+        match self {
+            Self::ThisMachine => None,
+            Self::Token(identity) => identity.token_id(),
+        }
     }
 
     fn check(&self, member: &MemberId) -> Result<(), Problem> {
@@ -132,7 +140,7 @@ pub(crate) fn sign(
     json: &[u8],
     signer: Option<&str>,
     sender: &Sender,
-    node: &dyn Submit,
+    app: &App,
 ) -> Result<Opened, Problem> {
     let Unique(value) = serde_json::from_slice(json).map_err(|error| not_json(json, &error))?;
     let Value::Object(mut object) = value else {
@@ -151,10 +159,10 @@ pub(crate) fn sign(
     }
     let member = match named {
         Some(name) => parse::<MemberId>("signer", &name)?,
-        None => sender.default_member(node)?,
+        None => sender.default_member(&*app.node)?,
     };
     sender.check(&member)?;
-    vault::sign(node, &member, object, &private)
+    vault::sign(app, &member, object, &private, sender)
 }
 
 fn signer_of(

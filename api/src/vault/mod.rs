@@ -6,6 +6,7 @@
 //! ledger what a crash, a full queue or a revoked key held up.
 
 mod erase;
+mod senders;
 mod sign;
 mod upkeep;
 
@@ -35,6 +36,7 @@ use utoipa::ToSchema;
 pub use self::upkeep::upkeep;
 pub(crate) use self::{
     erase::{__path_erase_private, erase_private},
+    senders::Senders,
     sign::{Opened, named_fields, sign},
 };
 

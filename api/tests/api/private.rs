@@ -26,8 +26,8 @@ use crate::harness::{Answer, Api, Mode, quote, sign_as};
 
 const ADDRESS: &str = "Via Garibaldi 12, 20121 Milano";
 
-/// An API that knows two tokens: 0 for what is private of the broker's records,
-/// 1 for all but that.
+/// An API that knows these tokens: 0 for what is private of the broker's records,
+/// 1 for all but that, 2 to append as the broker and to read what is private of it.
 struct Private {
     api: Api,
     _tokens: tempfile::TempDir,
@@ -54,8 +54,11 @@ fn api_of(mode: Mode) -> Private {
     let tokens = tempfile::tempdir().unwrap();
     let path = tokens.path().join("tokens.json");
     let mut list = TokenList::default();
-    let scopes =
-        [vec!["private:broker"], vec!["admin", "read", "append:broker", "private:insurer"]];
+    let scopes = [
+        vec!["private:broker"],
+        vec!["admin", "read", "append:broker", "append:insurer", "private:insurer"],
+        vec!["append:broker", "private:broker"],
+    ];
     for (number, scopes) in (0..).zip(scopes) {
         let scopes = scopes.into_iter().map(|scope| scope.parse().unwrap()).collect();
         let made = Timestamp::now();
@@ -360,6 +363,75 @@ async fn the_node_keeps_what_is_private_of_what_it_signs() {
     upkeep(&api).await;
     assert!(api.node.vault.staged().is_empty());
     assert_eq!(api.node.vault.ids().len(), 2);
+}
+
+/// Sends a record to be signed; with a token, where one is named.
+async fn append_as(api: &Api, signer: &str, record: &Value, token: Option<u8>) -> String {
+    let body = json!({"signer": signer, "record": record}).to_string();
+    let mut request = Request::post("/v1/records").header(header::CONTENT_TYPE, "application/json");
+    if let Some(number) = token {
+        request = request.header(header::AUTHORIZATION, bearer(number));
+    }
+    let answer = api.ask(request.body(Body::from(body)).unwrap()).await;
+    assert!(answer.status.is_success(), "{}", answer.text());
+    answer.json()["id"].as_str().unwrap().to_owned()
+}
+
+/// The digests of the private fields of a record, as everybody reads them.
+async fn digests(api: &Api, id: &str) -> Vec<String> {
+    let record = api.get(&format!("/v1/records/{id}")).await.json()["record"].clone();
+    let digests: Vec<_> = [&record["_sd"], &record["data"]["_sd"]]
+        .into_iter()
+        .flat_map(|list| list.as_array().unwrap())
+        .map(|digest| digest.as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(digests.len(), 2);
+    digests
+}
+
+#[tokio::test]
+async fn who_may_only_append_cannot_test_guesses_of_what_is_private_of_others_records() {
+    let api = api_of(Mode::Commit);
+    let secret = append_as(&api, "broker", &fields(), None).await;
+    // The guess is right, and nothing tells so.
+    let guess = append_as(&api, "broker", &fields(), Some(1)).await;
+    assert_ne!(guess, secret);
+    let of_secret = digests(&api, &secret).await;
+    assert!(digests(&api, &guess).await.iter().all(|digest| !of_secret.contains(digest)));
+    // What it sent itself it may send again.
+    assert_eq!(append_as(&api, "broker", &fields(), Some(1)).await, guess);
+    assert_eq!(append_as(&api, "broker", &fields(), Some(1)).await, guess);
+    // Whoever reads the broker's private data learns nothing by it.
+    let known = append_as(&api, "broker", &fields(), Some(2)).await;
+    assert!([secret, guess].contains(&known), "{known}");
+}
+
+#[tokio::test]
+async fn a_salt_stands_in_no_second_record() {
+    let api = api_of(Mode::Commit);
+    let first = append_as(&api, "broker", &fields(), None).await;
+    let of_first = digests(&api, &first).await;
+    // Another signer, who may read what is private of its own only; another value;
+    // and another time.
+    let mut elsewhere = fields();
+    elsewhere["data"]["address"] = json!("elsewhere");
+    let mut later = fields();
+    later["occurred_at"] = json!("2026-01-01T00:00:01Z");
+    for (signer, record, token) in [
+        ("insurer", fields(), None),
+        ("insurer", fields(), Some(1)),
+        ("broker", elsewhere, Some(2)),
+        ("broker", later, None),
+    ] {
+        let other = append_as(&api, signer, &record, token).await;
+        assert_ne!(other, first);
+        let digests = digests(&api, &other).await;
+        assert!(digests.iter().all(|digest| !of_first.contains(digest)), "{signer} {record}");
+    }
+    // None of them keeps the first from being found again.
+    for token in [None, Some(2)] {
+        assert_eq!(append_as(&api, "broker", &fields(), token).await, first);
+    }
 }
 
 #[tokio::test]

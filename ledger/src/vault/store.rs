@@ -6,7 +6,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{
@@ -326,35 +325,27 @@ impl Vault {
         Ok(Held::Disclosures(fields.into_iter().map(|field| field.disclosure).collect()))
     }
 
-    /// The salt that this very field has in a record with the salt `of_record`
-    /// that is held: so that signing the same again gives the same record.
+    /// The records with this salt of their own of which disclosures are held, and
+    /// these; only of those that `may_be` lets through is anything read. So whoever
+    /// signs the same again can use the same salts and get the same record.
     ///
     /// # Errors
     /// As [`Vault::get`].
-    pub fn salt_of(
+    pub fn held_with_salt(
         &self,
         of_record: &Salt,
-        place: Place,
-        name: &str,
-        value: &Value,
-    ) -> Result<Option<Salt>, VaultError> {
+        may_be: impl Fn(&RecordId) -> bool,
+    ) -> Result<Vec<(RecordId, Vec<Disclosed>)>, VaultError> {
         let state = self.state();
-        let same = |field: &Disclosed| {
-            field.place == place
-                && field.disclosure.name() == name
-                && field.disclosure.value() == value
-        };
+        let mut held = Vec::new();
         for id in state.by_salt.get(&salt_tag(of_record.as_bytes())).into_iter().flatten() {
             let Some(slot) = state.by_id.get(id) else { continue };
-            if state.refuse_erased(id).is_err() {
+            if state.refuse_erased(id).is_err() || !may_be(id) {
                 continue;
             }
-            let fields = self.read(id, &state.slots.key(id, slot, &self.key)?)?;
-            if let Some(field) = fields.into_iter().find(same) {
-                return Ok(Some(field.disclosure.salt().clone()));
-            }
+            held.push((*id, self.read(id, &state.slots.key(id, slot, &self.key)?)?));
         }
-        Ok(None)
+        Ok(held)
     }
 
     /// Erases what is held of a record, for good. `signed` is the

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use libp2p::{Multiaddr, multiaddr::Protocol};
-use quittance_ledger::membership::{Algorithm, MemberFile, MemberId, Role};
+use quittance_ledger::{
+    membership::{Algorithm, MemberFile, MemberId, Role},
+    time_zones,
+};
 
 use super::{CommandResult, Failure, Outcome, output};
 use crate::{
@@ -46,9 +49,9 @@ pub(super) struct InitArgs {
 }
 
 fn time_zone(text: &str) -> Result<String, String> {
-    match jiff::tz::TimeZone::get(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err("no IANA time zone; expected one such as Europe/Brussels".to_owned()),
+    match time_zones::time_zone(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("no IANA time zone; expected one such as Europe/Brussels".to_owned()),
     }
 }
 

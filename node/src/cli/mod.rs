@@ -17,6 +17,7 @@ mod load;
 mod member;
 mod output;
 mod policy;
+mod private;
 mod reindex;
 mod run;
 mod sign;
@@ -160,6 +161,15 @@ enum Command {
         after_help = "Example:\n  quittance exceptions --from 2025-09-01 --to 2025-09-30 --csv"
     )]
     Exceptions(views::ExceptionsArgs),
+    /// Show what a node keeps that is private of a record, or erase it
+    #[command(after_help = "Examples:\n  \
+        quittance private 291e45d88538c4c9ea802c82193fd0cd9c9ecc9c59c3cd1ab9e9ba81de2d2c81\n  \
+        quittance private 291e45d88538c4c9ea802c82193fd0cd9c9ecc9c59c3cd1ab9e9ba81de2d2c81 \
+        --erase gdpr_17_1_b\n\n\
+        Both take a token for the private data of the member that signed the record. An erasure\n\
+        cannot be undone; the id of the record that says so is printed. Ends with 1 where the node\n\
+        keeps nothing private of the record, or no longer.")]
+    Private(private::PrivateArgs),
     /// Put load on a node, and measure it beside this machine's own rates
     #[command(
         after_help = "Example:\n  quittance load --api http://127.0.0.1:8080 --records 100000 --data quittance-data"
@@ -291,6 +301,7 @@ pub fn main() -> ExitCode {
         Some(Command::Claim(args)) => views::claim(&args),
         Some(Command::Statement(args)) => views::statement(&args),
         Some(Command::Exceptions(args)) => views::exceptions(&args),
+        Some(Command::Private(args)) => private::private(&args),
         Some(Command::Load(args)) => load::load(args),
         Some(Command::Reindex(args)) => reindex::reindex(&args),
     };

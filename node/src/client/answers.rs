@@ -60,6 +60,17 @@ pub struct LineAnswer {
     pub detail: Option<String>,
 }
 
+/// What a node says of an erasure.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ErasedAnswer {
+    /// The record of which nothing private is kept there any more.
+    pub id: RecordId,
+    /// The record that says so, of the type `disclosure.erased`.
+    pub erased_by: RecordId,
+    /// Whether that record is `final` or `pending`.
+    pub status: String,
+}
+
 /// How a node and its ledger are.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Status {

@@ -2,6 +2,8 @@
 //! a type, and what can be sent twice without harm is tried again.
 
 mod answers;
+mod private;
+mod request;
 #[cfg(test)]
 pub(crate) mod scripted;
 #[cfg(test)]
@@ -9,7 +11,6 @@ mod tests;
 
 use std::{
     fmt,
-    io::Read as _,
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -21,22 +22,24 @@ use quittance_ledger::{
     limits::{GENESIS_BYTES_MAX, POLICY_BYTES_MAX, RECEIPT_BYTES_MAX},
     membership::{Genesis, GenesisError},
     transparency::{Policy, PolicyError},
-    vault::PRESENTATION_MEDIA_TYPE,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use ureq::{
     Agent,
-    http::{HeaderValue, Response, StatusCode, Uri},
+    http::{HeaderValue, Uri},
     tls::{PemItem, RootCerts, TlsConfig, parse_pem},
 };
 
 pub use answers::{
-    ApprovalItem, BlockItem, CheckpointItem, HeadStatus, HeaderItem, KeyItem, LedgerStatus,
-    LineAnswer, MemberItem, Members, NodeStatus, Outgoing, PendingStatus, Problem, ProposalItem,
-    RecordItem, Status, ValidatorItem,
+    ApprovalItem, BlockItem, CheckpointItem, ErasedAnswer, HeadStatus, HeaderItem, KeyItem,
+    LedgerStatus, LineAnswer, MemberItem, Members, NodeStatus, Outgoing, PendingStatus, Problem,
+    ProposalItem, RecordItem, Status, ValidatorItem,
 };
 
-use self::answers::{Blocks, Checkpoints, RecordAnswer, Records};
+use self::{
+    answers::{Blocks, Checkpoints, RecordAnswer, Records},
+    request::problem,
+};
 use crate::files::{self, FileError};
 
 /// The largest page of a listing that is read, in bytes.
@@ -48,10 +51,6 @@ const RECORDS_PER_PAGE: u32 = 250;
 const BLOCKS_PER_PAGE: u32 = 250;
 const CHECKPOINTS_PER_PAGE: u32 = 250;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an answer may take beyond what the request allows the node to wait.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-const PAUSE_MIN: Duration = Duration::from_millis(250);
-const PAUSE_MAX: Duration = Duration::from_secs(15);
 
 /// The API could not be used, or said no.
 #[derive(Debug, thiserror::Error)]
@@ -136,12 +135,6 @@ pub struct Client {
     patience: Patience,
     /// `Bearer` and a token; shown by no `Debug`.
     authorization: Option<HeaderValue>,
-}
-
-/// An answer with a body of bounded size.
-struct Answer {
-    status: u16,
-    body: Vec<u8>,
 }
 
 impl Client {
@@ -351,33 +344,6 @@ impl Client {
         }
     }
 
-    /// Puts what is private of a record into the node's vault: its presentation.
-    /// False where it was erased there and stays so.
-    ///
-    /// # Errors
-    /// The node does not answer, or will not.
-    pub fn put_private(&self, id: &RecordId, presentation: &str) -> Result<bool, ClientError> {
-        let path = format!("/v1/vault/{id}");
-        let answer = self.patiently(&path, ANSWER_BYTES_MAX, |url| {
-            let mut request = self
-                .agent
-                .put(url)
-                .config()
-                .timeout_global(Some(ANSWER_TIMEOUT))
-                .build()
-                .header("content-type", PRESENTATION_MEDIA_TYPE);
-            if let Some(authorization) = &self.authorization {
-                request = request.header("authorization", authorization);
-            }
-            request.send(presentation)
-        })?;
-        match answer.status {
-            200 | 201 => Ok(true),
-            410 => Ok(false),
-            status => Err(self.refused(&path, problem(status, &answer.body))),
-        }
-    }
-
     /// Sends records in order and waits up to `wait` until they are final. The
     /// answers stand in the order of the records.
     ///
@@ -463,118 +429,6 @@ impl Client {
         let reason = reason.to_string().chars().take(300).collect();
         ClientError::Answer { url: format!("{}{path}", self.base), reason }
     }
-
-    fn refused(&self, path: &str, problem: Problem) -> ClientError {
-        ClientError::Problem { url: format!("{}{path}", self.base), problem: Box::new(problem) }
-    }
-
-    fn json<T: DeserializeOwned>(&self, path: &str, body: &[u8]) -> Result<T, ClientError> {
-        serde_json::from_slice(body).map_err(|error| self.odd(path, error))
-    }
-
-    fn text(&self, path: &str, body: Vec<u8>) -> Result<String, ClientError> {
-        String::from_utf8(body).map_err(|error| self.odd(path, error.utf8_error()))
-    }
-
-    fn get_json<T: DeserializeOwned>(&self, path: &str, max: usize) -> Result<T, ClientError> {
-        self.json(path, &self.get(path, max)?)
-    }
-
-    fn get(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, ClientError> {
-        self.get_accepting(path, bytes_max, None)
-    }
-
-    fn get_accepting(
-        &self,
-        path: &str,
-        bytes_max: usize,
-        media_type: Option<&str>,
-    ) -> Result<Vec<u8>, ClientError> {
-        let answer = self.patiently(path, bytes_max, |url| {
-            let mut request =
-                self.agent.get(url).config().timeout_global(Some(ANSWER_TIMEOUT)).build();
-            if let Some(authorization) = &self.authorization {
-                request = request.header("authorization", authorization);
-            }
-            if let Some(media_type) = media_type {
-                request = request.header("accept", media_type);
-            }
-            request.call()
-        })?;
-        if answer.status == 200 {
-            Ok(answer.body)
-        } else {
-            Err(self.refused(path, problem(answer.status, &answer.body)))
-        }
-    }
-
-    fn post(
-        &self,
-        path: &str,
-        content_type: &str,
-        body: &[u8],
-        wait: Duration,
-        bytes_max: usize,
-    ) -> Result<Answer, ClientError> {
-        self.patiently(path, bytes_max, |url| {
-            let mut request = self
-                .agent
-                .post(url)
-                .config()
-                .timeout_global(Some(ANSWER_TIMEOUT.saturating_add(wait)))
-                .build()
-                .header("content-type", content_type)
-                .header("prefer", format!("wait={}", wait.as_secs()));
-            if let Some(authorization) = &self.authorization {
-                request = request.header("authorization", authorization);
-            }
-            request.send(body)
-        })
-    }
-
-    /// Sends a request that may be sent again, until there is an answer that
-    /// stays or patience ends.
-    fn patiently(
-        &self,
-        path: &str,
-        bytes_max: usize,
-        send: impl Fn(&str) -> Result<Response<ureq::Body>, ureq::Error>,
-    ) -> Result<Answer, ClientError> {
-        let url = format!("{}{path}", self.base);
-        let mut pause = PAUSE_MIN;
-        let mut tries = 1;
-        loop {
-            let (result, asked_pause) = match send(&url) {
-                Ok(response) => {
-                    let passing = is_passing(response.status());
-                    let asked = retry_after(&response);
-                    let answer = read(response, bytes_max).map_err(|reason| match reason {
-                        ReadError::TooLarge => {
-                            self.odd(path, format!("more than {bytes_max} bytes"))
-                        }
-                        ReadError::Cut(reason) => {
-                            ClientError::Unreachable { url: url.clone(), reason }
-                        }
-                    });
-                    match answer {
-                        Ok(answer) if !passing => return Ok(answer),
-                        Err(error @ ClientError::Answer { .. }) => return Err(error),
-                        other => (other, asked),
-                    }
-                }
-                Err(error) => {
-                    let reason = describe(&error);
-                    (Err(ClientError::Unreachable { url: url.clone(), reason }), None)
-                }
-            };
-            if tries >= self.patience.tries {
-                return result;
-            }
-            tries = tries.saturating_add(1);
-            thread::sleep(asked_pause.unwrap_or(pause).min(PAUSE_MAX));
-            pause = pause.saturating_mul(2).min(PAUSE_MAX);
-        }
-    }
 }
 
 /// Waits until `deadline` or for `pause`, whichever is sooner; false once the deadline is past.
@@ -602,58 +456,4 @@ fn trusting(ca: &Path) -> Result<TlsConfig, ClientError> {
         return Err(ClientError::NoCertificate(ca.display().to_string()));
     }
     Ok(TlsConfig::builder().root_certs(RootCerts::Specific(certificates.into())).build())
-}
-
-/// Whether the same request may well succeed a little later.
-fn is_passing(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::TOO_MANY_REQUESTS
-            | StatusCode::BAD_GATEWAY
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT
-    )
-}
-
-fn retry_after(response: &Response<ureq::Body>) -> Option<Duration> {
-    let seconds = response.headers().get("retry-after")?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
-}
-
-enum ReadError {
-    TooLarge,
-    Cut(String),
-}
-
-fn read(response: Response<ureq::Body>, bytes_max: usize) -> Result<Answer, ReadError> {
-    let status = response.status().as_u16();
-    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
-    let mut body = Vec::new();
-    response
-        .into_body()
-        .into_reader()
-        .take(limit)
-        .read_to_end(&mut body)
-        .map_err(|error| ReadError::Cut(error.to_string()))?;
-    if body.len() > bytes_max { Err(ReadError::TooLarge) } else { Ok(Answer { status, body }) }
-}
-
-fn problem(status: u16, body: &[u8]) -> Problem {
-    let mut problem = serde_json::from_slice(body).unwrap_or_else(|_| Problem {
-        status,
-        code: String::new(),
-        field: None,
-        detail: String::from_utf8_lossy(body).chars().take(200).collect(),
-    });
-    problem.status = status;
-    problem
-}
-
-fn describe(error: &ureq::Error) -> String {
-    match error {
-        ureq::Error::Io(error) => error.to_string(),
-        ureq::Error::Timeout(_) => "it took too long".to_owned(),
-        ureq::Error::HostNotFound => "there is no such host".to_owned(),
-        other => other.to_string(),
-    }
 }

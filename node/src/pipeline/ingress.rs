@@ -2,9 +2,9 @@
 //!
 //! A record that the rules refuse as things stand may have been sent just after
 //! the one that would let it in, which waits for its block or comes from another
-//! node. It is *held*: looked at again with each new block, for a moment, and
-//! only then refused. Nothing is said about it until then, so nothing that was
-//! acknowledged is taken back.
+//! node. It is *held* ([`super::held`]): looked at again with each new block, for
+//! a moment, and only then refused. Nothing is said about it until then, so
+//! nothing that was acknowledged is taken back.
 
 use std::{
     cell::Cell,
@@ -24,7 +24,11 @@ use quittance_ledger::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Fatal, Shared, may_pass_soon, now_ms};
+use super::{
+    Fatal, Shared,
+    held::{Call, Decision, HOLD, HeldCalls},
+    may_pass_soon, now_ms,
+};
 
 /// Records that came with one call, and who waits for the answer.
 pub struct Submission {
@@ -42,10 +46,6 @@ const LOOK_UP: Duration = Duration::from_millis(200);
 /// How often the thread looks for a new block while it holds records.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// How long a record is held before it is refused. Blocks of a consortium are
-/// decided several times a second, and a node that keeps up is one behind.
-const HOLD: Duration = Duration::from_secs(1);
-
 /// Records that are held at once; what more comes is refused at once.
 const HELD_RECORDS_MAX: usize = 2000;
 
@@ -53,24 +53,9 @@ pub struct Ingress {
     shared: Arc<Shared>,
     pending: Pending,
     received: mpsc::Receiver<Submission>,
-    held: Vec<Held>,
+    held: HeldCalls,
     /// How many records that is, with those that are being decided on.
     holding: Cell<usize>,
-    /// The height that what is held was looked at last.
-    held_at: u64,
-}
-
-/// A call that is answered once nothing of it is held any more.
-struct Held {
-    decisions: Vec<Decision>,
-    answer: oneshot::Sender<Result<Vec<Accepted>, SubmitError>>,
-    until: Instant,
-}
-
-impl Held {
-    fn records(&self) -> usize {
-        self.decisions.iter().filter(|one| matches!(one, Decision::Hold(..))).count()
-    }
 }
 
 impl Ingress {
@@ -79,7 +64,8 @@ impl Ingress {
         pending: Pending,
         received: mpsc::Receiver<Submission>,
     ) -> Self {
-        Self { shared, pending, received, held: Vec::new(), holding: Cell::new(0), held_at: 0 }
+        let (held, holding) = (HeldCalls::default(), Cell::new(0));
+        Self { shared, pending, received, held, holding }
     }
 
     pub fn run(mut self) -> Result<(), Fatal> {
@@ -150,8 +136,7 @@ impl Ingress {
         for (decisions, answer) in decided {
             let decisions: Vec<_> =
                 decisions.into_iter().map(|decision| decision.kept(&receivers)).collect();
-            self.held_at = self.held_at.max(tip.height);
-            self.answer(Held { decisions, answer, until: Instant::now() + HOLD });
+            self.answer(Call { decisions, answer, until: Instant::now() + HOLD }, tip.height);
         }
         Ok(())
     }
@@ -172,10 +157,11 @@ impl Ingress {
         Ok(receivers)
     }
 
-    /// Answers a call of which nothing is held, and keeps any other one.
-    fn answer(&mut self, call: Held) {
-        if call.records() > 0 {
-            self.held.push(call);
+    /// Answers a call of which nothing is held, and keeps any other one, which
+    /// was decided on after the block of this height.
+    fn answer(&mut self, call: Call, height: u64) {
+        if call.held() > 0 {
+            self.held.push(call, height);
             return;
         }
         let accepted = call
@@ -190,8 +176,8 @@ impl Ingress {
         let _ = call.answer.send(Ok(accepted));
     }
 
-    /// Looks at what is held again, where a block has been decided since or its
-    /// time is up.
+    /// Looks again at what is held, where a block has been decided since or its
+    /// time is up. The rest is left alone: nothing has come that could let it in.
     fn look_again(&mut self) -> Result<(), Fatal> {
         if self.held.is_empty() {
             return Ok(());
@@ -199,17 +185,17 @@ impl Ingress {
         let shared = self.shared.clone();
         let tip = shared.store.decided();
         let now = Instant::now();
-        let is_new = tip.height > self.held_at;
-        if !is_new && self.held.iter().all(|call| now < call.until) {
+        let due = self.held.take_due(tip.height, now);
+        if due.is_empty() {
             return Ok(());
         }
-        self.held_at = tip.height;
         let mut block = next_block(&tip, &shared.store);
         let (mut new, mut places) = (Vec::new(), HashMap::new());
-        let mut calls = Vec::new();
+        let mut calls = Vec::with_capacity(due.len());
         // Those that stay held are counted again.
-        self.holding.set(0);
-        for Held { decisions, answer, until } in std::mem::take(&mut self.held) {
+        let taken = due.iter().map(Call::held).sum();
+        self.holding.set(self.holding.get().saturating_sub(taken));
+        for Call { decisions, answer, until } in due {
             let may_wait = now < until;
             let decisions = decisions
                 .into_iter()
@@ -220,14 +206,17 @@ impl Ingress {
                     other => Ok(other),
                 })
                 .collect::<Result<Vec<_>, _>>()?;
-            calls.push(Held { decisions, answer, until });
+            calls.push(Call { decisions, answer, until });
         }
         let receivers = self.keep(&new)?;
-        for Held { decisions, answer, until } in calls {
+        // What stays held came before all that was left alone.
+        let left_alone = self.held.take_all();
+        for Call { decisions, answer, until } in calls {
             let decisions =
                 decisions.into_iter().map(|decision| decision.kept(&receivers)).collect();
-            self.answer(Held { decisions, answer, until });
+            self.answer(Call { decisions, answer, until }, tip.height);
         }
+        self.held.append(left_alone);
         Ok(())
     }
 
@@ -298,27 +287,78 @@ fn next_block<'a>(tip: &Tip, store: &'a Store) -> BlockState<'a> {
     BlockState::new(height, chain::next_time_ms(tip, now_ms()), first, &tip.members, store)
 }
 
-enum Decision {
-    Answer(Accepted),
-    /// The place among the new records that are made durable together.
-    New(usize),
-    /// Not yet.
-    Hold(Box<Record>),
-}
-
-impl Decision {
-    /// The answer for a record that has been made durable.
-    fn kept(self, receivers: &[watch::Receiver<Outcome>]) -> Self {
-        match self {
-            Self::New(place) => match receivers.get(place) {
-                Some(receiver) => Self::Answer(Accepted::Pending(receiver.clone())),
-                None => Self::New(place),
-            },
-            other => other,
-        }
-    }
-}
-
 fn bytes_of(records: &[Record]) -> usize {
     records.iter().map(|record| record.jws().len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+    use quittance_ledger::store;
+
+    use super::{
+        super::{QueueLimits, tests::Bench},
+        *,
+    };
+
+    type Answered = oneshot::Receiver<Result<Vec<Accepted>, SubmitError>>;
+
+    fn ingress(bench: &Bench) -> Ingress {
+        let path = bench.root.path().join("store");
+        let store = Store::open(&path, bench.membership.clone(), store::Options::default());
+        let (pending, _) = Pending::open(&path, &bench.membership, false).unwrap();
+        let (shared, received) =
+            Shared::new(Arc::new(store.unwrap()), bench.signers(), QueueLimits::default()).unwrap();
+        Ingress::new(shared, pending, received)
+    }
+
+    fn submit(ingress: &mut Ingress, record: Record) -> Answered {
+        let (answer, answered) = oneshot::channel();
+        ingress.take(vec![Submission { records: vec![record], answer }]).unwrap();
+        answered
+    }
+
+    #[test]
+    fn a_held_record_whose_time_is_up_is_refused_and_those_behind_it_stay_held() {
+        let bench = Bench::new();
+        let mut ingress = ingress(&bench);
+        // Something waits for a block, which may let in what comes behind it.
+        let mut first = submit(&mut ingress, bench.record(1));
+        assert!(matches!(first.try_recv().unwrap().unwrap()[..], [Accepted::Pending(_)]));
+        let closed = |number: u32| {
+            bench.record_of(&format!(
+                r#"{{"type":"claim.closed","occurred_at":"2026-01-02T09:00:00+01:00",
+                    "contract":"insurer/P-1","claim":"insurer/C-{number}",
+                    "data":{{"paid":500,"currency":"EUR"}}}}"#
+            ))
+        };
+        let records: Vec<_> = (0..3).map(closed).collect();
+        let mut held: Vec<_> =
+            records.iter().map(|record| submit(&mut ingress, record.clone())).collect();
+        assert_eq!(ingress.holding.get(), 3);
+        ingress.look_again().unwrap();
+        assert!(held.iter_mut().all(|answered| answered.try_recv().is_err()));
+
+        let now = Instant::now();
+        for (number, mut call) in ingress.held.take_due(u64::MAX, now).into_iter().enumerate() {
+            call.until = if number == 0 { now } else { now + HOLD };
+            ingress.held.push(call, 0);
+        }
+        ingress.look_again().unwrap();
+        let refused = held[0].try_recv().unwrap().unwrap();
+        assert!(matches!(refused[..], [Accepted::Refused(_)]), "{refused:?}");
+        assert!(held[1..].iter_mut().all(|answered| answered.try_recv().is_err()));
+        assert_eq!(ingress.holding.get(), 2);
+        let left = ingress.held.take_due(u64::MAX, now);
+        let left: Vec<_> = left
+            .iter()
+            .flat_map(|call| &call.decisions)
+            .map(|decision| match decision {
+                Decision::Hold(record) => record.id(),
+                Decision::Answer(_) | Decision::New(_) => panic!("it is held"),
+            })
+            .collect();
+        assert_eq!(left, [records[1].id(), records[2].id()]);
+    }
 }

@@ -19,6 +19,7 @@ mod evidence;
 mod exchange;
 mod finality;
 mod health;
+mod held;
 mod host;
 mod ingress;
 mod maintenance;

@@ -29,28 +29,38 @@ use crate::{
     json, setup,
 };
 
-struct Bench {
-    root: tempfile::TempDir,
-    membership: Membership,
+pub(super) struct Bench {
+    pub(super) root: tempfile::TempDir,
+    pub(super) membership: Membership,
     keys: crate::keys::Keys,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         let folder = setup::ensure(root.path()).unwrap();
         let (membership, keys) = (folder.membership().unwrap(), folder.keys().unwrap());
         Self { root, membership, keys }
     }
 
-    fn record(&self, number: u32) -> Record {
+    pub(super) fn record(&self, number: u32) -> Record {
         self.record_of(&format!(
             r#"{{"type":"contract.quoted","occurred_at":"2026-01-02T09:00:00+01:00",
                 "contract":"insurer/P-{number}","data":{{"quote":"Q-{number}"}}}}"#
         ))
     }
 
-    fn record_of(&self, payload: &str) -> Record {
+    /// Of a node that validates nothing and signs nothing.
+    pub(super) fn signers(&self) -> Signers {
+        Signers {
+            member: "insurer".parse().unwrap(),
+            network: SigningKey::from_bytes(&[7; 32]),
+            validator: None,
+            records: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn record_of(&self, payload: &str) -> Record {
         let payload = json::object(payload).unwrap();
         let member = "insurer".parse().unwrap();
         let (id, key) = &self.keys.record[&member];
@@ -151,13 +161,8 @@ fn exchange(bench: &Bench) -> (ExchangeInbox, Arc<Exchange>) {
     let path = bench.root.path().join("store");
     let options = store::Options::default();
     let store = Store::open(&path, bench.membership.clone(), options).unwrap();
-    let signers = Signers {
-        member: "insurer".parse().unwrap(),
-        network: SigningKey::from_bytes(&[7; 32]),
-        validator: None,
-        records: BTreeMap::new(),
-    };
-    let (shared, _) = Shared::new(Arc::new(store), signers, QueueLimits::default()).unwrap();
+    let (shared, _) =
+        Shared::new(Arc::new(store), bench.signers(), QueueLimits::default()).unwrap();
     let exchange = Arc::new(Exchange::new(shared));
     (ExchangeInbox(exchange.clone()), exchange)
 }

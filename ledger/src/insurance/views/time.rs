@@ -1,25 +1,11 @@
 //! Days on the clocks of a contract.
 
-use std::sync::LazyLock;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
-use jiff::{
-    Timestamp,
-    civil::Date,
-    tz::{TimeZone, TimeZoneDatabase},
-};
+pub use crate::time_zones::time_zone;
 
 /// Where neither contract nor insurer names a time zone (DOMAIN).
 pub const DEFAULT_TIME_ZONE: &str = "Europe/Brussels";
-
-/// The time zones in this program, never those of the machine: every node
-/// counts days alike.
-static TIME_ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
-
-/// The time zone of that name (IANA), if there is one.
-#[must_use]
-pub fn time_zone(name: &str) -> Option<TimeZone> {
-    TIME_ZONES.get(name).ok()
-}
 
 /// The day of a moment on the clocks of a time zone.
 #[must_use]

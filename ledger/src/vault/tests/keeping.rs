@@ -3,7 +3,7 @@
 use std::{fs, path::Path, sync::Arc};
 
 use super::*;
-use crate::limits::VAULT_RECORDS_MAX;
+use crate::{digest::RecordId, limits::VAULT_RECORDS_MAX};
 
 pub(super) fn key() -> VaultKey {
     VaultKey::from_bytes([9; 32])
@@ -281,32 +281,39 @@ fn what_is_staged_is_kept_or_discarded_but_not_while_it_is_on_its_way() {
 }
 
 #[test]
-fn signing_the_same_again_gives_the_same_record() {
+fn records_are_found_by_their_salt_until_they_are_erased_and_read_only_where_wanted() {
     let (folder, ledger) = (tempfile::tempdir().unwrap(), ledger());
     let vault = open(folder.path()).unwrap();
     let make = |payload: Map<String, Value>| {
-        let salt = payload["salt"].as_str().unwrap().parse().unwrap();
-        let concealed = conceal(payload, &[], |place, name, value| {
-            Ok(match vault.salt_of(&salt, place, name, value).unwrap() {
-                Some(salt) => salt,
-                None => random_salt()?,
-            })
-        })
-        .unwrap();
+        let concealed = conceal(payload, &[], |_, _, _| random_salt()).unwrap();
         (ledger.sign("broker", concealed.payload.into()), concealed.disclosures)
     };
-    let (first, disclosures) = make(payload(1));
-    drop(vault.stage(&first, disclosures).unwrap());
-    assert_eq!(make(payload(1)).0.id(), first.id());
-    // Another value gets another salt, even under the same name.
-    let mut other = payload(1);
-    other["data"]["address"] = json!("elsewhere");
-    let (other, changed) = make(other);
-    assert_ne!(other.id(), first.id());
-    assert_ne!(changed[1].salt(), make(payload(1)).1[1].salt());
-    // Nor does a record that has the same salt of its own hide the first.
-    drop(vault.stage(&other, changed).unwrap());
-    assert_eq!(make(payload(1)).0.id(), first.id());
+    let (first, of_first) = make(payload(1));
+    let mut changed = payload(1);
+    changed["data"]["address"] = json!("elsewhere");
+    let (second, of_second) = make(changed);
+    let (other, of_other) = make(payload(2));
+    drop(vault.stage(&first, of_first.clone()).unwrap());
+    vault.put(&second, of_second).unwrap();
+    vault.put(&other, of_other).unwrap();
+    let salt = &first.payload().salt;
+    let found = |vault: &Vault, may_be: &dyn Fn(&RecordId) -> bool| {
+        let held = vault.held_with_salt(salt, may_be).unwrap();
+        let mut ids: Vec<_> = held.iter().map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        ids
+    };
+    let mut both = [first.id(), second.id()];
+    both.sort_unstable();
+    assert_eq!(found(&vault, &|_| true), both);
+    // What may not be read is not: not even that it is damaged is seen.
+    fs::write(folder.path().join("sealed").join(second.id().to_string()), b"damaged").unwrap();
+    let not_second = |id: &RecordId| *id != second.id();
+    assert_eq!(found(&vault, &not_second), [first.id()]);
+    assert!(vault.held_with_salt(salt, |_| true).is_err());
+    let held = vault.held_with_salt(salt, not_second).unwrap();
+    let held = held[0].1.iter().map(|field| field.disclosure.clone()).collect();
+    assert_eq!(sorted(held), sorted(of_first));
     vault.erase(&first.id(), &erased(&ledger, &first)).unwrap();
-    assert_ne!(make(payload(1)).0.id(), first.id());
+    assert!(found(&vault, &not_second).is_empty());
 }
