@@ -88,6 +88,12 @@ pub const PERIOD_CEILINGS_REQUESTED_MAX: usize = 16;
 /// Documents asked for about one contract, or about one claim.
 pub const DOSSIER_ITEMS_MAX: usize = 256;
 
+/// Corrections that follow each other: of a record, of its correction, and so on.
+pub const CORRECTION_CHAIN_MAX: u32 = 64;
+
+/// Other records that an exception names; the newest of more.
+pub const EXCEPTION_OTHERS_MAX: usize = 16;
+
 /// Earlier uses of a document that are listed with a later one.
 pub const DUPLICATE_USES_MAX: usize = 16;
 /// A disclosure (RFC 9901) as base64url text.

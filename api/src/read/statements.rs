@@ -9,16 +9,21 @@ use quittance_ledger::{
         Code, Data, Day,
         views::{self, Line, Statement, StatementQuery},
     },
+    limits::CORRECTION_CHAIN_MAX,
     membership::MemberId,
+    record::Record,
     store::Subject,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::views::{Asked, Form, Lines, Table, at_of, cell, decimal, zone_of_insurer};
+use super::{
+    table::Table,
+    views::{Asked, Form, Lines, at_of, cell, decimal, zone_of_insurer},
+};
 use crate::{
     extract::{QueryOf, parse, parse_some},
-    problem::{Problem, ProblemBody},
+    problem::{Kind, Problem, ProblemBody},
     reading::Failed,
     state::Shared,
 };
@@ -139,7 +144,7 @@ fn lines(
             (Data::ClaimOpened(_), Some(claim)) => {
                 claims.insert(claim.clone());
             }
-            _ => payments.push(line.record.id()),
+            _ => payments.push(line.record.clone()),
         }
         found.insert(line.index, line);
     }
@@ -147,43 +152,50 @@ fn lines(
         let lines = reading.of(&Subject::Claim(claim), size)?;
         found.extend(lines.into_iter().map(|line| (line.index, line)));
     }
-    // A correction may name another payee: both it and what it corrects belong here.
-    let known: BTreeSet<_> = found.values().map(|line| line.record.id()).collect();
-    for id in payments {
-        let mut newest = id;
-        while let Some(newer) = app.store.correction_of(&newest)? {
-            newest = newer;
-            add(app, reading, &mut found, &known, newer, size)?;
-        }
-        let mut oldest = app.store.find(&id)?;
-        while let Some(location) = oldest {
-            let Some(entry) = app.store.entry(location.index)? else { break };
-            let Some(corrected) = entry.record.payload().corrects else { break };
-            add(app, reading, &mut found, &known, corrected, size)?;
-            oldest = app.store.find(&corrected)?;
-        }
+    // A correction may name another payee: both it and what it corrects belong
+    // here. Whoever is found already goes on from there itself.
+    for record in payments {
+        let mut add = |index: u64, reading: &mut Lines<'_>| -> Result<Option<Record>, Failed> {
+            reading.check()?;
+            if index >= size || found.contains_key(&index) {
+                return Ok(None);
+            }
+            let Some(entry) = app.store.entry(index)? else { return Ok(None) };
+            let record = entry.record.clone();
+            found.insert(index, reading.line(entry)?);
+            Ok(Some(record))
+        };
+        follow(record.clone(), |record| match app.store.next_correction_of(&record.id())? {
+            Some((index, _)) => add(index, reading),
+            None => Ok(None),
+        })?;
+        follow(record, |record| {
+            let Some(corrected) = record.payload().corrects else { return Ok(None) };
+            match app.store.find(&corrected)? {
+                Some(location) => add(location.index, reading),
+                None => Ok(None),
+            }
+        })?;
     }
     Ok(found.into_values().collect())
 }
 
-/// Adds a record that is not there yet.
-fn add(
-    app: &Shared,
-    reading: &mut Lines<'_>,
-    found: &mut BTreeMap<u64, Line>,
-    known: &BTreeSet<quittance_ledger::digest::RecordId>,
-    id: quittance_ledger::digest::RecordId,
-    size: u64,
+/// Goes from a record along its chain of corrections, to where `step` leads no
+/// further.
+fn follow<T>(
+    mut from: T,
+    mut step: impl FnMut(&T) -> Result<Option<T>, Failed>,
 ) -> Result<(), Failed> {
-    if !known.contains(&id)
-        && let Some(location) = app.store.find(&id)?
-        && location.index < size
-        && !found.contains_key(&location.index)
-        && let Some(entry) = app.store.entry(location.index)?
-    {
-        found.insert(location.index, reading.line(entry)?);
+    for _ in 0..=CORRECTION_CHAIN_MAX {
+        match step(&from)? {
+            Some(next) => from = next,
+            None => return Ok(()),
+        }
     }
-    Ok(())
+    let detail = format!(
+        "a payment was corrected more than {CORRECTION_CHAIN_MAX} times; ask for its contract alone"
+    );
+    Err(Problem::new(Kind::TooMany, detail).into())
 }
 
 /// A statement as a table: its payments, then the open claims.
@@ -236,5 +248,25 @@ fn table(statement: &Statement) -> Table<11> {
             "record",
         ],
         rows: payments.chain(open).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_chain_of_corrections_without_end_is_left_after_so_many_and_said_to_be_too_many() {
+        let mut steps = 0;
+        let endless = follow(0, |at| {
+            steps += 1;
+            Ok(Some(at + 1))
+        });
+        assert!(endless.is_err_and(|error| error.is(Kind::TooMany)));
+        assert_eq!(steps, CORRECTION_CHAIN_MAX + 1);
+        let longest = follow(0, |at| Ok(Some(at + 1).filter(|at| *at <= CORRECTION_CHAIN_MAX)));
+        assert!(longest.is_ok());
     }
 }

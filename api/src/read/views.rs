@@ -2,7 +2,6 @@
 
 use axum::{
     Json,
-    body::Bytes,
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
@@ -14,6 +13,7 @@ use quittance_ledger::{
 };
 use serde::Serialize;
 
+use super::table::Table;
 use crate::{
     budget::{Reserved, Share},
     headers::preferred,
@@ -64,6 +64,11 @@ impl<'a> Lines<'a> {
         }
     }
 
+    /// Checks that somebody still waits for the view.
+    pub(crate) fn check(&self) -> Result<(), Failed> {
+        self.patience.check()
+    }
+
     /// Counts a record, and makes a line of it.
     pub(crate) fn line(&mut self, entry: Entry) -> Result<Line, Failed> {
         self.count = self.count.saturating_add(1);
@@ -82,17 +87,21 @@ impl<'a> Lines<'a> {
         Ok(line_of(entry, &self.app.store)?)
     }
 
-    /// Forgets what was counted, once those lines are dropped.
-    pub(crate) fn start_again(&mut self) {
-        self.count = 0;
-        self.bytes = 0;
-        self.share = self.app.response_bytes.share();
-    }
-
     /// Gives the share to the answer.
     pub(crate) fn into_answer(self, mut response: Response) -> Response {
-        response.extensions_mut().insert(Reserved::from(self.share));
+        response.extensions_mut().insert(self.into_reserved());
         response
+    }
+
+    /// The share, for an answer that is yet to be made.
+    pub(crate) fn into_reserved(self) -> Reserved {
+        Reserved::from(self.share)
+    }
+
+    /// The bytes that were counted, and the share that stands for them, for as
+    /// long as something made of the records is kept.
+    pub(crate) fn into_share(self) -> (usize, Share) {
+        (self.bytes, self.share)
     }
 }
 
@@ -182,36 +191,6 @@ impl Form {
     }
 }
 
-/// Rows of text under names.
-pub(crate) struct Table<const COLUMNS: usize> {
-    pub(crate) header: [&'static str; COLUMNS],
-    pub(crate) rows: Vec<[String; COLUMNS]>,
-}
-
-impl<const COLUMNS: usize> Table<COLUMNS> {
-    fn to_csv(&self) -> Result<Bytes, Problem> {
-        let mut writer =
-            csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-        let written = writer.write_record(self.header).and_then(|()| {
-            let mut rows = self.rows.iter();
-            rows.try_for_each(|row| writer.write_record(row.iter().map(|cell| inert(cell))))
-        });
-        written.map_err(|error| Problem::internal(&error))?;
-        writer.into_inner().map(Bytes::from).map_err(|error| Problem::internal(&error))
-    }
-}
-
-/// A cell that no spreadsheet takes for a formula: what would begin one gets an
-/// apostrophe before it. Numbers stay as they are.
-fn inert(cell: &str) -> String {
-    let begins = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    if begins && cell.parse::<i64>().is_err() && cell.parse::<f64>().is_err() {
-        format!("'{cell}")
-    } else {
-        cell.to_owned()
-    }
-}
-
 /// A value that may be missing, as a cell.
 pub(crate) fn cell(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
@@ -283,12 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_is_no_formula_and_a_number_stays_one() {
-        assert_eq!(inert("=1+1"), "'=1+1");
-        assert_eq!(inert("@x"), "'@x");
-        assert_eq!(inert("-13800"), "-13800");
-        assert_eq!(inert("-138.00"), "-138.00");
-        assert_eq!(inert("vet-1"), "vet-1");
+    fn an_amount_without_its_currency_keeps_its_minor_units() {
         assert_eq!(decimal(-13_800, "EUR"), "-138.00");
         assert_eq!(decimal(1500, "JPY"), "1500");
         assert_eq!(decimal(1500, "XAU"), "");

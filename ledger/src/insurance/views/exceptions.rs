@@ -15,6 +15,7 @@ use super::{
 use crate::{
     digest::RecordId,
     insurance::{ContractRef, Data, settlement::PaymentStatus},
+    limits::EXCEPTION_OTHERS_MAX,
 };
 
 /// Days before a payment in which a change of the bank account is looked at (DOMAIN).
@@ -64,7 +65,7 @@ shown! {
         contract: Option<String>,
         /// The claim it names.
         claim: Option<String>,
-        /// Other records that it concerns.
+        /// Other records that it concerns; of very many the newest.
         others: Vec<RecordId>,
         /// The codes, where it is flagged.
         flags: Vec<String>,
@@ -220,7 +221,8 @@ impl Consequences {
                 duration(since(last.occurred_at).as_secs()),
                 if last.confirmed { ", which was confirmed" } else { ", which was not confirmed" }
             );
-            let others = changes.iter().map(|change| change.record).collect();
+            let first = changes.len().saturating_sub(EXCEPTION_OTHERS_MAX);
+            let others = changes.iter().skip(first).map(|change| change.record).collect();
             found.push(Exception::new(ExceptionKind::BankChange, line, others, sentence));
         }
     }
