@@ -269,7 +269,7 @@ impl Page<'_> {
         let mut reading = Lines::new(self.app, self.patience);
         let lines = reading.of(&subject, self.asked.size)?;
         let default = zone_of_insurer(&self.app.membership(), contract.insurer());
-        let zone = views::zone_of(&lines, &default);
+        let zone = views::zone_of(&lines, &default, |zone| self.asked.as_of(zone).ok());
         let as_of: AsOf = self.asked.as_of(&zone)?;
         let made = Consequences::new(contract, &lines, as_of, &zone);
         let (bytes, share) = reading.into_share();

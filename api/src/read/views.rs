@@ -7,7 +7,7 @@ use axum::{
 };
 use jiff::{Timestamp, tz::TimeZone};
 use quittance_ledger::{
-    insurance::views::{AsOf, At, DEFAULT_TIME_ZONE, Line, time_zone},
+    insurance::views::{AsOf, At, DEFAULT_TIME_ZONE, Line, time_zone, zone_of},
     membership::{MemberId, Membership},
     store::{Entry, Store, StoreError, Subject},
 };
@@ -253,7 +253,7 @@ pub(crate) fn contract_lines<'a>(
     let mut reading = Lines::new(app, patience);
     let lines = reading.of(&Subject::Contract(contract.clone()), asked.size)?;
     let default = zone_of_insurer(&app.membership(), contract.insurer());
-    let zone = quittance_ledger::insurance::views::zone_of(&lines, &default);
+    let zone = zone_of(&lines, &default, |zone| asked.as_of(zone).ok());
     Ok((lines, zone, reading))
 }
 
