@@ -8,7 +8,8 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 static TIME_ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
 /// The time zone of that name, such as `Europe/Brussels`, if there is one.
-pub(crate) fn time_zone(name: &str) -> Option<TimeZone> {
+#[must_use]
+pub fn time_zone(name: &str) -> Option<TimeZone> {
     TIME_ZONES.get(name).ok()
 }
 

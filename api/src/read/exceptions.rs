@@ -15,12 +15,12 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     records::bound,
     table::Table,
-    views::{Asked, Form, Lines, at_of, cell, line_of, zone_of_insurer},
+    views::{Asked, Form, Lines, at_of, cell, line_of},
 };
 use crate::{
     budget::{Reserved, Share},
     extract::{QueryOf, page_items, parse_some},
-    limits::{EXCEPTION_RECORDS_MAX, VIEW_RECORDS_MAX},
+    limits::EXCEPTION_RECORDS_MAX,
     problem::{Kind, Problem, ProblemBody},
     reading::{Failed, Patience},
     state::Shared,
@@ -262,13 +262,14 @@ impl Page<'_> {
     fn read(&self, contract: &ContractRef) -> Result<Option<(Consequences, usize, Share)>, Failed> {
         let subject = Subject::Contract(contract.clone());
         // One more than a dossier may have tells whether it has too many.
-        let whole = self.app.store.has_more_than(&subject, self.asked.size, VIEW_RECORDS_MAX)?;
+        let records_max = self.app.config.limits.view_records_max;
+        let whole = self.app.store.has_more_than(&subject, self.asked.size, records_max)?;
         if whole {
             return Ok(None);
         }
         let mut reading = Lines::new(self.app, self.patience);
         let lines = reading.of(&subject, self.asked.size)?;
-        let default = zone_of_insurer(&self.app.membership(), contract.insurer());
+        let default = views::zone_of_insurer(&self.app.membership(), contract.insurer());
         let zone = views::zone_of(&lines, &default, |zone| self.asked.as_of(zone).ok());
         let as_of: AsOf = self.asked.as_of(&zone)?;
         let made = Consequences::new(contract, &lines, as_of, &zone);

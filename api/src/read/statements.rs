@@ -7,24 +7,26 @@ use jiff::civil::Date;
 use quittance_ledger::{
     insurance::{
         Code, Data, Day,
-        views::{self, Line, Statement, StatementQuery},
+        rules::statement_figures,
+        state::keys::Scope,
+        views::{self, AsOf, At, Line, Statement, StatementQuery, zone_of_insurer},
     },
     limits::CORRECTION_CHAIN_MAX,
-    membership::MemberId,
+    membership::{MemberId, Role},
     record::Record,
-    store::Subject,
+    store::{StoreError, Subject},
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{
     table::Table,
-    views::{Asked, Form, Lines, at_of, cell, decimal, zone_of_insurer},
+    views::{Asked, Form, Lines, at_of, cell, decimal},
 };
 use crate::{
     extract::{QueryOf, parse, parse_some},
     problem::{Kind, Problem, ProblemBody},
-    reading::Failed,
+    reading::{Failed, Patience},
     state::Shared,
 };
 
@@ -84,6 +86,10 @@ impl StatementsQuery {
 /// the insurer's time zone. Amounts are in minor units, and agree with the
 /// records to the cent. `Accept: text/csv` gives payments and open claims as one
 /// table.
+///
+/// Where a statement as of now is made of more records than one view may be, its
+/// figures are given without the lines, and `lines` is `too_many`. A table, which
+/// is nothing but lines, and a statement of the past are not given then.
 #[utoipa::path(
     get,
     path = "/v1/statements",
@@ -108,11 +114,18 @@ pub(crate) async fn get_statement(
     app.read(move |app, patience| {
         let asked = Asked::find(&app.store, at)?;
         let membership = app.membership();
-        let mut reading = Lines::new(app, patience);
-        let lines = lines(app, &mut reading, &query, asked.size)?;
         let insurer = query.contract.as_ref().map(|contract| contract.insurer());
         let insurer = insurer.or(query.insurer.as_deref()).unwrap_or_default();
         let as_of = asked.as_of(&zone_of_insurer(&membership, insurer))?;
+        let mut reading = Lines::new(app, patience);
+        let lines = match lines(app, &mut reading, &query, asked.size) {
+            Err(error) if error.is(Kind::TooMany) && at == At::Now && form == Form::Json => {
+                drop(reading);
+                let statement = figures(app, patience, &query, as_of)?;
+                return Ok(form.answer(&statement, || table(&statement))?);
+            }
+            lines => lines?,
+        };
         let statement = views::statement(&query, &lines, as_of, |insurer| {
             zone_of_insurer(&membership, insurer)
         });
@@ -120,6 +133,35 @@ pub(crate) async fn get_statement(
         Ok(reading.into_answer(response))
     })
     .await
+}
+
+/// The statement without its lines, from the figures that the rules keep.
+fn figures(
+    app: &Shared,
+    patience: &Patience,
+    query: &StatementQuery,
+    as_of: AsOf,
+) -> Result<Statement, Failed> {
+    let (from, to) = (Day::from(query.from), Day::from(query.to));
+    let of = |scope| {
+        patience.check()?;
+        let figures = statement_figures(&*app.store, scope, &query.payee, from, to);
+        Ok::<_, Failed>(figures.map_err(StoreError::from)?)
+    };
+    let of_insurer = |wanted: &str| query.insurer.as_deref().is_none_or(|only| only == wanted);
+    let figures = match &query.contract {
+        // An insurer that has nothing to do with the contract pays nothing under it.
+        Some(contract) if of_insurer(contract.insurer()) => vec![of(Scope::Contract(contract))?],
+        Some(_) => Vec::new(),
+        None => {
+            let membership = app.membership();
+            let insurers = membership.history().filter(|member| member.role == Role::Insurer);
+            let insurers = insurers.filter(|member| of_insurer(member.id.as_str()));
+            let figures = insurers.map(|member| of(Scope::Insurer(member.id.as_str())));
+            figures.collect::<Result<_, _>>()?
+        }
+    };
+    Ok(views::statement_of_figures(query, &figures, as_of))
 }
 
 /// Every record that the statement may be made of, in the order of the ledger.
@@ -132,10 +174,15 @@ fn lines(
     if let Some(contract) = &query.contract {
         return reading.of(&Subject::Contract(contract.clone()), size);
     }
+    let subject = Subject::Payee(query.payee.clone());
+    let records_max = app.config.limits.view_records_max;
+    if query.insurer.is_none() && app.store.has_more_than(&subject, size, records_max)? {
+        return Err(reading.too_many().into());
+    }
     let mut found: BTreeMap<u64, Line> = BTreeMap::new();
     let mut claims = BTreeSet::new();
     let mut payments = Vec::new();
-    for line in reading.of(&Subject::Payee(query.payee.clone()), size)? {
+    for line in reading.of(&subject, size)? {
         if !query.lets_pass(&line.record) {
             continue;
         }

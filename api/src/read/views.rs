@@ -7,8 +7,7 @@ use axum::{
 };
 use jiff::{Timestamp, tz::TimeZone};
 use quittance_ledger::{
-    insurance::views::{AsOf, At, DEFAULT_TIME_ZONE, Line, time_zone, zone_of},
-    membership::{MemberId, Membership},
+    insurance::views::{AsOf, At, Line, zone_of, zone_of_insurer},
     store::{Entry, Store, StoreError, Subject},
 };
 use serde::Serialize;
@@ -17,7 +16,6 @@ use super::table::Table;
 use crate::{
     budget::{Reserved, Share},
     headers::preferred,
-    limits::VIEW_RECORDS_MAX,
     problem::{Kind, Problem},
     reading::{Failed, Patience},
     state::{App, Shared},
@@ -69,15 +67,21 @@ impl<'a> Lines<'a> {
         self.patience.check()
     }
 
+    /// More records than a view may be made of.
+    pub(crate) fn too_many(&self) -> Problem {
+        let records_max = self.app.config.limits.view_records_max;
+        let detail = format!(
+            "it is made of more than {records_max} records; GET /v1/records lists them, page by \
+             page"
+        );
+        Problem::new(Kind::TooMany, detail)
+    }
+
     /// Counts a record, and makes a line of it.
     pub(crate) fn line(&mut self, entry: Entry) -> Result<Line, Failed> {
         self.count = self.count.saturating_add(1);
-        if self.count > VIEW_RECORDS_MAX {
-            let detail = format!(
-                "it is made of more than {VIEW_RECORDS_MAX} records; GET /v1/records lists them, \
-                 page by page"
-            );
-            return Err(Problem::new(Kind::TooMany, detail).into());
+        if self.count > self.app.config.limits.view_records_max {
+            return Err(self.too_many().into());
         }
         let bytes = entry.record.jws().len().saturating_mul(BYTES_PER_BYTE);
         self.bytes = self.bytes.saturating_add(bytes);
@@ -145,16 +149,6 @@ impl Asked {
         let missing = || Problem::query("at", "at: that block has no time");
         self.at.resolve(self.now, zone, self.block_time).ok_or_else(missing)
     }
-}
-
-/// The time zone of an insurer.
-pub(crate) fn zone_of_insurer(membership: &Membership, insurer: &str) -> TimeZone {
-    insurer
-        .parse::<MemberId>()
-        .ok()
-        .and_then(|insurer| time_zone(membership.past(&insurer)?.time_zone.as_deref()?))
-        .or_else(|| time_zone(DEFAULT_TIME_ZONE))
-        .unwrap_or(TimeZone::UTC)
 }
 
 /// What an answer is to be.

@@ -198,6 +198,59 @@ async fn a_payment_corrected_again_and_again_stands_in_one_statement_once() {
 }
 
 #[tokio::test]
+async fn a_statement_of_too_many_records_gives_the_same_figures_without_its_lines() {
+    let with_max = async |view_records_max| {
+        let limits = Limits { view_records_max, ..Limits::default() };
+        let api = with_claim_and("P-1", ApiConfig { limits, ..ApiConfig::default() }).await;
+        let mut open = json!({
+            "type": "claim.opened", "occurred_at": "2025-05-07T10:00:00+02:00",
+            "contract": "insurer/P-1", "claim": "insurer/C 2",
+            "data": {"channel": "vet_system", "attached": [], "claimed": 50, "currency": "EUR"}});
+        for claim in ["insurer/C 2", "insurer/C 3"] {
+            open["claim"] = claim.into();
+            assert_eq!(api.append(&sign_as("provider", open.clone()).unwrap()).await.status, 201);
+        }
+        let returned = json!({
+            "type": "payment.recorded", "occurred_at": "2025-06-02T09:00:00+02:00",
+            "contract": "insurer/P-1", "claim": "insurer/C 1",
+            "data": {"amount": 4_000, "status": "returned", "payee": "provider",
+                "currency": "EUR"}});
+        assert_eq!(api.append(&sign_as("insurer", returned).unwrap()).await.status, 201);
+        api
+    };
+    let (whole, figures) = (with_max(20_000).await, with_max(3).await);
+    for query in [
+        "payee=provider&from=2025-05-01&to=2025-05-31",
+        "payee=provider&from=2025-05-06&to=2025-05-06",
+        "payee=provider&from=2025-05-07&to=2025-06-01",
+        "payee=provider&from=2024-01-01&to=2026-12-31",
+        "payee=provider&from=2025-05-01&to=2025-05-31&insurer=insurer",
+        "payee=provider&from=2025-05-01&to=2025-06-30&contract=insurer/P-1",
+    ] {
+        let path = format!("/v1/statements?{query}");
+        let (listed, summed) = (whole.get(&path).await.json(), figures.get(&path).await.json());
+        assert_eq!((&listed["lines"], &summed["lines"]), (&json!("listed"), &json!("too_many")));
+        for figure in ["payee", "from", "to", "paid_count", "open_count", "insurer", "contract"] {
+            assert_eq!(listed[figure], summed[figure], "{figure}: {query}");
+        }
+        let paid = |statement: &Value| -> Vec<Value> {
+            let totals = statement["totals"].as_array().unwrap().iter();
+            let paid = totals.filter(|total| total["paid_sum"] != 0);
+            paid.map(|it| json!([it["currency"], it["paid_count"], it["paid_sum"]])).collect()
+        };
+        assert_eq!(paid(&listed), paid(&summed), "{query}");
+        assert_eq!((&summed["payments"], &summed["open"]), (&json!([]), &json!([])));
+    }
+    // Nothing of the past is kept, and a table is nothing but lines.
+    let path = "/v1/statements?payee=provider&from=2025-05-01&to=2025-05-31";
+    figures.get(&format!("{path}&at=9")).await.assert_problem(422, "too_many");
+    csv(&figures, path).await.assert_problem(422, "too_many");
+    let none =
+        figures.get("/v1/statements?payee=broker&from=2025-05-01&to=2025-05-31").await.json();
+    assert_eq!((&none["lines"], &none["paid_count"]), (&json!("listed"), &json!(0)));
+}
+
+#[tokio::test]
 async fn what_exceptions_are_made_of_counts_against_the_memory_for_answers() {
     let limits = Limits { response_bytes_max: 1 << 20, ..Limits::default() };
     let api = with_claim_and("P-1", ApiConfig { limits, ..ApiConfig::default() }).await;

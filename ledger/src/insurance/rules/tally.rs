@@ -12,7 +12,7 @@ use crate::{
     insurance::{
         ContractRef, Currency, Day, Moment,
         state::{
-            decode,
+            Overlay, decode,
             entities::{Claim, Slot, Tally},
             keys::{self, Figure, Key, Scope},
         },
@@ -97,7 +97,14 @@ impl Case<'_, '_> {
         }
         self.state.write(key, &tally)
     }
+}
 
+/// The figures by themselves.
+pub(super) struct Tallies<'r, 'a> {
+    pub(super) state: &'r mut Overlay<'a>,
+}
+
+impl Tallies<'_, '_> {
     /// The sum over days, both included; from the first day there is where none is given.
     pub(super) fn sum(
         &mut self,

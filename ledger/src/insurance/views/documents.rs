@@ -216,11 +216,14 @@ impl Items {
         }
         for name in &data.items {
             // Whoever asks again wants another one; whoever corrects the request
-            // does not.
+            // does not, nor where it was asked for by another record since.
             if let Some(kept) = self.of(name)
-                && before.is_some()
-                && kept.shown.requested_by == before
+                && let Some(before) = before
+                && let Some(requested_by) = kept.shown.requested_by
             {
+                if requested_by != before {
+                    continue;
+                }
                 kept.shown.due = Some(data.due.date());
                 kept.shown.requested_by = Some(id);
                 if kept.shown.state == ItemState::Missing {

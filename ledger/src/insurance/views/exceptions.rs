@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::{
     AsOf, ClaimView, Deadline, DeadlineKind, DeadlineState, Dossier, Line, dossier::Fold, money,
-    select, shown, time::timestamp_of_ms,
+    select, shown, statement::POLICYHOLDER, time::timestamp_of_ms,
 };
 use crate::{
     digest::RecordId,
@@ -199,7 +199,7 @@ impl Consequences {
         let payments = self.claims.iter().flat_map(|claim| &claim.payments);
         let executed = PaymentStatus::Executed.as_str();
         let Some(payment) = payments.into_iter().find(|payment| {
-            payment.record == id && payment.status == executed && payment.payee == "policyholder"
+            payment.record == id && payment.status == executed && payment.payee == POLICYHOLDER
         }) else {
             return;
         };

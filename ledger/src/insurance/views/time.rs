@@ -1,24 +1,18 @@
 //! Days on the clocks of a contract.
 
-use std::sync::LazyLock;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
-use jiff::{
-    Timestamp,
-    civil::Date,
-    tz::{TimeZone, TimeZoneDatabase},
-};
+use crate::{insurance::rules, membership::Membership};
+
+pub use crate::time_zones::time_zone;
 
 /// Where neither contract nor insurer names a time zone (DOMAIN).
-pub const DEFAULT_TIME_ZONE: &str = "Europe/Brussels";
+pub const DEFAULT_TIME_ZONE: &str = rules::TIME_ZONE;
 
-/// The time zones in this program, never those of the machine: every node
-/// counts days alike.
-static TIME_ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
-
-/// The time zone of that name (IANA), if there is one.
+/// The time zone of an insurer, by whose clocks the rules count its days.
 #[must_use]
-pub fn time_zone(name: &str) -> Option<TimeZone> {
-    TIME_ZONES.get(name).ok()
+pub fn zone_of_insurer(membership: &Membership, insurer: &str) -> TimeZone {
+    time_zone(rules::time_zone_of_insurer(membership, insurer)).unwrap_or(TimeZone::UTC)
 }
 
 /// The day of a moment on the clocks of a time zone.
