@@ -91,9 +91,6 @@ pub const DOSSIER_ITEMS_MAX: usize = 256;
 /// Corrections that follow each other: of a record, of its correction, and so on.
 pub const CORRECTION_CHAIN_MAX: u32 = 64;
 
-/// Other records that an exception names; the newest of more.
-pub const EXCEPTION_OTHERS_MAX: usize = 16;
-
 /// Earlier uses of a document that are listed with a later one.
 pub const DUPLICATE_USES_MAX: usize = 16;
 /// A disclosure (RFC 9901) as base64url text.
@@ -111,3 +108,6 @@ pub const PRESENTATION_BYTES_MAX: usize =
 
 /// Records in a vault, those that were erased included, unless the node says otherwise.
 pub const VAULT_RECORDS_MAX: usize = 200_000;
+
+/// Other records that an exception names; the newest of more.
+pub const EXCEPTION_OTHERS_MAX: usize = 16;

@@ -12,7 +12,7 @@ use crate::{
     insurance::{
         ContractRef, Currency, Day, Moment,
         state::{
-            Overlay, decode,
+            decode,
             entities::{Claim, Slot, Tally},
             keys::{self, Figure, Key, Scope},
         },
@@ -101,7 +101,7 @@ impl Case<'_, '_> {
 
 /// The figures by themselves.
 pub(super) struct Tallies<'r, 'a> {
-    pub(super) state: &'r mut Overlay<'a>,
+    pub(super) state: &'r mut crate::insurance::state::Overlay<'a>,
 }
 
 impl Tallies<'_, '_> {
