@@ -62,7 +62,7 @@ fn a_statement_without_its_lines_says_so_and_shows_its_figures() {
     let api = node.url("");
     let ask = |more: &[&str]| {
         let asked = ["statement", "--payee", "vet-1", "--from", "2025-09-01", "--to", "2025-09-30"];
-        quittance(&[&asked[..], more, &["--api", &api]].concat())
+        quittance([&asked[..], more, &["--api", &api]].concat())
     };
     let table = ask(&[]).success();
     for shown in ["1260.00 EUR", "too many payments and claims", "--contract"] {
