@@ -176,7 +176,7 @@ fn lines(
     }
     let subject = Subject::Payee(query.payee.clone());
     let records_max = app.config.limits.view_records_max;
-    if query.insurer.is_none() && app.store.has_more_than(&subject, size, records_max)? {
+    if app.store.has_more_than(&subject, size, records_max)? {
         return Err(reading.too_many().into());
     }
     let mut found: BTreeMap<u64, Line> = BTreeMap::new();

@@ -101,7 +101,8 @@ pub struct Duplicates {
 /// what it has and where to go on.
 const READS_MAX: usize = 2_000;
 
-/// Earlier records that are read for one later record.
+/// Earlier records that are read for one document of a later record, of all that a
+/// page may read.
 const EARLIER_READS_MAX: usize = 256;
 
 pub(super) fn term_of_match(match_tag: Commitment) -> Term {
