@@ -3,13 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use quittance_ledger::insurance::views::{Dossier, Statement};
-use quittance_tests::{Consortium, Node, quittance, samples};
+use quittance_ledger::insurance::views::{Dossier, Statement, StatementLines};
+use quittance_tests::{Consortium, Node, Settings, quittance, samples};
 
 /// A node with the accepted records of all sample dossiers.
-fn with_samples() -> (Consortium, Node) {
+fn with_samples(settings: &Settings) -> (Consortium, Node) {
     let consortium = Consortium::new();
-    let node = consortium.start();
+    let node = consortium.start_with(settings);
     let samples: Vec<_> = samples().into_iter().filter(|sample| sample.refused.is_none()).collect();
     let records: Vec<_> =
         samples.iter().map(|sample| consortium.sign(&sample.signer, &sample.record)).collect();
@@ -21,7 +21,7 @@ fn with_samples() -> (Consortium, Node) {
 
 #[test]
 fn commands_show_the_same_figures_as_tables_json_and_csv() {
-    let (_consortium, node) = with_samples();
+    let (_consortium, node) = with_samples(&Settings::default());
     let ask = |arguments: &[&str]| {
         let api = node.url("");
         let arguments: Vec<_> = arguments.iter().copied().chain(["--api", &api]).collect();
@@ -54,4 +54,23 @@ fn commands_show_the_same_figures_as_tables_json_and_csv() {
     let exceptions = ask(&["exceptions", "--kind", "hold_expired"]).success();
     assert!(exceptions.text().contains("PA-3"), "{}", exceptions.text());
     assert_eq!(ask(&["dossier", "petexpert/none"]).code, Some(2));
+}
+
+#[test]
+fn a_statement_without_its_lines_says_so_and_shows_its_figures() {
+    let (_consortium, node) = with_samples(&Settings::limits("view_records_max = 1"));
+    let api = node.url("");
+    let ask = |more: &[&str]| {
+        let asked = ["statement", "--payee", "vet-1", "--from", "2025-09-01", "--to", "2025-09-30"];
+        quittance([&asked[..], more, &["--api", &api]].concat())
+    };
+    let table = ask(&[]).success();
+    for shown in ["1260.00 EUR", "too many payments and claims", "--contract"] {
+        assert!(table.text().contains(shown), "{shown}: {}", table.text());
+    }
+    let statement: Statement = serde_json::from_value(ask(&["--json"]).success().json()).unwrap();
+    assert_eq!(statement.lines, StatementLines::TooMany);
+    assert_eq!((statement.paid_count, statement.totals[0].paid_sum), (1, 126_000));
+    // A table of nothing would look like a month without a payment.
+    assert_ne!(ask(&["--csv"]).code, Some(0));
 }

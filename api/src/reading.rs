@@ -30,6 +30,13 @@ pub(crate) enum Failed {
     Store(StoreError),
 }
 
+impl Failed {
+    /// Whether what was asked cannot be given for a reason of that kind.
+    pub(crate) fn is(&self, kind: Kind) -> bool {
+        matches!(self, Self::Problem(problem) if problem.is(kind))
+    }
+}
+
 impl From<Problem> for Failed {
     fn from(problem: Problem) -> Self {
         Self::Problem(problem)

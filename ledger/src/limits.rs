@@ -121,3 +121,6 @@ pub const PRESENTATION_BYTES_MAX: usize =
 
 /// Records in a vault, those that were erased included, unless the node says otherwise.
 pub const VAULT_RECORDS_MAX: usize = 200_000;
+
+/// Other records that an exception names; the newest of more.
+pub const EXCEPTION_OTHERS_MAX: usize = 16;

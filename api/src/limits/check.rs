@@ -61,6 +61,7 @@ impl Limits {
             page_items_max: 1, COUNT_MAX;
             page_items_default: 1, COUNT_MAX;
             page_bytes_max: 1, 64 * MIB;
+            view_records_max: 1, COUNT_MAX;
             page_ids_max: 1, COUNT_MAX;
             wait_s_max: 0, SECONDS_MAX;
             header_time_s: 1, SECONDS_MAX;
@@ -108,6 +109,7 @@ mod tests {
             "page_items_max",
             "page_items_default",
             "page_bytes_max",
+            "view_records_max",
             "page_ids_max",
             "target_bytes_max",
             "record_body_bytes_max",

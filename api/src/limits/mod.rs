@@ -32,9 +32,6 @@ pub(crate) const READ_PLACE_TIME: Duration = Duration::from_secs(2);
 /// and where to go on.
 pub(crate) const LOOKING_TIME: Duration = Duration::from_secs(1);
 
-/// Records that one view may be made of, such as those of a contract. Beyond: 422.
-pub(crate) const VIEW_RECORDS_MAX: usize = 20_000;
-
 /// Records that one page of exceptions looks at; then it says where to go on.
 pub(crate) const EXCEPTION_RECORDS_MAX: u64 = 10_000;
 
@@ -60,6 +57,9 @@ pub struct Limits {
     /// Bytes of records that one page of them may hold; the page ends after the
     /// records that reach it.
     pub page_bytes_max: usize,
+    /// Records that one view may be made of, such as those of a contract. Beyond:
+    /// 422, or for a statement as of now its figures without the lines.
+    pub view_records_max: usize,
     /// Record ids that one page of blocks may hold; the page ends after the
     /// block that reaches it.
     pub page_ids_max: usize,
@@ -113,6 +113,7 @@ impl Default for Limits {
             page_items_max: 1000,
             page_items_default: 100,
             page_bytes_max: 1024 * 1024,
+            view_records_max: 20_000,
             page_ids_max: 10_000,
             wait_s_max: 60,
             header_time_s: 20,

@@ -113,10 +113,13 @@ pub(super) async fn contract(
     let at = at_of(query.at.as_deref())?;
     let asked = query.at.unwrap_or_default();
     let read = app.read(move |app, patience| {
-        let (dossier, _) = dossier(app, patience, &contract, at)?;
-        Ok(ContractPage::of(&dossier, asked))
+        let (dossier, lines) = dossier(app, patience, &contract, at)?;
+        Ok((ContractPage::of(&dossier, asked), lines.into_reserved()))
     });
-    page(&read.await?)
+    let (template, reserved) = read.await?;
+    let mut response = page(&template)?;
+    response.extensions_mut().insert(reserved);
+    Ok(response)
 }
 
 /// The address of a contract's page.

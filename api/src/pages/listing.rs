@@ -27,8 +27,9 @@ use crate::{
 /// Records on one page.
 const ROWS: usize = 50;
 
-/// Records that are asked of the store at once.
-const STEP: usize = 500;
+/// Records that are asked of the store at once: few enough to be held in memory,
+/// however large they are.
+const STEP: usize = 128;
 
 /// Records of the ledger that are looked at first, from the newest back. One
 /// question to the store looks at more than these, so a page always gets on.

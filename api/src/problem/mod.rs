@@ -97,6 +97,11 @@ impl Problem {
         Self::new(Kind::Internal, "the node could not do it; its log says why")
     }
 
+    /// Whether it is a problem of the API's own of that kind.
+    pub(crate) fn is(&self, kind: Kind) -> bool {
+        self.code == Code::Api(kind)
+    }
+
     /// The HTTP status.
     #[must_use]
     pub fn status(&self) -> StatusCode {

@@ -16,6 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::utc;
 use crate::{
+    budget::Reserved,
     extract::{PathOf, QueryOf, page_items, parse},
     problem::{Problem, ProblemBody},
     state::Shared,
@@ -39,6 +40,21 @@ pub(crate) struct BlockAnswer {
     /// The precommits by which the validators decided on it.
     certificate: CertificateAnswer,
 }
+
+impl BlockAnswer {
+    /// What it takes in an answer, in bytes, about.
+    fn bytes(&self) -> usize {
+        let signatures = self.certificate.signatures.len();
+        HEADER_BYTES + self.ids.len() * ID_BYTES + signatures * SIGNATURE_BYTES
+    }
+}
+
+/// What the header of a block takes in an answer, in bytes, about.
+const HEADER_BYTES: usize = 1024;
+/// What the id of a record takes: 64 digits between quotation marks, and a comma.
+const ID_BYTES: usize = 67;
+/// What a precommit takes: a key, a signature and their names.
+const SIGNATURE_BYTES: usize = 192;
 
 /// Why a block is decided: precommits of more than two thirds of the validators.
 #[derive(Debug, Serialize, ToSchema)]
@@ -201,7 +217,8 @@ pub(crate) async fn list_blocks(
     let after: u64 = query.after.as_deref().map_or(Ok(0), |after| parse("after", after))?;
     app.read(move |app, patience| {
         let mut blocks = Vec::new();
-        let mut ids = 0;
+        let (mut ids, mut bytes) = (0, 0_usize);
+        let mut share = app.response_bytes.share();
         let mut height = after;
         while blocks.len() < limit && ids < ids_max {
             patience.check()?;
@@ -211,10 +228,16 @@ pub(crate) async fn list_blocks(
             let Some(block) = read(&app.store, height.saturating_add(1))? else { break };
             height = block.height;
             ids += block.ids.len();
+            bytes = bytes.saturating_add(block.bytes());
+            if !share.cover(bytes) {
+                return Err(app.answers_are_many().into());
+            }
             blocks.push(block);
         }
         let next = (height < app.store.tip().height).then(|| height.to_string());
-        Ok(Json(BlocksAnswer { blocks, next }).into_response())
+        let mut response = Json(BlocksAnswer { blocks, next }).into_response();
+        response.extensions_mut().insert(Reserved::from(share));
+        Ok(response)
     })
     .await
 }

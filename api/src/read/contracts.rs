@@ -6,7 +6,10 @@ use quittance_ledger::{
     record::ContractRef,
 };
 
-use super::views::{Asked, AtQuery, Form, Table, at_of, cell, contract_lines, nothing, reference};
+use super::{
+    table::Table,
+    views::{Asked, AtQuery, Form, at_of, cell, contract_lines, nothing, reference},
+};
 use crate::{
     extract::{PathOf, QueryOf},
     problem::{Problem, ProblemBody},

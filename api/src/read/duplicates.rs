@@ -16,6 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::utc;
 use crate::{
+    budget::Reserved,
     extract::{QueryOf, page_items, parse, parse_some},
     problem::{Problem, ProblemBody},
     state::Shared,
@@ -155,6 +156,7 @@ pub(crate) async fn list_duplicates(
     app.read(move |app, patience| {
         let bytes_max = app.config.limits.page_bytes_max;
         let (mut duplicates, mut bytes) = (Vec::<DuplicateAnswer>::new(), 0_usize);
+        let mut share = app.response_bytes.share();
         for _ in 0..STEPS_MAX {
             patience.check()?;
             let step = limit.saturating_sub(duplicates.len()).min(STEP);
@@ -165,17 +167,17 @@ pub(crate) async fn list_duplicates(
                 bytes = bytes.saturating_add(uses.saturating_mul(USE_BYTES));
                 duplicates.push(duplicate.into());
             }
+            if !share.cover(bytes) {
+                return Err(app.answers_are_many().into());
+            }
             let is_full = duplicates.len() >= limit || bytes >= bytes_max;
             if after.is_none() || is_full || patience.is_used_up() {
                 break;
             }
         }
-        let reserved = app.reserve_answer(bytes)?;
         let next = after.map(|index| index.to_string());
         let mut response = Json(DuplicatesAnswer { duplicates, next }).into_response();
-        if let Some(reserved) = reserved {
-            response.extensions_mut().insert(reserved);
-        }
+        response.extensions_mut().insert(Reserved::from(share));
         Ok(response)
     })
     .await

@@ -14,12 +14,14 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     records::bound,
-    views::{Asked, Form, Lines, Table, at_of, cell, line_of, zone_of_insurer},
+    table::Table,
+    views::{Asked, Form, Lines, at_of, cell, line_of},
 };
 use crate::{
+    budget::{Reserved, Share},
     extract::{QueryOf, page_items, parse_some},
-    limits::{EXCEPTION_RECORDS_MAX, VIEW_RECORDS_MAX},
-    problem::{Problem, ProblemBody},
+    limits::EXCEPTION_RECORDS_MAX,
+    problem::{Kind, Problem, ProblemBody},
     reading::{Failed, Patience},
     state::Shared,
 };
@@ -29,6 +31,16 @@ const STEP: u64 = 128;
 
 /// Dossiers that are kept while a page is made.
 const DOSSIERS_MAX: usize = 32;
+
+/// What the records of the dossiers that are kept may take in memory, in bytes,
+/// by the count of [`Lines`]; one larger than that is kept alone.
+const DOSSIERS_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What an exception takes in memory and in an answer besides the records that it
+/// names, in bytes, about.
+const EXCEPTION_BYTES: usize = 1024;
+/// What the id of another record takes.
+const OTHER_BYTES: usize = 100;
 
 /// Which exceptions are looked for.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -117,13 +129,15 @@ pub(crate) async fn list_exceptions(
         let mut page = Page {
             app,
             patience,
-            reading: Lines::new(app, patience),
+            share: app.response_bytes.share(),
             asked,
             dossiers: HashMap::new(),
+            dossiers_bytes: 0,
             not_examined: BTreeSet::new(),
         };
         let (exceptions, next) = page.find(start, end, limit, kind)?;
-        let not_examined = page.not_examined.into_iter().collect();
+        let Page { share, not_examined, .. } = page;
+        let not_examined = not_examined.into_iter().collect();
         let next = next.map(|next| next.to_string());
         let answer = ExceptionsAnswer { exceptions, not_examined, next };
         let mut response = form.answer(&answer, || table(&answer))?;
@@ -132,6 +146,7 @@ pub(crate) async fn list_exceptions(
         {
             response.headers_mut().insert(axum::http::header::LINK, link);
         }
+        response.extensions_mut().insert(Reserved::from(share));
         Ok(response)
     })
     .await
@@ -149,9 +164,14 @@ fn kind_of(text: &str) -> Result<ExceptionKind, Problem> {
 struct Page<'a> {
     app: &'a Shared,
     patience: &'a Patience,
-    reading: Lines<'a>,
+    /// Of what was found, in the memory for answers.
+    share: Share,
     asked: Asked,
-    dossiers: HashMap<ContractRef, Option<Consequences>>,
+    /// What dossiers show, each with its share of the memory for answers; none
+    /// where a contract has too many records.
+    dossiers: HashMap<ContractRef, Option<(Consequences, Share)>>,
+    /// What the shares of the dossiers stand for.
+    dossiers_bytes: usize,
     not_examined: BTreeSet<String>,
 }
 
@@ -165,7 +185,7 @@ impl Page<'_> {
         kind: Option<ExceptionKind>,
     ) -> Result<(Vec<Exception>, Option<u64>), Failed> {
         let as_of = self.asked.as_of(&TimeZone::UTC)?;
-        let mut found: Vec<Exception> = Vec::new();
+        let (mut found, mut bytes): (Vec<Exception>, usize) = (Vec::new(), 0);
         let last = end.min(start.saturating_add(EXCEPTION_RECORDS_MAX));
         let mut from = start;
         while from < last {
@@ -177,12 +197,27 @@ impl Page<'_> {
                     let mut of_line = views::of_record(&line);
                     if views::follow_up(&line)
                         && let Some(contract) = &line.record.payload().contract
-                        && let Some(consequences) = self.consequences(contract)?
                     {
-                        of_line.extend(consequences.of(&line));
+                        match self.consequences(contract) {
+                            Ok(Some(consequences)) => of_line.extend(consequences.of(&line)),
+                            Ok(None) => {}
+                            // Beside what was found there is no room for the dossier;
+                            // on a page that begins here there is.
+                            Err(error) if error.is(Kind::Overloaded) && !found.is_empty() => {
+                                return Ok((found, line.index.checked_sub(1)));
+                            }
+                            Err(error) => return Err(error),
+                        }
                     }
-                    let wanted = of_line.into_iter();
-                    found.extend(wanted.filter(|found| kind.is_none_or(|kind| found.kind == kind)));
+                    of_line.retain(|found| kind.is_none_or(|kind| found.kind == kind));
+                    bytes = of_line.iter().map(bytes_of).fold(bytes, usize::saturating_add);
+                    if !self.share.cover(bytes) {
+                        self.forget_dossiers();
+                        if !self.share.cover(bytes) {
+                            return Err(self.app.answers_are_many().into());
+                        }
+                    }
+                    found.append(&mut of_line);
                 }
                 if found.len() >= limit || self.patience.is_used_up() {
                     return Ok((found, (from < end).then(|| from.saturating_sub(1))));
@@ -195,32 +230,58 @@ impl Page<'_> {
     /// What the dossier of a contract shows; none where it has too many records.
     fn consequences(&mut self, contract: &ContractRef) -> Result<Option<&Consequences>, Failed> {
         if !self.dossiers.contains_key(contract) {
-            if self.dossiers.len() >= DOSSIERS_MAX {
-                self.dossiers.clear();
+            if self.dossiers.len() >= DOSSIERS_MAX || self.dossiers_bytes >= DOSSIERS_BYTES_MAX {
+                self.forget_dossiers();
             }
-            let made = self.read(contract)?;
+            let read = match self.read(contract) {
+                Err(error) if error.is(Kind::Overloaded) && !self.dossiers.is_empty() => {
+                    self.forget_dossiers();
+                    self.read(contract)?
+                }
+                read => read?,
+            };
+            let made = read.map(|(made, bytes, share)| {
+                self.dossiers_bytes = self.dossiers_bytes.saturating_add(bytes);
+                (made, share)
+            });
             if made.is_none() {
                 self.not_examined.insert(contract.to_string());
             }
             self.dossiers.insert(contract.clone(), made);
         }
-        Ok(self.dossiers.get(contract).and_then(Option::as_ref))
+        Ok(self.dossiers.get(contract).and_then(Option::as_ref).map(|(made, _)| made))
     }
 
-    fn read(&mut self, contract: &ContractRef) -> Result<Option<Consequences>, Failed> {
+    /// Gives the memory of the dossiers that are kept back.
+    fn forget_dossiers(&mut self) {
+        self.dossiers.clear();
+        self.dossiers_bytes = 0;
+    }
+
+    /// What a dossier shows, the bytes that it counts for and their share.
+    fn read(&self, contract: &ContractRef) -> Result<Option<(Consequences, usize, Share)>, Failed> {
         let subject = Subject::Contract(contract.clone());
         // One more than a dossier may have tells whether it has too many.
-        let whole = self.app.store.has_more_than(&subject, self.asked.size, VIEW_RECORDS_MAX)?;
+        let records_max = self.app.config.limits.view_records_max;
+        let whole = self.app.store.has_more_than(&subject, self.asked.size, records_max)?;
         if whole {
             return Ok(None);
         }
-        self.reading.start_again();
-        let lines = self.reading.of(&subject, self.asked.size)?;
-        let default = zone_of_insurer(&self.app.membership(), contract.insurer());
-        let zone = views::zone_of(&lines, &default);
+        let mut reading = Lines::new(self.app, self.patience);
+        let lines = reading.of(&subject, self.asked.size)?;
+        let default = views::zone_of_insurer(&self.app.membership(), contract.insurer());
+        let zone = views::zone_of(&lines, &default, |zone| self.asked.as_of(zone).ok());
         let as_of: AsOf = self.asked.as_of(&zone)?;
-        Ok(Some(Consequences::new(contract, &lines, as_of, &zone)))
+        let made = Consequences::new(contract, &lines, as_of, &zone);
+        let (bytes, share) = reading.into_share();
+        Ok(Some((made, bytes, share)))
     }
+}
+
+/// What an exception takes in memory and in an answer, in bytes, about.
+fn bytes_of(exception: &Exception) -> usize {
+    let others = exception.others.len().saturating_mul(OTHER_BYTES);
+    others.saturating_add(exception.sentence.len()).saturating_add(EXCEPTION_BYTES)
 }
 
 /// Exceptions as a table.

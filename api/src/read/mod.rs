@@ -11,6 +11,7 @@ pub(crate) mod receipts;
 pub(crate) mod records;
 pub(crate) mod statements;
 pub(crate) mod status;
+pub(crate) mod table;
 pub(crate) mod tree;
 pub(crate) mod views;
 

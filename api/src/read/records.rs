@@ -276,8 +276,11 @@ pub(crate) async fn list_records(
         let (entries, next) = page(query, patience, after, limit, bytes_max)?;
         let answer_bytes = entries.iter().map(|entry| 2 * entry.record.jws().len()).sum();
         let reserved = app.reserve_answer(answer_bytes)?;
-        let records = entries.into_iter().map(|entry| RecordAnswer::of_entry(&entry, &app.store));
-        let records = records.collect::<Result<_, _>>()?;
+        let mut records = Vec::with_capacity(entries.len());
+        for entry in entries {
+            patience.check()?;
+            records.push(RecordAnswer::of_entry(&entry, &app.store)?);
+        }
         let next = next.map(|index| index.to_string());
         let mut response = Json(RecordsAnswer { records, next }).into_response();
         if let Some(reserved) = reserved {

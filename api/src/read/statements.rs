@@ -7,19 +7,26 @@ use jiff::civil::Date;
 use quittance_ledger::{
     insurance::{
         Code, Data, Day,
-        views::{self, Line, Statement, StatementQuery},
+        rules::statement_figures,
+        state::keys::Scope,
+        views::{self, AsOf, At, Line, Statement, StatementQuery, zone_of_insurer},
     },
-    membership::MemberId,
-    store::Subject,
+    limits::CORRECTION_CHAIN_MAX,
+    membership::{MemberId, Role},
+    record::Record,
+    store::{StoreError, Subject},
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::views::{Asked, Form, Lines, Table, at_of, cell, decimal, zone_of_insurer};
+use super::{
+    table::Table,
+    views::{Asked, Form, Lines, at_of, cell, decimal},
+};
 use crate::{
     extract::{QueryOf, parse, parse_some},
-    problem::{Problem, ProblemBody},
-    reading::Failed,
+    problem::{Kind, Problem, ProblemBody},
+    reading::{Failed, Patience},
     state::Shared,
 };
 
@@ -79,6 +86,10 @@ impl StatementsQuery {
 /// the insurer's time zone. Amounts are in minor units, and agree with the
 /// records to the cent. `Accept: text/csv` gives payments and open claims as one
 /// table.
+///
+/// Where a statement as of now is made of more records than one view may be, its
+/// figures are given without the lines, and `lines` is `too_many`. A table, which
+/// is nothing but lines, and a statement of the past are not given then.
 #[utoipa::path(
     get,
     path = "/v1/statements",
@@ -103,11 +114,18 @@ pub(crate) async fn get_statement(
     app.read(move |app, patience| {
         let asked = Asked::find(&app.store, at)?;
         let membership = app.membership();
-        let mut reading = Lines::new(app, patience);
-        let lines = lines(app, &mut reading, &query, asked.size)?;
         let insurer = query.contract.as_ref().map(|contract| contract.insurer());
         let insurer = insurer.or(query.insurer.as_deref()).unwrap_or_default();
         let as_of = asked.as_of(&zone_of_insurer(&membership, insurer))?;
+        let mut reading = Lines::new(app, patience);
+        let lines = match lines(app, &mut reading, &query, asked.size) {
+            Err(error) if error.is(Kind::TooMany) && at == At::Now && form == Form::Json => {
+                drop(reading);
+                let statement = figures(app, patience, &query, as_of)?;
+                return Ok(form.answer(&statement, || table(&statement))?);
+            }
+            lines => lines?,
+        };
         let statement = views::statement(&query, &lines, as_of, |insurer| {
             zone_of_insurer(&membership, insurer)
         });
@@ -115,6 +133,35 @@ pub(crate) async fn get_statement(
         Ok(reading.into_answer(response))
     })
     .await
+}
+
+/// The statement without its lines, from the figures that the rules keep.
+fn figures(
+    app: &Shared,
+    patience: &Patience,
+    query: &StatementQuery,
+    as_of: AsOf,
+) -> Result<Statement, Failed> {
+    let (from, to) = (Day::from(query.from), Day::from(query.to));
+    let of = |scope| {
+        patience.check()?;
+        let figures = statement_figures(&*app.store, scope, &query.payee, from, to);
+        Ok::<_, Failed>(figures.map_err(StoreError::from)?)
+    };
+    let of_insurer = |wanted: &str| query.insurer.as_deref().is_none_or(|only| only == wanted);
+    let figures = match &query.contract {
+        // An insurer that has nothing to do with the contract pays nothing under it.
+        Some(contract) if of_insurer(contract.insurer()) => vec![of(Scope::Contract(contract))?],
+        Some(_) => Vec::new(),
+        None => {
+            let membership = app.membership();
+            let insurers = membership.history().filter(|member| member.role == Role::Insurer);
+            let insurers = insurers.filter(|member| of_insurer(member.id.as_str()));
+            let figures = insurers.map(|member| of(Scope::Insurer(member.id.as_str())));
+            figures.collect::<Result<_, _>>()?
+        }
+    };
+    Ok(views::statement_of_figures(query, &figures, as_of))
 }
 
 /// Every record that the statement may be made of, in the order of the ledger.
@@ -127,10 +174,15 @@ fn lines(
     if let Some(contract) = &query.contract {
         return reading.of(&Subject::Contract(contract.clone()), size);
     }
+    let subject = Subject::Payee(query.payee.clone());
+    let records_max = app.config.limits.view_records_max;
+    if app.store.has_more_than(&subject, size, records_max)? {
+        return Err(reading.too_many().into());
+    }
     let mut found: BTreeMap<u64, Line> = BTreeMap::new();
     let mut claims = BTreeSet::new();
     let mut payments = Vec::new();
-    for line in reading.of(&Subject::Payee(query.payee.clone()), size)? {
+    for line in reading.of(&subject, size)? {
         if !query.lets_pass(&line.record) {
             continue;
         }
@@ -139,7 +191,7 @@ fn lines(
             (Data::ClaimOpened(_), Some(claim)) => {
                 claims.insert(claim.clone());
             }
-            _ => payments.push(line.record.id()),
+            _ => payments.push(line.record.clone()),
         }
         found.insert(line.index, line);
     }
@@ -147,43 +199,50 @@ fn lines(
         let lines = reading.of(&Subject::Claim(claim), size)?;
         found.extend(lines.into_iter().map(|line| (line.index, line)));
     }
-    // A correction may name another payee: both it and what it corrects belong here.
-    let known: BTreeSet<_> = found.values().map(|line| line.record.id()).collect();
-    for id in payments {
-        let mut newest = id;
-        while let Some(newer) = app.store.correction_of(&newest)? {
-            newest = newer;
-            add(app, reading, &mut found, &known, newer, size)?;
-        }
-        let mut oldest = app.store.find(&id)?;
-        while let Some(location) = oldest {
-            let Some(entry) = app.store.entry(location.index)? else { break };
-            let Some(corrected) = entry.record.payload().corrects else { break };
-            add(app, reading, &mut found, &known, corrected, size)?;
-            oldest = app.store.find(&corrected)?;
-        }
+    // A correction may name another payee: both it and what it corrects belong
+    // here. Whoever is found already goes on from there itself.
+    for record in payments {
+        let mut add = |index: u64, reading: &mut Lines<'_>| -> Result<Option<Record>, Failed> {
+            reading.check()?;
+            if index >= size || found.contains_key(&index) {
+                return Ok(None);
+            }
+            let Some(entry) = app.store.entry(index)? else { return Ok(None) };
+            let record = entry.record.clone();
+            found.insert(index, reading.line(entry)?);
+            Ok(Some(record))
+        };
+        follow(record.clone(), |record| match app.store.next_correction_of(&record.id())? {
+            Some((index, _)) => add(index, reading),
+            None => Ok(None),
+        })?;
+        follow(record, |record| {
+            let Some(corrected) = record.payload().corrects else { return Ok(None) };
+            match app.store.find(&corrected)? {
+                Some(location) => add(location.index, reading),
+                None => Ok(None),
+            }
+        })?;
     }
     Ok(found.into_values().collect())
 }
 
-/// Adds a record that is not there yet.
-fn add(
-    app: &Shared,
-    reading: &mut Lines<'_>,
-    found: &mut BTreeMap<u64, Line>,
-    known: &BTreeSet<quittance_ledger::digest::RecordId>,
-    id: quittance_ledger::digest::RecordId,
-    size: u64,
+/// Goes from a record along its chain of corrections, to where `step` leads no
+/// further.
+fn follow<T>(
+    mut from: T,
+    mut step: impl FnMut(&T) -> Result<Option<T>, Failed>,
 ) -> Result<(), Failed> {
-    if !known.contains(&id)
-        && let Some(location) = app.store.find(&id)?
-        && location.index < size
-        && !found.contains_key(&location.index)
-        && let Some(entry) = app.store.entry(location.index)?
-    {
-        found.insert(location.index, reading.line(entry)?);
+    for _ in 0..=CORRECTION_CHAIN_MAX {
+        match step(&from)? {
+            Some(next) => from = next,
+            None => return Ok(()),
+        }
     }
-    Ok(())
+    let detail = format!(
+        "a payment was corrected more than {CORRECTION_CHAIN_MAX} times; ask for its contract alone"
+    );
+    Err(Problem::new(Kind::TooMany, detail).into())
 }
 
 /// A statement as a table: its payments, then the open claims.
@@ -236,5 +295,25 @@ fn table(statement: &Statement) -> Table<11> {
             "record",
         ],
         rows: payments.chain(open).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_chain_of_corrections_without_end_is_left_after_so_many_and_said_to_be_too_many() {
+        let mut steps = 0;
+        let endless = follow(0, |at| {
+            steps += 1;
+            Ok(Some(at + 1))
+        });
+        assert!(endless.is_err_and(|error| error.is(Kind::TooMany)));
+        assert_eq!(steps, CORRECTION_CHAIN_MAX + 1);
+        let longest = follow(0, |at| Ok(Some(at + 1).filter(|at| *at <= CORRECTION_CHAIN_MAX)));
+        assert!(longest.is_ok());
     }
 }

@@ -19,6 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::blocks::PageQuery;
 use crate::{
+    budget::Reserved,
     extract::{QueryOf, page_items, parse},
     problem::{Problem, ProblemBody},
     state::Shared,
@@ -117,9 +118,13 @@ pub(crate) struct CheckpointsAnswer {
     next: Option<String>,
 }
 
+/// Checkpoints that are asked of the store at once.
+const STEP: usize = 16;
+
 /// Every published checkpoint
 ///
-/// Kept for ever, so that anyone can compare them with those they kept.
+/// Kept for ever, so that anyone can compare them with those they kept. A page
+/// may end early where they hold many cosignatures; `next` goes on.
 #[utoipa::path(
     get,
     path = "/v1/checkpoints",
@@ -139,15 +144,33 @@ pub(crate) async fn list_checkpoints(
         Some(after) => parse::<u64>("after", after)?.saturating_add(1),
         None => 0,
     };
-    app.read(move |app, _| {
-        // One more than the page, to know whether another follows.
-        let mut found = app.store.checkpoints(from, limit.saturating_add(1))?;
-        let more = found.len() > limit;
-        found.truncate(limit);
-        let checkpoints: Vec<_> = found.iter().map(CheckpointAnswer::from).collect();
+    app.read(move |app, patience| {
+        let bytes_max = app.config.limits.page_bytes_max;
+        let mut share = app.response_bytes.share();
+        let mut checkpoints: Vec<CheckpointAnswer> = Vec::new();
+        let (mut from, mut bytes, mut more) = (from, 0_usize, true);
+        while more && checkpoints.len() < limit && bytes < bytes_max {
+            patience.check()?;
+            let step = limit.saturating_sub(checkpoints.len()).min(STEP);
+            // One more than these, to know whether another follows.
+            let mut found = app.store.checkpoints(from, step.saturating_add(1))?;
+            more = found.len() > step;
+            found.truncate(step);
+            for checkpoint in &found {
+                let checkpoint = CheckpointAnswer::from(checkpoint);
+                from = checkpoint.size.saturating_add(1);
+                bytes = bytes.saturating_add(checkpoint.note.len());
+                checkpoints.push(checkpoint);
+            }
+            if !share.cover(bytes) {
+                return Err(app.answers_are_many().into());
+            }
+        }
         let last = checkpoints.last().filter(|_| more);
         let next = last.map(|checkpoint| checkpoint.size.to_string());
-        Ok(Json(CheckpointsAnswer { checkpoints, next }).into_response())
+        let mut response = Json(CheckpointsAnswer { checkpoints, next }).into_response();
+        response.extensions_mut().insert(Reserved::from(share));
+        Ok(response)
     })
     .await
 }

@@ -2,22 +2,20 @@
 
 use axum::{
     Json,
-    body::Bytes,
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use jiff::{Timestamp, tz::TimeZone};
 use quittance_ledger::{
-    insurance::views::{AsOf, At, DEFAULT_TIME_ZONE, Line, time_zone},
-    membership::{MemberId, Membership},
+    insurance::views::{AsOf, At, Line, zone_of, zone_of_insurer},
     store::{Entry, Store, StoreError, Subject},
 };
 use serde::Serialize;
 
+use super::table::Table;
 use crate::{
     budget::{Reserved, Share},
     headers::preferred,
-    limits::VIEW_RECORDS_MAX,
     problem::{Kind, Problem},
     reading::{Failed, Patience},
     state::{App, Shared},
@@ -64,15 +62,26 @@ impl<'a> Lines<'a> {
         }
     }
 
+    /// Checks that somebody still waits for the view.
+    pub(crate) fn check(&self) -> Result<(), Failed> {
+        self.patience.check()
+    }
+
+    /// More records than a view may be made of.
+    pub(crate) fn too_many(&self) -> Problem {
+        let records_max = self.app.config.limits.view_records_max;
+        let detail = format!(
+            "it is made of more than {records_max} records; GET /v1/records lists them, page by \
+             page"
+        );
+        Problem::new(Kind::TooMany, detail)
+    }
+
     /// Counts a record, and makes a line of it.
     pub(crate) fn line(&mut self, entry: Entry) -> Result<Line, Failed> {
         self.count = self.count.saturating_add(1);
-        if self.count > VIEW_RECORDS_MAX {
-            let detail = format!(
-                "it is made of more than {VIEW_RECORDS_MAX} records; GET /v1/records lists them, \
-                 page by page"
-            );
-            return Err(Problem::new(Kind::TooMany, detail).into());
+        if self.count > self.app.config.limits.view_records_max {
+            return Err(self.too_many().into());
         }
         let bytes = entry.record.jws().len().saturating_mul(BYTES_PER_BYTE);
         self.bytes = self.bytes.saturating_add(bytes);
@@ -82,17 +91,21 @@ impl<'a> Lines<'a> {
         Ok(line_of(entry, &self.app.store)?)
     }
 
-    /// Forgets what was counted, once those lines are dropped.
-    pub(crate) fn start_again(&mut self) {
-        self.count = 0;
-        self.bytes = 0;
-        self.share = self.app.response_bytes.share();
-    }
-
     /// Gives the share to the answer.
     pub(crate) fn into_answer(self, mut response: Response) -> Response {
-        response.extensions_mut().insert(Reserved::from(self.share));
+        response.extensions_mut().insert(self.into_reserved());
         response
+    }
+
+    /// The share, for an answer that is yet to be made.
+    pub(crate) fn into_reserved(self) -> Reserved {
+        Reserved::from(self.share)
+    }
+
+    /// The bytes that were counted, and the share that stands for them, for as
+    /// long as something made of the records is kept.
+    pub(crate) fn into_share(self) -> (usize, Share) {
+        (self.bytes, self.share)
     }
 }
 
@@ -138,16 +151,6 @@ impl Asked {
     }
 }
 
-/// The time zone of an insurer.
-pub(crate) fn zone_of_insurer(membership: &Membership, insurer: &str) -> TimeZone {
-    insurer
-        .parse::<MemberId>()
-        .ok()
-        .and_then(|insurer| time_zone(membership.past(&insurer)?.time_zone.as_deref()?))
-        .or_else(|| time_zone(DEFAULT_TIME_ZONE))
-        .unwrap_or(TimeZone::UTC)
-}
-
 /// What an answer is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -179,36 +182,6 @@ impl Form {
         };
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
         Ok(response)
-    }
-}
-
-/// Rows of text under names.
-pub(crate) struct Table<const COLUMNS: usize> {
-    pub(crate) header: [&'static str; COLUMNS],
-    pub(crate) rows: Vec<[String; COLUMNS]>,
-}
-
-impl<const COLUMNS: usize> Table<COLUMNS> {
-    fn to_csv(&self) -> Result<Bytes, Problem> {
-        let mut writer =
-            csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-        let written = writer.write_record(self.header).and_then(|()| {
-            let mut rows = self.rows.iter();
-            rows.try_for_each(|row| writer.write_record(row.iter().map(|cell| inert(cell))))
-        });
-        written.map_err(|error| Problem::internal(&error))?;
-        writer.into_inner().map(Bytes::from).map_err(|error| Problem::internal(&error))
-    }
-}
-
-/// A cell that no spreadsheet takes for a formula: what would begin one gets an
-/// apostrophe before it. Numbers stay as they are.
-fn inert(cell: &str) -> String {
-    let begins = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    if begins && cell.parse::<i64>().is_err() && cell.parse::<f64>().is_err() {
-        format!("'{cell}")
-    } else {
-        cell.to_owned()
     }
 }
 
@@ -274,7 +247,7 @@ pub(crate) fn contract_lines<'a>(
     let mut reading = Lines::new(app, patience);
     let lines = reading.of(&Subject::Contract(contract.clone()), asked.size)?;
     let default = zone_of_insurer(&app.membership(), contract.insurer());
-    let zone = quittance_ledger::insurance::views::zone_of(&lines, &default);
+    let zone = zone_of(&lines, &default, |zone| asked.as_of(zone).ok());
     Ok((lines, zone, reading))
 }
 
@@ -283,12 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_is_no_formula_and_a_number_stays_one() {
-        assert_eq!(inert("=1+1"), "'=1+1");
-        assert_eq!(inert("@x"), "'@x");
-        assert_eq!(inert("-13800"), "-13800");
-        assert_eq!(inert("-138.00"), "-138.00");
-        assert_eq!(inert("vet-1"), "vet-1");
+    fn an_amount_without_its_currency_keeps_its_minor_units() {
         assert_eq!(decimal(-13_800, "EUR"), "-138.00");
         assert_eq!(decimal(1500, "JPY"), "1500");
         assert_eq!(decimal(1500, "XAU"), "");

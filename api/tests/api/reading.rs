@@ -109,6 +109,30 @@ async fn large_records_end_a_page_before_they_fill_the_memory() {
 }
 
 #[tokio::test]
+async fn pages_of_checkpoints_end_before_they_fill_the_memory_and_leave_none_out() {
+    let limits = Limits { page_bytes_max: 1, ..Limits::default() };
+    let api = Api::with(Mode::Hold, ApiConfig { limits, ..ApiConfig::default() });
+    for block in 0..40 {
+        api.add(block..block + 1);
+    }
+    let (mut seen, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = api.get(&format!("/v1/checkpoints?limit=1000{after}")).await.json();
+        let checkpoints = page["checkpoints"].as_array().unwrap();
+        assert!(!checkpoints.is_empty() && checkpoints.len() <= 16);
+        seen.extend(checkpoints.iter().map(|checkpoint| checkpoint["size"].as_u64().unwrap()));
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, (0..=40).collect::<Vec<_>>());
+    let page = api.get("/v1/checkpoints?limit=5&after=35").await.json();
+    assert_eq!(page["checkpoints"].as_array().unwrap().len(), 5);
+    assert!(page["next"].is_null());
+}
+
+#[tokio::test]
 async fn a_receipt_verifies_offline_and_over_http_and_one_flipped_byte_fails_both() {
     let api = Api::filled(3, 5);
     let id = quote(7).id();

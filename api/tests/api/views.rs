@@ -1,11 +1,16 @@
 use axum::{body::Body, http::Request};
+use quittance_api::{ApiConfig, Limits};
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Api, Mode, sign_as};
 
 /// Contract, hold, claim, decision and payment, each in a block of its own.
 async fn with_claim(number: &str) -> Api {
-    let api = Api::new(Mode::Commit);
+    with_claim_and(number, ApiConfig::default()).await
+}
+
+async fn with_claim_and(number: &str, config: ApiConfig) -> Api {
+    let api = Api::with(Mode::Commit, config);
     let contract = format!("insurer/{number}");
     let issued = json!({
         "type": "contract.issued", "occurred_at": "2025-01-01T00:00:00+01:00",
@@ -154,6 +159,133 @@ async fn a_statement_counts_what_was_paid_and_what_is_open() {
     assert_eq!(statement("from=2025-05-01&to=2025-05-31").await["paid_count"], 0);
     let theirs = api.get("/v1/statements?payee=policyholder&from=2025-05-01&to=2025-05-31").await;
     assert_eq!(theirs.json()["totals"][0]["paid_sum"], 24_000);
+}
+
+#[tokio::test]
+async fn a_payment_corrected_again_and_again_stands_in_one_statement_once() {
+    let api = with_claim("P-1").await;
+    let may = "from=2025-05-01&to=2025-05-31";
+    let count = async |payee: &str, at: &str| -> i64 {
+        let answer = api.get(&format!("/v1/statements?payee={payee}&{may}{at}")).await;
+        answer.json()["paid_count"].as_i64().unwrap_or_else(|| panic!("{}", answer.text()))
+    };
+    let first = api.get(&format!("/v1/statements?payee=provider&{may}")).await.json();
+    let mut newest = first["payments"][0]["record"].as_str().unwrap().to_owned();
+    // Away from the first payee, and no correction that follows names it.
+    for number in 0..12 {
+        let payee = ["policyholder", "broker", "policyholder"][number % 3];
+        let corrected = sign_as(
+            "insurer",
+            json!({
+                "type": "payment.recorded", "occurred_at": "2025-05-06T17:12:00+02:00",
+                "corrects": newest, "contract": "insurer/P-1", "claim": "insurer/C 1",
+                "data": {"amount": 24_000, "status": "executed", "payee": payee, "currency": "EUR"}}),
+        )
+        .unwrap();
+        assert_eq!(api.append(&corrected).await.status, 201);
+        newest = corrected.id().to_string();
+        let counts = [
+            count("provider", "").await,
+            count("policyholder", "").await,
+            count("broker", "").await,
+        ];
+        assert_eq!(counts.iter().sum::<i64>(), 1, "after {number}: {counts:?}");
+        assert_eq!(count(payee, "").await, 1, "after {number}");
+    }
+    // As the ledger held it before the first of them, and after the second.
+    assert_eq!((count("provider", "&at=6").await, count("broker", "&at=6").await), (1, 0));
+    assert_eq!((count("policyholder", "&at=8").await, count("broker", "&at=8").await), (0, 1));
+}
+
+#[tokio::test]
+async fn a_statement_of_too_many_records_gives_the_same_figures_without_its_lines() {
+    let with_max = async |view_records_max| {
+        let limits = Limits { view_records_max, ..Limits::default() };
+        let api = with_claim_and("P-1", ApiConfig { limits, ..ApiConfig::default() }).await;
+        let mut open = json!({
+            "type": "claim.opened", "occurred_at": "2025-05-07T10:00:00+02:00",
+            "contract": "insurer/P-1", "claim": "insurer/C 2",
+            "data": {"channel": "vet_system", "attached": [], "claimed": 50, "currency": "EUR"}});
+        for claim in ["insurer/C 2", "insurer/C 3"] {
+            open["claim"] = claim.into();
+            assert_eq!(api.append(&sign_as("provider", open.clone()).unwrap()).await.status, 201);
+        }
+        let returned = json!({
+            "type": "payment.recorded", "occurred_at": "2025-06-02T09:00:00+02:00",
+            "contract": "insurer/P-1", "claim": "insurer/C 1",
+            "data": {"amount": 4_000, "status": "returned", "payee": "provider",
+                "currency": "EUR"}});
+        assert_eq!(api.append(&sign_as("insurer", returned).unwrap()).await.status, 201);
+        api
+    };
+    let (whole, figures) = (with_max(20_000).await, with_max(3).await);
+    for query in [
+        "payee=provider&from=2025-05-01&to=2025-05-31",
+        "payee=provider&from=2025-05-06&to=2025-05-06",
+        "payee=provider&from=2025-05-07&to=2025-06-01",
+        "payee=provider&from=2024-01-01&to=2026-12-31",
+        "payee=provider&from=2025-05-01&to=2025-05-31&insurer=insurer",
+        "payee=provider&from=2025-05-01&to=2025-06-30&contract=insurer/P-1",
+    ] {
+        let path = format!("/v1/statements?{query}");
+        let (listed, summed) = (whole.get(&path).await.json(), figures.get(&path).await.json());
+        assert_eq!((&listed["lines"], &summed["lines"]), (&json!("listed"), &json!("too_many")));
+        for figure in ["payee", "from", "to", "paid_count", "open_count", "insurer", "contract"] {
+            assert_eq!(listed[figure], summed[figure], "{figure}: {query}");
+        }
+        let paid = |statement: &Value| -> Vec<Value> {
+            let totals = statement["totals"].as_array().unwrap().iter();
+            let paid = totals.filter(|total| total["paid_sum"] != 0);
+            paid.map(|it| json!([it["currency"], it["paid_count"], it["paid_sum"]])).collect()
+        };
+        assert_eq!(paid(&listed), paid(&summed), "{query}");
+        assert_eq!((&summed["payments"], &summed["open"]), (&json!([]), &json!([])));
+    }
+    // Nothing of the past is kept, and a table is nothing but lines.
+    let path = "/v1/statements?payee=provider&from=2025-05-01&to=2025-05-31";
+    figures.get(&format!("{path}&at=9")).await.assert_problem(422, "too_many");
+    csv(&figures, path).await.assert_problem(422, "too_many");
+    let none =
+        figures.get("/v1/statements?payee=broker&from=2025-05-01&to=2025-05-31").await.json();
+    assert_eq!((&none["lines"], &none["paid_count"]), (&json!("listed"), &json!(0)));
+}
+
+#[tokio::test]
+async fn what_exceptions_are_made_of_counts_against_the_memory_for_answers() {
+    let limits = Limits { response_bytes_max: 1 << 20, ..Limits::default() };
+    let api = with_claim_and("P-1", ApiConfig { limits, ..ApiConfig::default() }).await;
+    assert_eq!(api.get("/v1/exceptions").await.status, 200);
+    // One that is larger than all there is counts as all there is, beside which
+    // nothing else fits.
+    let documents: Vec<_> = (0..64)
+        .map(|number| {
+            json!({"kind": "proof", "media_type": "application/pdf", "size": 4,
+                "commitment": format!("{number:064x}")})
+        })
+        .collect();
+    for number in 0..24 {
+        let updated = json!({
+            "type": "party.updated", "occurred_at": "2025-05-06T17:12:00+02:00",
+            "contract": "insurer/P-1", "documents": documents,
+            "data": {"what": "bank", "effective": "2025-05-06", "confirmed": number % 2 == 0}});
+        assert_eq!(api.append(&sign_as("insurer", updated).unwrap()).await.status, 201);
+    }
+    // The dossier takes all there is, so pages end before it and after it.
+    let (mut seen, mut pages, mut after) = (Vec::new(), 0, String::new());
+    loop {
+        let page = api.get(&format!("/v1/exceptions?limit=1000{after}")).await.json();
+        let found = page["exceptions"].as_array().unwrap_or_else(|| panic!("{page}"));
+        seen.extend(found.iter().map(|found| found["index"].as_u64().unwrap()));
+        pages += 1;
+        assert!(pages < 20, "no headway");
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    seen.dedup();
+    assert_eq!(seen, (0..30).collect::<Vec<_>>());
+    assert!(pages > 1);
 }
 
 #[tokio::test]

@@ -119,6 +119,11 @@ impl<'de> Deserialize<'de> for Amount {
 pub struct Currency(iso_currency::Currency);
 
 impl Currency {
+    /// Every currency, by its number (ISO 4217), which has three digits.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..1000).filter_map(iso_currency::Currency::from_numeric).map(Self)
+    }
+
     /// Its three-letter code.
     #[must_use]
     pub fn code(self) -> &'static str {
@@ -374,5 +379,26 @@ impl<'de> Visitor<'de> for TextOrIntegerVisitor {
 impl<'de> Deserialize<'de> for TextOrInteger {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(TextOrIntegerVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_currency_that_a_record_may_name_is_missing_among_all() {
+        let all: Vec<&str> = Currency::all().map(Currency::code).collect();
+        let letters = || 'A'..='Z';
+        let codes = letters().flat_map(|first| {
+            letters().flat_map(move |second| {
+                letters().map(move |third| String::from_iter([first, second, third]))
+            })
+        });
+        let known: Vec<String> = codes.filter(|code| code.parse::<Currency>().is_ok()).collect();
+        for code in &known {
+            assert!(all.contains(&code.as_str()), "{code}");
+        }
+        assert_eq!(all.len(), known.len());
     }
 }

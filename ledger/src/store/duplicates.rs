@@ -101,7 +101,8 @@ pub struct Duplicates {
 /// what it has and where to go on.
 const READS_MAX: usize = 2_000;
 
-/// Earlier records that are read for one later record.
+/// Earlier records that are read for one document of a later record, of all that a
+/// page may read.
 const EARLIER_READS_MAX: usize = 256;
 
 pub(super) fn term_of_match(match_tag: Commitment) -> Term {
@@ -153,6 +154,7 @@ impl Store {
                 found.next_after = index.checked_sub(1);
                 break;
             }
+            let is_first = reads == 0;
             from = index + 1;
             reads += 1;
             let Some(entry) = self.entry(index)? else { break };
@@ -161,6 +163,13 @@ impl Store {
             for tag in matches_of(&entry.record).into_iter().filter(wanted) {
                 let Some(later) = DocumentUse::of(&entry, tag) else { continue };
                 let (earlier, more) = self.earlier_uses(&later, tag, &mut reads)?;
+                if more && reads >= READS_MAX && !is_first {
+                    // The page has no reads left for all its documents; the next
+                    // one begins with it.
+                    found.duplicates.truncate(before);
+                    found.next_after = index.checked_sub(1);
+                    return Ok(found);
+                }
                 if more || !earlier.is_empty() {
                     let match_tag = *tag.digest();
                     found.duplicates.push(Duplicate { match_tag, later, earlier, more });
@@ -181,7 +190,7 @@ impl Store {
     ) -> Result<(Vec<DocumentUse>, bool), StoreError> {
         let term = term_of_match(tag);
         let mut earlier = Vec::new();
-        let mut left = EARLIER_READS_MAX;
+        let mut left = EARLIER_READS_MAX.min(READS_MAX.saturating_sub(*reads));
         let mut from = 0;
         while let Some(index) = self.terms.next(term, from)?.filter(|index| *index < later.index) {
             if earlier.len() == DUPLICATE_USES_MAX || left == 0 {

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     chain::{HEADER_BYTES, Header, RawBlock},
     digest::{Digest, RecordId},
+    limits::CORRECTION_CHAIN_MAX,
     record::Record,
     transparency::{
         Checkpoint, Receipt, SignedCheckpoint,
@@ -18,10 +19,6 @@ use crate::{
         tree::{self, Frontier},
     },
 };
-
-/// Corrections of corrections that are followed from one record: whoever makes a
-/// chain of them must not make reading it slow.
-const CORRECTIONS_FOLLOWED_MAX: usize = 64;
 
 impl Store {
     /// Where a record stands, if it is on the ledger.
@@ -366,23 +363,27 @@ impl Store {
         layout::tile_bytes(tile, &NodeReader(&self.nodes)).map_err(unreadable_nodes)
     }
 
-    /// The newest record that corrects `id`.
+    /// The newest record that corrects `id`, at most
+    /// [`CORRECTION_CHAIN_MAX`](crate::limits::CORRECTION_CHAIN_MAX) corrections on.
     ///
     /// # Errors
     /// The store cannot be read, or is damaged.
     pub fn correction_of(&self, id: &RecordId) -> Result<Option<RecordId>, StoreError> {
         let mut newest = None;
-        for _ in 0..CORRECTIONS_FOLLOWED_MAX {
-            match self.correction_by_name(&newest.unwrap_or(*id))? {
-                Some(next) => newest = Some(next),
+        for _ in 0..CORRECTION_CHAIN_MAX {
+            match self.next_correction_of(&newest.unwrap_or(*id))? {
+                Some((_, next)) => newest = Some(next),
                 None => break,
             }
         }
         Ok(newest)
     }
 
-    /// The record that names this one as what it corrects.
-    fn correction_by_name(&self, id: &RecordId) -> Result<Option<RecordId>, StoreError> {
+    /// The record that names this one as what it corrects: its index and its id.
+    ///
+    /// # Errors
+    /// The store cannot be read, or is damaged.
+    pub fn next_correction_of(&self, id: &RecordId) -> Result<Option<(u64, RecordId)>, StoreError> {
         let term = Term::of(TermKind::Corrects, &id.to_string());
         let mut before = self.tip().frontier.size();
         // From the newest back, so that a record with many corrections costs no
@@ -390,7 +391,7 @@ impl Store {
         while let Some(index) = self.terms.previous(term, before)? {
             let record = self.record_at(index)?;
             if record.payload().corrects == Some(*id) {
-                return Ok(Some(record.id()));
+                return Ok(Some((index, record.id())));
             }
             before = index;
         }

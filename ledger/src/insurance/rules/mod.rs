@@ -25,6 +25,9 @@ mod tally;
 mod tests;
 mod time;
 
+pub use statement::{PaidFigures, StatementFigures, statement_figures};
+pub(crate) use time::{TIME_ZONE, time_zone_of_insurer};
+
 use std::collections::HashMap;
 
 use sha2::{Digest as _, Sha256};

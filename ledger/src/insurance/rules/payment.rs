@@ -5,7 +5,7 @@ use super::{
     claim::check_not_closed,
     contract::check_currency,
     figures::{figure, grouped, unit},
-    tally::Entry,
+    tally::{Entry, Tallies},
 };
 use crate::{
     insurance::{
@@ -105,8 +105,9 @@ impl Case<'_, '_> {
         let day = self.day_of_insurer(claim.contract.insurer(), self.at());
         let (payee, paid) = (data.payee.as_str(), Figure::Paid(data.currency));
         let scope = Scope::Contract(&claim.contract);
-        let by_then = self.sum(scope, payee, paid, None, Some(day))?.sum;
-        let in_all = self.sum(scope, payee, paid, None, None)?.sum;
+        let mut tallies = Tallies { state: &mut *self.state };
+        let by_then = tallies.sum(scope, payee, paid, None, Some(day))?.sum;
+        let in_all = tallies.sum(scope, payee, paid, None, None)?.sum;
         let held = by_then.min(in_all);
         if i128::from(held) >= i128::from(data.amount.minor_units()) {
             return Ok(());

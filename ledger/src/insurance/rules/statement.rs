@@ -3,14 +3,71 @@
 use super::{
     case::{Case, Verdict, refuse},
     figures::{grouped, unit},
+    tally::{Entry, Tallies},
 };
 use crate::{
     insurance::{
+        Currency, Day,
         settlement::{AlertRaised, RewardRecorded, StatementIssued},
-        state::keys::{self, Figure, Scope},
+        state::{
+            ApplyError, Overlay, StateError, StateReader,
+            keys::{self, Figure, Scope},
+        },
     },
     refusal::Code,
 };
+
+/// What `statement.issued` would have to say of a payee, as the state has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StatementFigures {
+    /// The payments of the period by currency, where there are any.
+    pub paid: Vec<PaidFigures>,
+    /// Claims that the payee opened and that are open at the end of the last day.
+    pub open_count: i64,
+}
+
+/// Payments executed less those that came back, in one currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PaidFigures {
+    /// The currency.
+    pub currency: Currency,
+    /// How many.
+    pub count: i64,
+    /// Their sum in minor units.
+    pub sum: i64,
+}
+
+/// The figures of a payee from one day to another, both included, in the insurer's
+/// time zone: the same that a `statement.issued` is judged by. They are those of the
+/// state as it stands, and cost the same however many records there are.
+///
+/// # Errors
+/// The state cannot be read.
+pub fn statement_figures(
+    reader: &dyn StateReader,
+    scope: Scope<'_>,
+    payee: &str,
+    from: Day,
+    to: Day,
+) -> Result<StatementFigures, StateError> {
+    let mut state = Overlay::new(reader);
+    let mut tallies = Tallies { state: &mut state };
+    let mut sum = |figure, from| {
+        tallies.sum(scope, payee, figure, from, Some(to)).map_err(|error| match error {
+            ApplyError::State(error) => error,
+            // Nothing is judged here, so nothing refuses.
+            ApplyError::Refused(refusal) => StateError::new(refusal),
+        })
+    };
+    let mut paid = Vec::new();
+    for currency in Currency::all() {
+        let Entry { count, sum } = sum(Figure::Paid(currency), Some(from))?;
+        if count != 0 || sum != 0 {
+            paid.push(PaidFigures { currency, count, sum });
+        }
+    }
+    Ok(StatementFigures { paid, open_count: sum(Figure::Open, None)?.count })
+}
 
 impl Case<'_, '_> {
     pub(super) fn statement_issued(&mut self, data: &StatementIssued) -> Verdict {
@@ -19,8 +76,9 @@ impl Case<'_, '_> {
             None => Scope::Insurer(self.record.signer().as_str()),
         };
         let (payee, from, to) = (data.to.as_str(), data.period.from(), data.period.to());
-        let paid = self.sum(scope, payee, Figure::Paid(data.currency), Some(from), Some(to))?;
-        let open = self.sum(scope, payee, Figure::Open, None, Some(to))?;
+        let mut tallies = Tallies { state: &mut *self.state };
+        let paid = tallies.sum(scope, payee, Figure::Paid(data.currency), Some(from), Some(to))?;
+        let open = tallies.sum(scope, payee, Figure::Open, None, Some(to))?;
         let of_period = format!("from {from} to {to}");
         let figures = [
             (

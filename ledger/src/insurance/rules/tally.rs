@@ -107,7 +107,14 @@ impl Case<'_, '_> {
         }
         self.state.write(key, &tally)
     }
+}
 
+/// The figures by themselves.
+pub(super) struct Tallies<'r, 'a> {
+    pub(super) state: &'r mut crate::insurance::state::Overlay<'a>,
+}
+
+impl Tallies<'_, '_> {
     /// The sum over days, both included; from the first or to the last day there is
     /// where none is given.
     pub(super) fn sum(

@@ -20,10 +20,10 @@ use crate::{
 };
 
 /// Where neither contract nor insurer names a time zone.
-const TIME_ZONE: &str = "Europe/Brussels";
+pub(crate) const TIME_ZONE: &str = "Europe/Brussels";
 
 /// The name of an insurer's time zone.
-pub(super) fn time_zone_of_insurer<'m>(membership: &'m Membership, insurer: &str) -> &'m str {
+pub(crate) fn time_zone_of_insurer<'m>(membership: &'m Membership, insurer: &str) -> &'m str {
     insurer
         .parse::<MemberId>()
         .ok()

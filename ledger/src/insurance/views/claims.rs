@@ -42,6 +42,8 @@ pub(super) struct ClaimFold {
     decided: u64,
     /// The offer that was accepted.
     accepted: Option<u64>,
+    /// The place on the ledger of each of the view's offers.
+    offered: Vec<u64>,
     /// The moments at which it opened (true), ended (false), opened again…
     turns: Vec<(Timestamp, bool)>,
 }
@@ -87,7 +89,8 @@ impl ClaimFold {
             deadlines: Vec::new(),
             events: Vec::new(),
         };
-        Self { view, zone: zone.clone(), decided: 0, accepted: None, turns: Vec::new() }
+        let (offered, turns) = (Vec::new(), Vec::new());
+        Self { view, zone: zone.clone(), decided: 0, accepted: None, offered, turns }
     }
 
     pub(super) const fn spent(&self) -> u64 {
@@ -104,11 +107,6 @@ impl ClaimFold {
 
     pub(super) fn opened_by(&self) -> Option<&str> {
         self.view.opened_by.as_deref()
-    }
-
-    /// Whether a document of that kind came with it.
-    pub(super) fn came_with(&self, kind: &str) -> bool {
-        self.view.attached.iter().any(|attached| attached == kind)
     }
 
     /// Takes in a record that opens it; `used` is the hold that it ends.
@@ -166,7 +164,7 @@ impl ClaimFold {
                 };
                 self.view.progress.push(Progress {
                     record,
-                    occurred_at: at,
+                    occurred_at: standing.said_at(),
                     state: data.state.as_str().to_owned(),
                     label: data.label.as_ref().map(ToString::to_string),
                 });
@@ -176,7 +174,7 @@ impl ClaimFold {
                 self.view.status = ClaimStatus::Disputed;
                 self.view.disputes.push(Dispute {
                     record,
-                    occurred_at: at,
+                    occurred_at: standing.said_at(),
                     between: data.between.iter().map(ToString::to_string).collect(),
                     by: standing
                         .payload()
@@ -192,8 +190,8 @@ impl ClaimFold {
                 self.done(DeadlineKind::Handling, at, record);
                 self.turn(at);
             }
-            Data::SettlementOffered(data) => self.offered(at, record, data),
-            Data::SettlementNotified(data) => self.notified(at, record, data),
+            Data::SettlementOffered(data) => self.offered(standing, data),
+            Data::SettlementNotified(data) => self.notified(standing, data),
             Data::SettlementAnswered(data) => self.answered(at, record, data),
             Data::PaymentRecorded(data) => self.paid(at, record, data),
             _ => {}
@@ -229,9 +227,11 @@ impl ClaimFold {
         self.becomes_payable(at, record);
     }
 
-    fn offered(&mut self, at: Timestamp, record: RecordId, data: &SettlementOffered) {
+    fn offered(&mut self, standing: &Standing<'_>, data: &SettlementOffered) {
+        let (at, record) = (standing.at, standing.id());
         self.takes_currency(Some(data.currency));
         self.view.status = ClaimStatus::Offered;
+        self.offered.push(standing.line.index);
         self.view.offers.push(Offer {
             round: data.round.get(),
             amount: data.amount.minor_units(),
@@ -252,15 +252,27 @@ impl ClaimFold {
         self.view.offers.iter_mut().rev().find(|offer| offer.round == round)
     }
 
-    fn notified(&mut self, at: Timestamp, record: RecordId, data: &SettlementNotified) {
+    fn notified(&mut self, standing: &Standing<'_>, data: &SettlementNotified) {
+        let (at, record, round) = (standing.at, standing.id(), data.round.get());
         let due = end_of_day_after(at, SETTLEMENT_DAYS, &self.zone);
-        // Told twice, the first time counts.
-        if let Some(offer) = self.offer(data.round.get())
-            && offer.notified_at.is_none()
-        {
-            offer.notified_at = Some(at);
-            offer.notified_by = Some(record);
-            self.view.deadlines.push(Deadline::new(DeadlineKind::Answer, record, due));
+        let offers = self.view.offers.iter_mut().zip(&self.offered).rev();
+        let Some((offer, offered)) = offers.into_iter().find(|(offer, _)| offer.round == round)
+        else {
+            return;
+        };
+        // An offer that was corrected is another one, and has to be told anew.
+        // Told twice, the earliest time counts, whichever was recorded first.
+        if standing.line.index < *offered || offer.notified_at.is_some_and(|before| before <= at) {
+            return;
+        }
+        offer.notified_at = Some(at);
+        let before = offer.notified_by.replace(record);
+        let mut deadlines = self.view.deadlines.iter_mut();
+        let answer =
+            |it: &&mut Deadline| it.kind == DeadlineKind::Answer && Some(it.from) == before;
+        match deadlines.find(answer) {
+            Some(deadline) => (deadline.from, deadline.due) = (record, due),
+            None => self.view.deadlines.push(Deadline::new(DeadlineKind::Answer, record, due)),
         }
     }
 

@@ -1,15 +1,17 @@
 //! Documents: asked for, come in, judged, handed out; red and green.
 
+use std::collections::{BTreeMap, HashMap};
+
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use super::{
-    Standing, shown,
+    Line, shown,
     time::{day_of, days_between},
 };
 use crate::{
     digest::RecordId,
     insurance::{
-        Data,
+        ClaimRef, Code, Data,
         contract::{DocumentRequested, Verdict},
     },
 };
@@ -94,33 +96,146 @@ shown! {
     }
 }
 
+/// The documents of a contract and of its claims while records are taken in, all
+/// of them and in the order of the ledger: a correction acts where it stands
+/// itself, as for the rules.
+#[derive(Default)]
+pub(super) struct DocumentsFold<'a> {
+    /// Those that were asked for about the contract.
+    pub(super) contract: Items,
+    claims: BTreeMap<&'a ClaimRef, Items>,
+    /// The kinds of document that came with each claim.
+    attached: BTreeMap<&'a ClaimRef, &'a [Code]>,
+    /// The records about documents so far, for those that correct one of them.
+    records: HashMap<RecordId, &'a Line>,
+}
+
+impl<'a> DocumentsFold<'a> {
+    /// Takes in the next record.
+    pub(super) fn take(&mut self, line: &'a Line) {
+        let payload = line.record.payload();
+        let claim = payload.claim.as_ref();
+        let corrected = payload.corrects.and_then(|id| self.records.get(&id).copied());
+        match &payload.data {
+            Data::DocumentRequested(data) => {
+                let items = match claim {
+                    Some(claim) => self.claims.entry(claim).or_default(),
+                    None => &mut self.contract,
+                };
+                items.requested(line, data, corrected);
+            }
+            Data::DocumentReceived(data) => self.found(claim, &data.item).assessed(line, corrected),
+            Data::DocumentAssessed(data) => self.found(claim, &data.item).assessed(line, corrected),
+            Data::ClaimOpened(data) => {
+                if let Some(claim) = claim {
+                    self.attached.insert(claim, &data.attached);
+                }
+                return;
+            }
+            _ => return,
+        }
+        self.records.insert(line.record.id(), line);
+    }
+
+    /// Where a document counts that came in: where it was asked for, about the
+    /// claim that the record names, else about the contract. One that only came
+    /// with the claim is shown there, and makes the contract neither red nor green.
+    fn found(&mut self, claim: Option<&'a ClaimRef>, item: &Code) -> &mut Items {
+        let Some(claim) = claim else { return &mut self.contract };
+        let came_with_it = self.attached.get(claim).is_some_and(|kinds| kinds.contains(item));
+        let asked_of_contract = self.contract.holds(item);
+        let of_claim = self.claims.entry(claim).or_default();
+        if of_claim.holds(item) || came_with_it || !asked_of_contract {
+            of_claim
+        } else {
+            &mut self.contract
+        }
+    }
+
+    /// Those that were asked for about a claim, or came with it.
+    pub(super) fn of_claim(&mut self, claim: &ClaimRef) -> Items {
+        self.claims.remove(claim).unwrap_or_default()
+    }
+}
+
 /// Items while records are taken in: those of a contract, or of a claim.
 #[derive(Default)]
 pub(super) struct Items {
-    items: Vec<Item>,
+    items: Vec<Known>,
+}
+
+/// An item, and what the rules know of it besides.
+struct Known {
+    shown: Item,
+    /// The record whose verdict it has.
+    assessed_by: Option<RecordId>,
+}
+
+impl Known {
+    fn new(name: &Code, state: ItemState, line: &Line) -> Self {
+        let shown = Item {
+            item: name.to_string(),
+            state,
+            colour: Colour::Red,
+            due: None,
+            days_left: None,
+            label: None,
+            action: None,
+            requested_by: None,
+            record: line.record.id(),
+            occurred_at: line.record.payload().occurred_at,
+        };
+        Self { shown, assessed_by: None }
+    }
 }
 
 impl Items {
-    pub(super) fn holds(&self, name: &str) -> bool {
-        self.items.iter().any(|item| item.item == name)
+    fn holds(&self, name: &Code) -> bool {
+        self.items.iter().any(|item| item.shown.item == name.as_str())
     }
 
-    pub(super) fn requested(&mut self, standing: &Standing<'_>, data: &DocumentRequested) {
+    fn of(&mut self, name: &Code) -> Option<&mut Known> {
+        self.items.iter_mut().find(|item| item.shown.item == name.as_str())
+    }
+
+    fn requested(&mut self, line: &Line, data: &DocumentRequested, corrected: Option<&Line>) {
+        let id = line.record.id();
+        let before = corrected.map(|corrected| corrected.record.id());
+        if let Some(corrected) = corrected
+            && let Data::DocumentRequested(old) = &corrected.record.payload().data
+        {
+            // What is asked for no longer is gone, unless it came in and is good,
+            // or somebody asked again.
+            self.items.retain(|item| {
+                let names = |asked: &[Code]| asked.iter().any(|it| it.as_str() == item.shown.item);
+                !names(&old.items)
+                    || names(&data.items)
+                    || item.shown.requested_by != before
+                    || item.shown.state == ItemState::Accepted
+            });
+        }
         for name in &data.items {
-            // Whoever asks again wants another one.
-            let fresh = Item {
-                item: name.to_string(),
-                state: ItemState::Missing,
-                colour: Colour::Red,
-                due: Some(data.due.date()),
-                days_left: None,
-                label: None,
-                action: None,
-                requested_by: Some(standing.id()),
-                record: standing.id(),
-                occurred_at: standing.at,
-            };
-            match self.items.iter_mut().find(|item| item.item == fresh.item) {
+            // Whoever asks again wants another one; whoever corrects the request
+            // does not, nor where it was asked for by another record since.
+            if let Some(kept) = self.of(name)
+                && let Some(before) = before
+                && let Some(requested_by) = kept.shown.requested_by
+            {
+                if requested_by != before {
+                    continue;
+                }
+                kept.shown.due = Some(data.due.date());
+                kept.shown.requested_by = Some(id);
+                if kept.shown.state == ItemState::Missing {
+                    kept.shown.record = id;
+                    kept.shown.occurred_at = line.record.payload().occurred_at;
+                }
+                continue;
+            }
+            let mut fresh = Known::new(name, ItemState::Missing, line);
+            fresh.shown.due = Some(data.due.date());
+            fresh.shown.requested_by = Some(id);
+            match self.of(name) {
                 Some(item) => *item = fresh,
                 None => self.items.push(fresh),
             }
@@ -128,8 +243,9 @@ impl Items {
     }
 
     /// Takes in that somebody has an item, or has looked at it.
-    pub(super) fn assessed(&mut self, standing: &Standing<'_>) {
-        let (name, verdict, label, action) = match standing.data() {
+    fn assessed(&mut self, line: &Line, corrected: Option<&Line>) {
+        let payload = line.record.payload();
+        let (name, verdict, label, action) = match &payload.data {
             Data::DocumentReceived(data) => {
                 (&data.item, data.verdict, data.label.as_ref(), data.action.as_ref())
             }
@@ -138,56 +254,53 @@ impl Items {
             }
             _ => return,
         };
-        let place = self.items.iter().position(|item| item.item == name.as_str());
-        let item = match place.and_then(|place| self.items.get_mut(place)) {
-            Some(item) => item,
-            None => {
-                self.items.push(Item {
-                    item: name.to_string(),
-                    state: ItemState::Received,
-                    colour: Colour::Red,
-                    due: None,
-                    days_left: None,
-                    label: None,
-                    action: None,
-                    requested_by: None,
-                    record: standing.id(),
-                    occurred_at: standing.at,
-                });
-                let Some(item) = self.items.last_mut() else { return };
-                item
-            }
-        };
+        if !self.holds(name) {
+            self.items.push(Known::new(name, ItemState::Received, line));
+        }
+        let Some(item) = self.of(name) else { return };
+        if let Some(corrected) = corrected
+            && item.assessed_by.is_some_and(|by| by != corrected.record.id())
+        {
+            // It is not the newest word any more, and neither is its correction.
+            return;
+        }
         match verdict {
             Some(verdict) => {
-                item.state = match verdict {
+                item.assessed_by = Some(line.record.id());
+                item.shown.state = match verdict {
                     Verdict::Accepted => ItemState::Accepted,
                     Verdict::Unreadable => ItemState::Unreadable,
                     Verdict::Rejected => ItemState::Rejected,
                 };
             }
+            // The verdict was a mistake.
+            None if corrected.is_some() => {
+                (item.shown.state, item.assessed_by) = (ItemState::Received, None);
+            }
             // What was found before stands until somebody looks again.
-            None if item.state == ItemState::Missing => item.state = ItemState::Received,
+            None if item.shown.state == ItemState::Missing => {
+                item.shown.state = ItemState::Received;
+            }
             None => {}
         }
-        if item.state == ItemState::Accepted {
-            item.colour = Colour::Green;
-        } else {
-            item.colour = Colour::Red;
-        }
-        item.label = label.map(ToString::to_string);
-        item.action = action.map(ToString::to_string);
-        item.record = standing.id();
-        item.occurred_at = standing.at;
+        item.shown.colour = match item.shown.state {
+            ItemState::Accepted => Colour::Green,
+            _ => Colour::Red,
+        };
+        item.shown.label = label.map(ToString::to_string);
+        item.shown.action = action.map(ToString::to_string);
+        item.shown.record = line.record.id();
+        item.shown.occurred_at = payload.occurred_at;
     }
 
-    pub(super) fn finish(mut self, time: Timestamp, zone: &TimeZone) -> Vec<Item> {
+    pub(super) fn finish(self, time: Timestamp, zone: &TimeZone) -> Vec<Item> {
         let today = day_of(time, zone);
-        for item in &mut self.items {
-            let due = item.due.filter(|_| item.colour == Colour::Red);
-            item.days_left = due.map(|due| days_between(today, due));
-        }
-        self.items
+        let items = self.items.into_iter().map(|mut item| {
+            let due = item.shown.due.filter(|_| item.shown.colour == Colour::Red);
+            item.shown.days_left = due.map(|due| days_between(today, due));
+            item.shown
+        });
+        items.collect()
     }
 }
 

@@ -6,7 +6,8 @@ use super::{
     AsOf, AsOfShown, ClaimStatus, ClaimView, ContractFacts, ContractStatus, Documents, Event,
     IssuedPaper, Ladder, Line, PeriodUse, Preauthorisation, Premium, Selection, SignatureShown,
     Standing, Termination, Value, VersionShown, claims::ClaimFold, contract::ContractFold,
-    documents::Items, holds::Holds, ladder, select, shown, signatures::Signatures, time_zone,
+    documents::DocumentsFold, holds::Holds, ladder, select, shown, signatures::Signatures,
+    time_zone,
 };
 use crate::{
     digest::RecordId,
@@ -199,17 +200,32 @@ impl From<&ClaimView> for ClaimSummary {
     }
 }
 
-/// The time zone in which a contract's days are counted: its own, as its newest
-/// issue names it, else `default`, which is the insurer's.
+/// The time zone in which a contract's days are counted: its own, as the issue
+/// names it that stands at that moment, else `default`, which is the insurer's.
+/// Before any issue it is that of the first one to come. `as_of` gives the moment
+/// where days are those of a time zone; none where there is no such moment.
 #[must_use]
-pub fn zone_of<'a>(lines: impl IntoIterator<Item = &'a Line>, default: &TimeZone) -> TimeZone {
-    let named = lines.into_iter().filter_map(|line| match &line.record.payload().data {
+pub fn zone_of(
+    lines: &[Line],
+    default: &TimeZone,
+    as_of: impl Fn(&TimeZone) -> Option<AsOf>,
+) -> TimeZone {
+    let issues = lines.iter().rev().filter_map(|line| match &line.record.payload().data {
         Data::ContractIssued(data) => {
-            data.time_zone.as_ref().and_then(|name| time_zone(name.as_str()))
+            let named = data.time_zone.as_ref().and_then(|name| time_zone(name.as_str()));
+            Some((line, named.unwrap_or_else(|| default.clone())))
         }
         _ => None,
     });
-    named.last().unwrap_or_else(|| default.clone())
+    let mut first = None;
+    for (line, zone) in issues {
+        let at = line.record.payload().occurred_at;
+        if as_of(&zone).is_some_and(|as_of| as_of.lets_pass(line.height, at)) {
+            return zone;
+        }
+        first = Some(zone);
+    }
+    first.unwrap_or_else(|| default.clone())
 }
 
 /// The dossier of a contract from the lines that name it, in the order of the
@@ -261,11 +277,10 @@ pub(super) struct Fold<'z> {
     zone: &'z TimeZone,
     says: ContractFold,
     change_requests: Vec<ChangeRequest>,
-    items: Items,
     papers: Vec<IssuedPaper>,
     signatures: Signatures,
     holds: Holds,
-    claims: Vec<(ClaimRef, ClaimFold, Items)>,
+    claims: Vec<(ClaimRef, ClaimFold)>,
     ladder: Option<Ladder>,
     party_updates: Vec<PartyUpdate>,
     consents: Vec<Consent>,
@@ -281,7 +296,6 @@ impl<'z> Fold<'z> {
             zone,
             says: ContractFold::default(),
             change_requests: Vec::new(),
-            items: Items::default(),
             papers: Vec::new(),
             signatures: Signatures::default(),
             holds: Holds::default(),
@@ -314,23 +328,13 @@ impl<'z> Fold<'z> {
             }
             Data::PreauthorisationReleased(data) => self.holds.released(standing, data),
             Data::DeductibleSet(data) => ladder::take(&mut self.ladder, standing, data),
-            Data::DocumentRequested(data) => match standing.claim() {
-                Some(claim) => {
-                    if let Some((_, _, items)) = self.claim(claim) {
-                        items.requested(standing, data);
-                    }
-                }
-                None => self.items.requested(standing, data),
-            },
-            Data::DocumentReceived(data) => self.assessed(standing, data.item.as_str()),
-            Data::DocumentAssessed(data) => self.assessed(standing, data.item.as_str()),
             Data::ClaimOpened(data) => {
                 let number = data.preauthorisation.as_ref();
                 let used = number.and_then(|number| self.holds.claimed(standing, number.as_str()));
                 let period = self.says.period_of(standing.at, self.zone);
                 self.says.sees(period, data.currency);
                 if let Some(claim) = standing.claim()
-                    && let Some((_, fold, _)) = self.claim(claim)
+                    && let Some(fold) = self.claim(claim)
                 {
                     fold.opened(standing, data, period, used.as_ref());
                 }
@@ -405,7 +409,7 @@ impl<'z> Fold<'z> {
             }),
             _ => {
                 if let Some(claim) = standing.claim()
-                    && let Some((_, fold, _)) = self.claim(claim)
+                    && let Some(fold) = self.claim(claim)
                 {
                     fold.take(standing);
                 }
@@ -413,38 +417,24 @@ impl<'z> Fold<'z> {
         }
     }
 
-    /// What was found of a document counts where it was asked for: about the
-    /// claim that the record names, else about the contract. One that only came
-    /// with the claim is shown there, and makes the contract neither red nor green.
-    fn assessed(&mut self, standing: &Standing<'_>, item: &str) {
-        if let Some(claim) = standing.claim() {
-            let asked_of_contract = self.items.holds(item);
-            if let Some((_, fold, items)) = self.claim(claim)
-                && (items.holds(item) || fold.came_with(item) || !asked_of_contract)
-            {
-                return items.assessed(standing);
-            }
-        }
-        self.items.assessed(standing);
-    }
-
     /// The claim of that number, which is made where it is missing.
-    fn claim(&mut self, claim: &ClaimRef) -> Option<&mut (ClaimRef, ClaimFold, Items)> {
-        let place = self.claims.iter().rposition(|(known, _, _)| known == claim);
+    fn claim(&mut self, claim: &ClaimRef) -> Option<&mut ClaimFold> {
+        let place = self.claims.iter().rposition(|(known, _)| known == claim);
         if place.is_none() {
             let fold = ClaimFold::new(claim.as_str(), &self.contract, self.as_of.into(), self.zone);
-            self.claims.push((claim.clone(), fold, Items::default()));
+            self.claims.push((claim.clone(), fold));
         }
-        match place {
+        let found = match place {
             Some(place) => self.claims.get_mut(place),
             None => self.claims.last_mut(),
-        }
+        };
+        found.map(|(_, fold)| fold)
     }
 
     /// The dossier, and its claims in full.
     pub(super) fn finish(mut self, selection: &Selection<'_>) -> (Dossier, Vec<ClaimView>) {
         let (time, zone) = (self.as_of.time(), self.zone);
-        for (_, claim, _) in &self.claims {
+        for (_, claim) in &self.claims {
             if let (Some(period), Some(currency)) = (claim.period(), claim.currency()) {
                 self.says.spend(period, currency, claim.spent());
             }
@@ -453,12 +443,14 @@ impl<'z> Fold<'z> {
             self.says.hold(period, currency, amount);
         }
         let says = self.says.finish(time, zone, self.signatures.contract_signed_at());
+        let mut documents = DocumentsFold::default();
+        selection.recorded.iter().for_each(|recorded| documents.take(recorded.line));
         let claims: Vec<ClaimView> = self
             .claims
             .into_iter()
-            .map(|(_, fold, items)| {
+            .map(|(claim, fold)| {
                 let mut view = fold.finish(time);
-                view.items = items.finish(time, zone);
+                view.items = documents.of_claim(&claim).finish(time, zone);
                 view
             })
             .collect();
@@ -474,7 +466,7 @@ impl<'z> Fold<'z> {
             versions: says.versions,
             change_requests: self.change_requests,
             premiums: says.premiums,
-            documents: Documents::new(self.items.finish(time, zone), self.papers),
+            documents: Documents::new(documents.contract.finish(time, zone), self.papers),
             signatures: self.signatures.finish(time),
             preauthorisations: self.holds.finish(time),
             claims: claims.iter().map(ClaimSummary::from).collect(),

@@ -10,11 +10,12 @@ use jiff::Timestamp;
 
 use super::{
     AsOf, ClaimView, Deadline, DeadlineKind, DeadlineState, Dossier, Line, dossier::Fold, money,
-    select, shown, time::timestamp_of_ms,
+    select, shown, statement::POLICYHOLDER, time::timestamp_of_ms,
 };
 use crate::{
     digest::RecordId,
     insurance::{ContractRef, Data, settlement::PaymentStatus},
+    limits::EXCEPTION_OTHERS_MAX,
 };
 
 /// Days before a payment in which a change of the bank account is looked at (DOMAIN).
@@ -64,7 +65,7 @@ shown! {
         contract: Option<String>,
         /// The claim it names.
         claim: Option<String>,
-        /// Other records that it concerns.
+        /// Other records that it concerns; of very many the newest.
         others: Vec<RecordId>,
         /// The codes, where it is flagged.
         flags: Vec<String>,
@@ -198,7 +199,7 @@ impl Consequences {
         let payments = self.claims.iter().flat_map(|claim| &claim.payments);
         let executed = PaymentStatus::Executed.as_str();
         let Some(payment) = payments.into_iter().find(|payment| {
-            payment.record == id && payment.status == executed && payment.payee == "policyholder"
+            payment.record == id && payment.status == executed && payment.payee == POLICYHOLDER
         }) else {
             return;
         };
@@ -220,7 +221,8 @@ impl Consequences {
                 duration(since(last.occurred_at).as_secs()),
                 if last.confirmed { ", which was confirmed" } else { ", which was not confirmed" }
             );
-            let others = changes.iter().map(|change| change.record).collect();
+            let first = changes.len().saturating_sub(EXCEPTION_OTHERS_MAX);
+            let others = changes.iter().skip(first).map(|change| change.record).collect();
             found.push(Exception::new(ExceptionKind::BankChange, line, others, sentence));
         }
     }

@@ -52,9 +52,12 @@ pub use money::format_amount;
 pub use select::Line;
 pub use signatures::{SignatureShown, SignatureStatus};
 pub use statement::{
-    OpenClaim, PaymentLine, Statement, StatementQuery, Total, opener_of, payee_of, statement,
+    OpenClaim, PaymentLine, Statement, StatementLines, StatementQuery, Total, opener_of, payee_of,
+    statement, statement_of_figures,
 };
-pub use time::{DEFAULT_TIME_ZONE, day_of, days_between, end_of_day, start_of_day, time_zone};
+pub use time::{
+    DEFAULT_TIME_ZONE, day_of, days_between, end_of_day, start_of_day, time_zone, zone_of_insurer,
+};
 
 use schema::shown;
 use select::{Selection, Standing, select};

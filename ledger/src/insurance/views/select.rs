@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::AsOf;
 use crate::{
     digest::RecordId,
-    insurance::{ClaimRef, Data, rules},
+    insurance::{ClaimRef, Data, RecordType, rules},
     record::{Payload, Record},
     refusal::Code,
 };
@@ -43,15 +43,29 @@ impl Line {
     }
 }
 
-/// A record that counts.
+/// A record that counts, with what it stands in the place of.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Standing<'a> {
     pub(super) line: &'a Line,
-    /// When it happened, as it says itself.
+    /// The first of the records that correct each other; itself, where nothing is
+    /// corrected.
+    first: &'a Line,
+    /// When it happened, as it says itself; as the first says, where the rules go
+    /// by that.
     pub(super) at: Timestamp,
 }
 
 impl<'a> Standing<'a> {
+    /// When it happened, as it says itself.
+    pub(super) fn said_at(&self) -> Timestamp {
+        self.line.record.payload().occurred_at
+    }
+
+    /// What the first of the records says that correct each other.
+    pub(super) fn first_data(&self) -> &'a Data {
+        &self.first.record.payload().data
+    }
+
     pub(super) fn id(&self) -> RecordId {
         self.line.record.id()
     }
@@ -90,6 +104,22 @@ pub(super) struct Selection<'a> {
     pub(super) standing: Vec<Standing<'a>>,
 }
 
+/// Whether the rules go on with what the first record of that type did, whatever
+/// corrects it: the newer one is there for readers (`rules::corrections`).
+const fn first_counts(record_type: RecordType) -> bool {
+    matches!(
+        record_type,
+        RecordType::SignatureRequested
+            | RecordType::SignatureChallenged
+            | RecordType::SignatureFailed
+            | RecordType::SignatureCompleted
+            | RecordType::PreauthorisationReleased
+            | RecordType::ClaimRegistered
+            | RecordType::ClaimState
+            | RecordType::ClaimDisputed
+    )
+}
+
 /// Selects what counts as of a moment from lines in the order of the ledger.
 pub(super) fn select<'a>(lines: impl IntoIterator<Item = &'a Line>, as_of: AsOf) -> Selection<'a> {
     let lines: Vec<&Line> = lines.into_iter().collect();
@@ -113,8 +143,16 @@ pub(super) fn select<'a>(lines: impl IntoIterator<Item = &'a Line>, as_of: AsOf)
     }
     let standing = newest
         .iter()
-        .filter_map(|newest| newest.and_then(|newest| lines.get(newest).copied()))
-        .map(|line| Standing { line, at: line.record.payload().occurred_at })
+        .enumerate()
+        .filter_map(|(root, newest)| {
+            let (first, line) = (*lines.get(root)?, *lines.get((*newest)?)?);
+            if !first_counts(line.record.payload().record_type) {
+                return Some(Standing { line, first, at: line.record.payload().occurred_at });
+            }
+            let at = first.record.payload().occurred_at;
+            let had_happened = counts.get(root).copied().unwrap_or(false);
+            had_happened.then_some(Standing { line, first, at })
+        })
         .collect();
     let recorded = lines
         .iter()

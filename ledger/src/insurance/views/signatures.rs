@@ -122,13 +122,23 @@ impl Signatures {
                 }
                 shown.signer = Some(data.signer.to_string());
                 shown.method = Some(data.method.to_string());
-                shown.expires = Some(data.expires.timestamp());
+                // By when it has to be signed is what the first request says.
+                let first = match standing.first_data() {
+                    Data::SignatureRequested(first) => first,
+                    _ => data,
+                };
+                shown.expires = Some(first.expires.timestamp());
                 shown.requested_by = Some(standing.id());
             }
             Data::SignatureChallenged(_) => shown.state = SignatureStatus::Challenged,
             Data::SignatureFailed(data) => {
                 shown.failed_attempts = shown.failed_attempts.saturating_add(1);
-                shown.state = match data.reason {
+                // Whether another attempt may follow is decided by the first record.
+                let reason = match standing.first_data() {
+                    Data::SignatureFailed(first) => first.reason,
+                    _ => data.reason,
+                };
+                shown.state = match reason {
                     SignatureFailure::WrongCode => SignatureStatus::Failed,
                     SignatureFailure::Expired => SignatureStatus::Expired,
                     SignatureFailure::Declined => SignatureStatus::Declined,

@@ -10,12 +10,12 @@ use super::{
 };
 use crate::{
     digest::RecordId,
-    insurance::{ClaimRef, ContractRef, Data, settlement::PaymentStatus},
+    insurance::{ClaimRef, ContractRef, Data, rules::StatementFigures, settlement::PaymentStatus},
     record::Record,
 };
 
 /// The payee that has no key (DOMAIN).
-const POLICYHOLDER: &str = "policyholder";
+pub(super) const POLICYHOLDER: &str = "policyholder";
 
 /// Who opened a claim: `policyholder` where the record declares its statement,
 /// else the member that signed.
@@ -35,6 +35,17 @@ pub fn payee_of(record: &Record) -> Option<String> {
         Data::PaymentRecorded(data) => Some(data.payee.to_string()),
         Data::ClaimOpened(_) => Some(opener_of(record)),
         _ => None,
+    }
+}
+
+shown! {
+    /// Whether a statement lists what it is made of.
+    enum StatementLines {
+        /// Every payment and every open claim.
+        Listed = "listed",
+        /// Neither: it is made of too many records. The figures are the ledger's own,
+        /// by which it judges `statement.issued`.
+        TooMany = "too_many",
     }
 }
 
@@ -99,10 +110,11 @@ shown! {
         paid_count: i64,
         /// Their sum.
         paid_sum: i64,
-        /// Claims that are open and of which an amount is known.
-        open_count: u64,
-        /// What is open of them.
-        open_sum: u64,
+        /// Claims that are open and of which an amount is known; null where they are
+        /// not listed.
+        open_count: Option<u64>,
+        /// What is open of them; null where they are not listed.
+        open_sum: Option<u64>,
     }
 
     /// What a payee received from `from` to `to`, and what is open at the end of `to`.
@@ -125,9 +137,13 @@ shown! {
         open_count: u64,
         /// The sums, by currency.
         totals: Vec<Total>,
-        /// The payments executed or returned, in the order of the ledger.
+        /// Whether `payments` and `open` list what the figures are made of.
+        lines: StatementLines,
+        /// The payments executed or returned, in the order of the ledger; none where
+        /// `lines` is `too_many`.
         payments: Vec<PaymentLine>,
-        /// The open claims, in the order they were opened.
+        /// The open claims, in the order they were opened; none where `lines` is
+        /// `too_many`.
         open: Vec<OpenClaim>,
     }
 }
@@ -212,8 +228,46 @@ pub fn statement(
         paid_count: payments.iter().map(|line| sign(&line.status)).sum(),
         open_count: open.len() as u64,
         totals: totals.0.into_values().collect(),
+        lines: StatementLines::Listed,
         payments,
         open,
+    }
+}
+
+/// A statement without its lines, from the figures of each insurer, or of the
+/// contract, that it is about. They are those of now: `as_of` tells when that is.
+#[must_use]
+pub fn statement_of_figures(
+    query: &StatementQuery,
+    figures: &[StatementFigures],
+    as_of: AsOf,
+) -> Statement {
+    let mut totals: BTreeMap<&str, Total> = BTreeMap::new();
+    for paid in figures.iter().flat_map(|figures| &figures.paid) {
+        let total = totals.entry(paid.currency.code()).or_insert_with(|| Total {
+            currency: paid.currency.code().to_owned(),
+            paid_count: 0,
+            paid_sum: 0,
+            open_count: None,
+            open_sum: None,
+        });
+        total.paid_count = total.paid_count.saturating_add(paid.count);
+        total.paid_sum = total.paid_sum.saturating_add(paid.sum);
+    }
+    let open = figures.iter().map(|figures| figures.open_count).fold(0, i64::saturating_add);
+    Statement {
+        payee: query.payee.clone(),
+        from: query.from,
+        to: query.to,
+        insurer: query.insurer.clone(),
+        contract: query.contract.as_ref().map(ToString::to_string),
+        as_of: as_of.into(),
+        paid_count: totals.values().map(|total| total.paid_count).fold(0, i64::saturating_add),
+        open_count: u64::try_from(open).unwrap_or(0),
+        totals: totals.into_values().collect(),
+        lines: StatementLines::TooMany,
+        payments: Vec::new(),
+        open: Vec::new(),
     }
 }
 
@@ -262,8 +316,8 @@ impl Totals {
             currency: currency.to_owned(),
             paid_count: 0,
             paid_sum: 0,
-            open_count: 0,
-            open_sum: 0,
+            open_count: Some(0),
+            open_sum: Some(0),
         })
     }
 
@@ -278,8 +332,8 @@ impl Totals {
     fn open(&mut self, claim: &OpenClaim) {
         if let (Some(currency), Some(open)) = (&claim.currency, claim.open) {
             let total = self.of(currency);
-            total.open_count += 1;
-            total.open_sum = total.open_sum.saturating_add(open);
+            total.open_count = total.open_count.map(|count| count.saturating_add(1));
+            total.open_sum = total.open_sum.map(|sum| sum.saturating_add(open));
         }
     }
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod corrections;
+
 use std::path::Path;
 
 use jiff::{Timestamp, tz::TimeZone};

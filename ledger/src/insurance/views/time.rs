@@ -2,10 +2,18 @@
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
+use crate::{insurance::rules, membership::Membership};
+
 pub use crate::time_zones::time_zone;
 
 /// Where neither contract nor insurer names a time zone (DOMAIN).
-pub const DEFAULT_TIME_ZONE: &str = "Europe/Brussels";
+pub const DEFAULT_TIME_ZONE: &str = rules::TIME_ZONE;
+
+/// The time zone of an insurer, by whose clocks the rules count its days.
+#[must_use]
+pub fn zone_of_insurer(membership: &Membership, insurer: &str) -> TimeZone {
+    time_zone(rules::time_zone_of_insurer(membership, insurer)).unwrap_or(TimeZone::UTC)
+}
 
 /// The day of a moment on the clocks of a time zone.
 #[must_use]

@@ -168,3 +168,44 @@ fn repetitions_within_one_claim_do_not_hide_a_use_elsewhere() {
     // The last one says that it could not look at all that came before.
     assert_eq!(indexes, [(within, DUPLICATE_USES_MAX, true), (within + 1, 0, true)]);
 }
+
+#[test]
+fn a_record_with_many_documents_used_very_often_does_not_make_a_page_read_without_bound() {
+    let ledger = Ledger::new("test.example/duplicates");
+    let folder = tempfile::tempdir().unwrap();
+    let store = ledger.open(folder.path()).unwrap();
+    // Each document stands so often in one claim that all the reads for one are used up.
+    let tags: Vec<u64> = (0..16).collect();
+    let same = (0..EARLIER_READS_MAX as u64)
+        .map(|number| record(&ledger, number, ("one/C-1", None), &tags));
+    ledger.commit_without_rules(&store, same.collect());
+    let last = store.tip().frontier.size();
+    let elsewhere = ["two/C-1", "three/C-1"];
+    let elsewhere = (last..).zip(elsewhere);
+    let records = elsewhere.map(|(number, at)| record(&ledger, number, (at, None), &tags));
+    ledger.commit_without_rules(&store, records.collect());
+    let later = DocumentUse::of(&store.entry(last).unwrap().unwrap(), {
+        let tag: Digest = hex_of(0).parse().unwrap();
+        tag.into()
+    });
+    let (later, mut reads) = (later.unwrap(), READS_MAX - 3);
+    let tag: Digest = hex_of(0).parse().unwrap();
+    let (earlier, more) = store.earlier_uses(&later, tag.into(), &mut reads).unwrap();
+    assert_eq!((earlier.len(), more, reads), (3, true, READS_MAX));
+
+    let (mut indexes, mut after) = (Vec::new(), Some(last - 1));
+    loop {
+        let page = store.duplicates(None, after, 1000).unwrap();
+        let mut of_page: Vec<_> = page.duplicates.iter().map(|found| found.later.index).collect();
+        // Every document of a record stands on the page of the record.
+        assert!(of_page.iter().all(|index| of_page.iter().filter(|it| *it == index).count() == 16));
+        of_page.dedup();
+        indexes.extend(of_page);
+        assert!(page.next_after.is_none_or(|next| Some(next) > after));
+        after = page.next_after;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(indexes, [last, last + 1]);
+}

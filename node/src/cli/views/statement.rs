@@ -2,7 +2,10 @@
 
 use clap::Args;
 use quittance_ledger::{
-    insurance::{Code, Day, views::Statement},
+    insurance::{
+        Code, Day,
+        views::{Statement, StatementLines},
+    },
     membership::MemberId,
     record::ContractRef,
 };
@@ -59,11 +62,18 @@ fn show(statement: &Statement) -> Result<(), Failure> {
             text(&total.currency),
             output::number(total.paid_count),
             amount(Some(total.paid_sum), Some(&total.currency)),
-            output::number(total.open_count),
-            amount(Some(total.open_sum), Some(&total.currency)),
+            total.open_count.map_or_else(|| text(""), output::number),
+            amount(total.open_sum, Some(&total.currency)),
         ]);
     }
     section("Sums", &table)?;
+    if statement.lines == StatementLines::TooMany {
+        return output::line(
+            "\nThere are too many payments and claims to list them here. The figures are those \
+             by which the ledger judges a statement; what is open of each claim is listed with \
+             the lines. Ask for one contract (--contract) to see them.",
+        );
+    }
     let mut table = output::table(&["day", "claim", "contract", "status", "amount", "", "record"]);
     for line in &statement.payments {
         table.add_row(vec![

@@ -1,0 +1,544 @@
+//! What a view shows of corrections is what the rules go by: each history here is
+//! taken by the rules first, and what they then let pass is compared with what is
+//! shown.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::{
+    insurance::{
+        rules::BlockState,
+        state::{self, ApplyError, MemoryState, StateReader, entities, keys},
+    },
+    membership::{Genesis, Member, MembershipState, RecordKey, Role},
+    record::Record,
+    refusal::Refusal,
+};
+
+/// 2040-01-01T00:00:00Z, after everything the tests tell of, in milliseconds.
+const BLOCK_MS: u64 = 2_208_988_800_000;
+
+const MEMBERS: [(&str, Role); 4] = [
+    ("ins", Role::Insurer),
+    ("broker", Role::Broker),
+    ("vet", Role::Provider),
+    ("otp", Role::TrustService),
+];
+
+/// A ledger of one-record blocks that the rules have let pass, about `ins/1`.
+#[derive(Clone)]
+struct Ruled {
+    members: MembershipState,
+    state: MemoryState,
+    lines: Vec<Line>,
+    salt: u32,
+}
+
+impl Ruled {
+    fn new() -> Self {
+        let members = MEMBERS.map(|(id, role)| Member {
+            id: id.parse().unwrap(),
+            name: id.to_owned(),
+            role,
+            time_zone: None,
+            keys: vec![RecordKey {
+                id: "1".parse().unwrap(),
+                public: key(1).verifying_key().into(),
+            }],
+            validator: None,
+            observer: None,
+        });
+        // One key serves one member only.
+        let members = (1..).zip(members).map(|(seed, mut member)| {
+            member.keys[0].public = key(seed).verifying_key().into();
+            member
+        });
+        let genesis = Genesis::from_members(ORIGIN.parse().unwrap(), members.collect()).unwrap();
+        Self {
+            members: MembershipState::from_genesis(&genesis),
+            state: MemoryState::default(),
+            lines: Vec::new(),
+            salt: 0,
+        }
+    }
+
+    /// With a contract of 2025; it begins in January and is not signed where that
+    /// is required.
+    fn with_contract(signature_required: bool) -> Self {
+        let mut world = Self::new();
+        let data = json!({"version": 1, "line_of_business": "pet_health",
+            "period": {"from": "2025-01-01", "to": "2025-12-31"}, "annual_ceiling": 100_000,
+            "currency": "EUR", "signature_required": signature_required});
+        world.take("ins", record("contract.issued", "2025-01-01T00:00:00+01:00", data));
+        world
+    }
+
+    fn sign(&mut self, signer: &str, record: Json) -> Record {
+        let Json::Object(mut payload) = record else { panic!("a record is an object") };
+        self.salt += 1;
+        payload.insert("salt".to_owned(), format!("{:A>21}A", self.salt).into());
+        let seed = 1 + MEMBERS.iter().position(|(id, _)| *id == signer).unwrap();
+        let (origin, member) = (ORIGIN.parse().unwrap(), signer.parse().unwrap());
+        let key = key(u8::try_from(seed).unwrap());
+        sign(payload, &origin, &member, &"1".parse().unwrap(), &key).unwrap().trusted()
+    }
+
+    fn try_take(&mut self, signer: &str, record: Json) -> Result<Record, Refusal> {
+        let record = self.sign(signer, record);
+        let index = self.lines.len() as u64;
+        let mut block = BlockState::new(index + 1, BLOCK_MS, index, &self.members, &self.state);
+        match block.apply(&record) {
+            Ok(()) => {}
+            Err(ApplyError::Refused(refusal)) => return Err(refusal),
+            Err(error) => panic!("{error}"),
+        }
+        self.state.apply(block.into_parts().1, std::slice::from_ref(&record));
+        let (height, block_time_ms) = (index + 1, BLOCK_MS);
+        let line = Line { index, height, block_time_ms, record, flags: Vec::new() };
+        self.lines.push(line.clone());
+        Ok(line.record)
+    }
+
+    #[track_caller]
+    fn take(&mut self, signer: &str, record: Json) -> Record {
+        self.try_take(signer, record).unwrap_or_else(|refusal| panic!("{refusal}"))
+    }
+
+    /// Whether the rules would let it pass now.
+    fn lets_pass(&self, signer: &str, record: Json) -> bool {
+        self.clone().try_take(signer, record).is_ok()
+    }
+
+    fn views(&self) -> Lines {
+        Lines(self.lines.clone())
+    }
+
+    fn now(&self) -> Dossier {
+        self.views().dossier("ins/1", now())
+    }
+}
+
+fn record(record_type: &str, at: &str, data: Json) -> Json {
+    json!({"type": record_type, "occurred_at": at, "contract": "ins/1", "data": data})
+}
+
+fn of_claim(record_type: &str, at: &str, data: Json) -> Json {
+    let mut record = record(record_type, at, data);
+    record["claim"] = "ins/C1".into();
+    record
+}
+
+fn correcting(mut record: Json, corrected: &Record) -> Json {
+    record["corrects"] = corrected.id().to_string().into();
+    record
+}
+
+fn opened(at: &str, claim: &str) -> Json {
+    let data = json!({"channel": "insurer", "attached": [], "claimed": 100, "currency": "EUR"});
+    let mut record = record("claim.opened", at, data);
+    record["claim"] = claim.into();
+    record
+}
+
+#[test]
+fn days_are_those_of_the_issue_that_stands_and_not_of_the_one_it_corrects() {
+    let mut lines = Lines::default();
+    let issued = |zone: Option<&str>, at: &str| {
+        let mut data = json!({"version": 1, "line_of_business": "pet_health",
+            "period": {"from": "2025-01-01", "to": "2025-12-31"}, "signature_required": false});
+        if let Some(zone) = zone {
+            data["time_zone"] = zone.into();
+        }
+        record("contract.issued", at, data)
+    };
+    let id = lines.add("ins", issued(Some("Asia/Tokyo"), "2025-01-01T00:00:00Z"));
+    let mut newer = issued(None, "2025-01-05T00:00:00Z");
+    newer["corrects"] = id.to_string().into();
+    let id = lines.add("ins", newer);
+    let mut newest = issued(Some("Europe/London"), "2025-01-05T20:00:00Z");
+    newest["corrects"] = id.to_string().into();
+    lines.add("ins", newest);
+    let name = |count: usize, at: &str| {
+        let at: At = at.parse().unwrap();
+        let found = zone_of(&lines.0[..count], &zone(), |zone| {
+            at.resolve(time(NOW), zone, Some(time("2025-02-01T00:00:00Z")))
+        });
+        found.iana_name().unwrap().to_owned()
+    };
+    assert_eq!(name(1, "2030-01-01T00:00:00Z"), "Asia/Tokyo");
+    assert_eq!(name(2, "2030-01-01T00:00:00Z"), DEFAULT_TIME_ZONE, "it names none");
+    assert_eq!(name(3, "2030-01-01T00:00:00Z"), "Europe/London");
+    // As of then: by when it happened, and by what the ledger held.
+    assert_eq!(name(3, "2025-01-04T23:59:59Z"), "Asia/Tokyo");
+    assert_eq!(name(3, "2025-01-05T00:00:00Z"), DEFAULT_TIME_ZONE);
+    assert_eq!(name(3, "2025-01-05"), "Europe/London", "that day ends after it");
+    assert_eq!(name(3, "2025-01-04"), "Asia/Tokyo");
+    assert_eq!([name(3, "1"), name(3, "2")], ["Asia/Tokyo", DEFAULT_TIME_ZONE]);
+    assert_eq!(name(3, "2024-12-31"), "Asia/Tokyo", "before any issue the first to come");
+    assert_eq!(name(0, "2030-01-01T00:00:00Z"), DEFAULT_TIME_ZONE);
+}
+
+#[test]
+fn an_offer_that_was_told_twice_was_told_at_the_earlier_moment_whichever_came_first() {
+    let told = |at: &str| {
+        let data = json!({"round": 1, "to": "policyholder"});
+        of_claim("settlement.notified", at, data)
+    };
+    let (early, late) = ("2025-03-02T10:00:00+01:00", "2025-03-20T10:00:00+01:00");
+    for order in [[early, late], [late, early]] {
+        let mut world = Ruled::with_contract(false);
+        world.take("ins", opened("2025-03-01T09:00:00+01:00", "ins/C1"));
+        let data = json!({"round": 1, "amount": 50, "currency": "EUR"});
+        world.take("ins", of_claim("settlement.offered", "2025-03-01T10:00:00+01:00", data));
+        let records = order.map(|at| world.take("broker", told(at)).id());
+        let first = records[order.iter().position(|at| *at == early).unwrap()];
+        let claim = world.views().claim("ins/1", "ins/C1", now());
+        assert_eq!(claim.offers[0].notified_at, Some(time(early)));
+        assert_eq!(claim.offers[0].notified_by, Some(first));
+        let answers = claim.deadlines.iter().filter(|it| it.kind == DeadlineKind::Answer);
+        let answers: Vec<_> = answers.map(|it| (it.from, it.due)).collect();
+        assert_eq!(answers, [(first, time("2025-04-01T23:59:59.999999999+02:00"))]);
+        // So the rules have it: it could be answered from the earlier moment on.
+        let answered = |at: &str| {
+            let data = json!({"round": 1, "answer": "objected"});
+            of_claim("settlement.answered", at, data)
+        };
+        assert!(world.lets_pass("broker", answered(early)));
+        assert!(!world.lets_pass("broker", answered("2025-03-02T09:59:59+01:00")));
+    }
+}
+
+#[test]
+fn an_offer_that_was_corrected_has_not_been_told_until_it_is_told_again() {
+    let mut world = Ruled::with_contract(false);
+    let at = "2025-03-01T10:00:00+01:00";
+    let offered = |amount: u64| {
+        let data = json!({"round": 1, "amount": amount, "currency": "EUR"});
+        of_claim("settlement.offered", at, data)
+    };
+    let told = of_claim("settlement.notified", at, json!({"round": 1, "to": "policyholder"}));
+    let objected = of_claim("settlement.answered", at, json!({"round": 1, "answer": "objected"}));
+    world.take("ins", opened(at, "ins/C1"));
+    let first = world.take("ins", offered(50));
+    world.take("broker", told.clone());
+    let is_told = |world: &Ruled| {
+        world.views().claim("ins/1", "ins/C1", now()).offers[0].notified_at.is_some()
+    };
+    assert!(is_told(&world) && world.lets_pass("broker", objected.clone()));
+    world.take("ins", correcting(offered(60), &first));
+    assert!(!is_told(&world) && !world.lets_pass("broker", objected.clone()));
+    world.take("broker", told);
+    assert!(is_told(&world) && world.lets_pass("broker", objected));
+}
+
+/// The items of the contract as the rules have them: name, whether it is missing,
+/// and the record that asked for it.
+fn items_of_rules(world: &Ruled) -> BTreeSet<(String, bool, String)> {
+    let (from, to) = keys::items(&"ins/1".parse().unwrap());
+    let items = world.state.range(&from, &to, 1000).unwrap().into_iter().map(|(key, value)| {
+        let item: entities::Item = state::decode(&value).unwrap();
+        let name = String::from_utf8(key[from.len()..key.len() - 1].to_vec()).unwrap();
+        let missing = item.verdict != Some(crate::insurance::contract::Verdict::Accepted);
+        (name, missing, item.requested_by.to_string())
+    });
+    items.collect()
+}
+
+fn items_of_view(world: &Ruled) -> BTreeSet<(String, bool, String)> {
+    let documents = world.now().documents;
+    let asked = documents.items.into_iter().filter_map(|item| {
+        let requested_by = item.requested_by?.to_string();
+        Some((item.item, item.colour == Colour::Red, requested_by))
+    });
+    asked.collect()
+}
+
+const AT: &str = "2025-03-01T10:00:00+01:00";
+
+fn asked(items: &[&str]) -> Json {
+    record("document.requested", AT, json!({"items": items, "due": "2025-04-01"}))
+}
+
+fn assessed(item: &str, verdict: &str) -> Json {
+    record("document.assessed", AT, json!({"item": item, "verdict": verdict}))
+}
+
+#[test]
+fn an_item_that_a_corrected_request_drops_stays_only_if_it_came_in_and_is_good() {
+    for (found, stays) in [(None, false), (Some("rejected"), false), (Some("accepted"), true)] {
+        let mut world = Ruled::with_contract(false);
+        let first = world.take("broker", asked(&["licence", "photo"]));
+        world.take("broker", assessed("licence", "accepted"));
+        if let Some(found) = found {
+            world.take("broker", assessed("photo", found));
+        }
+        world.take("broker", correcting(asked(&["licence"]), &first));
+        assert_eq!(items_of_view(&world), items_of_rules(&world), "{found:?}");
+        let documents = world.now().documents;
+        assert_eq!(documents.items.iter().any(|item| item.item == "photo"), stays, "{found:?}");
+        assert_eq!(documents.colour, Colour::Green);
+        // One that stays turns the dossier red again when it turns out to be bad.
+        if stays {
+            world.take("broker", assessed("photo", "rejected"));
+            assert_eq!(world.now().documents.colour, Colour::Red);
+            assert_eq!(items_of_view(&world), items_of_rules(&world));
+        }
+    }
+}
+
+#[test]
+fn an_item_that_somebody_asked_for_again_is_not_dropped_with_the_first_request() {
+    let mut world = Ruled::with_contract(false);
+    let first = world.take("broker", asked(&["licence", "photo"]));
+    world.take("ins", asked(&["photo"]));
+    world.take("broker", correcting(asked(&["licence"]), &first));
+    assert_eq!(items_of_view(&world), items_of_rules(&world));
+    assert_eq!(world.now().documents.missing, 2);
+}
+
+#[test]
+fn a_corrected_request_leaves_what_another_record_has_asked_for_since_to_that() {
+    let mut world = Ruled::with_contract(false);
+    let first = world.take("broker", asked(&["licence", "photo"]));
+    let second = world.take("ins", asked(&["photo"]));
+    world.take("broker", assessed("photo", "accepted"));
+    let mut lines = world.views();
+    lines.add("broker", correcting(asked(&["photo", "licence"]), &first));
+    let items = lines.dossier("ins/1", now()).documents.items;
+    let photo = items.iter().find(|item| item.item == "photo").unwrap();
+    assert_eq!((photo.requested_by, photo.state), (Some(second.id()), ItemState::Accepted));
+}
+
+#[test]
+fn a_verdict_that_is_corrected_when_another_has_followed_changes_nothing() {
+    let mut world = Ruled::with_contract(false);
+    world.take("broker", asked(&["licence"]));
+    let first = world.take("broker", assessed("licence", "unreadable"));
+    world.take("broker", assessed("licence", "accepted"));
+    world.take("broker", correcting(assessed("licence", "rejected"), &first));
+    assert_eq!(world.now().documents.items[0].state, ItemState::Accepted);
+    assert_eq!(items_of_view(&world), items_of_rules(&world));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever is asked for, comes in, is judged and corrected: red is what the
+    /// rules take for red, for the same items.
+    #[test]
+    fn a_dossier_is_red_where_the_rules_have_it_red(
+        steps in prop::collection::vec((0_u8..3, 1_u8..8, 0_u8..4, any::<prop::sample::Index>()), 1..30),
+    ) {
+        let mut world = Ruled::with_contract(false);
+        const NAMES: [&str; 3] = ["licence", "photo", "proof"];
+        for (kind, set, verdict, corrects) in steps {
+            let name = NAMES[usize::from(set) % 3];
+            let mut record = match kind {
+                0 => {
+                    let chosen = (0..3).filter(|bit| set & (1 << bit) != 0);
+                    asked(&chosen.map(|bit| NAMES[bit]).collect::<Vec<_>>())
+                }
+                1 => record("document.received", AT, json!({"item": name})),
+                _ => assessed(name, ["accepted", "rejected", "unreadable"][usize::from(verdict) % 3]),
+            };
+            if kind == 1 && verdict == 0 {
+                record["data"]["verdict"] = "accepted".into();
+            }
+            let of_kind = record["type"].as_str().unwrap().to_owned();
+            let before: Vec<_> = world
+                .lines
+                .iter()
+                .map(|line| line.record.clone())
+                .filter(|before| before.payload().record_type.as_str() == of_kind)
+                .collect();
+            if verdict % 2 == 1 && !before.is_empty() {
+                record = correcting(record, &before[corrects.index(before.len())]);
+            }
+            // One that asks again, in a correction, for what another record has
+            // asked for since is looked at alone, below.
+            if record["corrects"].is_string() && kind == 0 {
+                let corrected = record["corrects"].as_str().unwrap();
+                let known = items_of_view(&world);
+                let asked = record["data"]["items"].as_array().unwrap();
+                if asked.iter().any(|name| {
+                    known.iter().any(|(known, _, by)| known == name.as_str().unwrap() && by != corrected)
+                }) {
+                    continue;
+                }
+            }
+            let _ = world.try_take("broker", record);
+            prop_assert_eq!(items_of_view(&world), items_of_rules(&world));
+            let card = super::corrections::record("document.issued", AT, json!({"kind": "green_card"}));
+            let green = world.now().documents.colour == Colour::Green;
+            prop_assert_eq!(green, world.lets_pass("broker", card));
+        }
+    }
+}
+
+/// A contract that is signed at `SIGNED`, and the records by which it was.
+fn signed() -> (Ruled, [Record; 3]) {
+    let mut world = Ruled::with_contract(true);
+    let requested = world.take("broker", signature_requested("2025-02-10T00:00:00Z", "otp"));
+    let data = json!({"signature": "S", "channel": "sms"});
+    let challenged = record("signature.challenged", "2025-02-01T09:00:00Z", data);
+    let challenged = world.take("otp", challenged);
+    let completed = world.take("otp", signature_completed(SIGNED, "AdES_claimed"));
+    (world, [requested, challenged, completed])
+}
+
+const SIGNED: &str = "2025-02-01T10:00:00Z";
+
+fn signature_requested(expires: &str, method: &str) -> Json {
+    let data = json!({"signature": "S", "target": {"contract": "ins/1", "version": 1},
+        "signer": "policyholder", "method": method, "expires": expires});
+    record("signature.requested", "2025-02-01T08:00:00Z", data)
+}
+
+fn signature_completed(at: &str, level: &str) -> Json {
+    record("signature.completed", at, json!({"signature": "S", "level": level}))
+}
+
+/// Whether view and rules have the contract in force at that moment, which is to
+/// be the same.
+#[track_caller]
+fn in_force(world: &Ruled, at: &str) -> bool {
+    let shown = world.views().at("ins/1", at).status == ContractStatus::InForce;
+    assert_eq!(shown, world.lets_pass("ins", opened(at, "ins/C9")), "{at}");
+    shown
+}
+
+#[test]
+fn a_contract_is_in_force_from_its_first_signature_record_on_whatever_corrects_it() {
+    let moments =
+        ["2025-01-20T10:00:00Z", "2025-02-01T09:59:59Z", SIGNED, "2025-02-05T10:00:00Z", NOW];
+    for moved in ["2025-01-10T10:00:00Z", "2025-02-08T10:00:00Z"] {
+        let (mut world, [_, _, completed]) = signed();
+        let expected = [false, false, true, true, true];
+        assert_eq!(moments.map(|at| in_force(&world, at)), expected);
+        // Whether the rules take such corrections or refuse them.
+        let newer = correcting(signature_completed(moved, "QES_claimed"), &completed);
+        let taken = world.try_take("otp", newer);
+        assert_eq!(moments.map(|at| in_force(&world, at)), expected, "corrected to {moved}");
+        let dossier = world.now();
+        let shown = &dossier.signatures[0];
+        assert_eq!(
+            (shown.state, shown.completed_at),
+            (SignatureStatus::Completed, Some(time(SIGNED)))
+        );
+        assert_eq!(dossier.facts.unwrap().signed_at, Some(time(SIGNED)));
+        if let Ok(newer) = taken {
+            assert_eq!(
+                (shown.record, shown.level_claimed.as_deref()),
+                (newer.id(), Some("QES_claimed"))
+            );
+            assert_eq!(dossier.events[3].corrected_by, Some(newer.id()));
+        }
+    }
+}
+
+/// The same without the rules, which may come to refuse such corrections.
+#[test]
+fn a_corrected_signature_shows_what_the_newer_record_says_and_keeps_the_moments_of_the_first() {
+    let (world, [requested, _, completed]) = signed();
+    let mut lines = world.views();
+    let with_moments = |lines: &Lines| {
+        let dossier = lines.dossier("ins/1", now());
+        let shown = dossier.signatures[0].clone();
+        (shown.completed_at, shown.expires, dossier.status)
+    };
+    let before = with_moments(&lines);
+    let newer = correcting(signature_requested("2025-01-15T00:00:00Z", "pen"), &requested);
+    let newer = lines.add("broker", newer);
+    let level = correcting(signature_completed("2025-01-12T10:00:00Z", "QES_claimed"), &completed);
+    lines.add("otp", level);
+    assert_eq!(with_moments(&lines), before);
+    let shown = lines.dossier("ins/1", now()).signatures[0].clone();
+    assert_eq!((shown.method.as_deref(), shown.requested_by), (Some("pen"), Some(newer)));
+    assert_eq!(shown.level_claimed.as_deref(), Some("QES_claimed"));
+    // Of a time at which the first had not happened, the newer tells nothing either.
+    let then = lines.at("ins/1", "2025-01-20T00:00:00Z");
+    assert_eq!((then.status, then.signatures.len()), (ContractStatus::AwaitingSignature, 0));
+}
+
+#[test]
+fn an_attempt_that_is_corrected_ends_a_signature_as_its_first_record_says() {
+    let failed = |reason: &str| {
+        let data = json!({"signature": "S", "reason": reason, "attempt": 1});
+        record("signature.failed", "2025-02-01T09:30:00Z", data)
+    };
+    let mut world = Ruled::with_contract(true);
+    world.take("broker", signature_requested("2039-02-10T00:00:00Z", "otp"));
+    let data = json!({"signature": "S", "channel": "sms"});
+    world.take("otp", record("signature.challenged", "2025-02-01T09:00:00Z", data));
+    let first = world.take("otp", failed("wrong_code"));
+    let mut lines = world.views();
+    lines.add("otp", correcting(failed("declined"), &first));
+    assert!(world.lets_pass("otp", signature_completed(SIGNED, "AdES_claimed")));
+    let shown = lines.dossier("ins/1", now()).signatures[0].clone();
+    assert_eq!((shown.state, shown.failed_attempts), (SignatureStatus::Failed, 1));
+}
+
+#[test]
+fn a_hold_that_was_given_back_is_over_from_the_first_record_on_whatever_corrects_it() {
+    let mut world = Ruled::with_contract(false);
+    let requested = json!({"preauthorisation": "PA", "lines": [{"code": "x", "amount": 900}],
+        "currency": "EUR"});
+    world.take("vet", record("preauthorisation.requested", "2025-03-01T09:00:00Z", requested));
+    let answered = json!({"preauthorisation": "PA", "guaranteed": 900, "customer_share": 0,
+        "hold_until": "2025-03-02T09:00:00Z", "currency": "EUR"});
+    world.take("ins", record("preauthorisation.answered", "2025-03-01T09:00:00Z", answered));
+    let released = |at: &str, reason: &str| {
+        record("preauthorisation.released", at, json!({"preauthorisation": "PA", "reason": reason}))
+    };
+    let first = world.take("vet", released("2025-03-01T12:00:00Z", "cancelled"));
+    for (moved, reason) in
+        [("2025-03-01T10:00:00Z", "replaced"), ("2025-03-01T18:00:00Z", "cancelled")]
+    {
+        // Whether the rules take such a correction or refuse it.
+        let mut lines = world.views();
+        let newer = lines.add("vet", correcting(released(moved, reason), &first));
+        let shown = lines.dossier("ins/1", now()).preauthorisations[0].clone();
+        assert_eq!(shown.ended_at, Some(time("2025-03-01T12:00:00Z")));
+        assert_eq!((shown.ended_by, shown.state.as_str()), (Some(newer), reason));
+        let held = |at: &str| lines.at("ins/1", at).ceiling.unwrap().held;
+        let at = ["2025-03-01T11:59:59Z", "2025-03-01T12:00:00Z", "2025-03-01T18:00:00Z"];
+        assert_eq!(at.map(held), [900, 0, 0], "corrected to {moved}");
+        // The rules have nothing held either.
+        let mut claimed = opened("2025-03-01T12:00:00Z", "ins/C1");
+        claimed["data"]["preauthorisation"] = "PA".into();
+        assert!(!world.lets_pass("vet", claimed));
+    }
+}
+
+#[test]
+fn a_corrected_dispute_number_or_state_shows_the_newer_and_leaves_the_claim_as_it_was() {
+    let mut world = Ruled::with_contract(false);
+    world.take("ins", opened(AT, "ins/C1"));
+    let number = |adjuster: &str| {
+        of_claim("claim.registered", AT, json!({"number": "N-1", "adjuster": adjuster}))
+    };
+    let state =
+        |label: &str| of_claim("claim.state", AT, json!({"state": "in_review", "label": label}));
+    let decided = json!({"outcome": "refused", "approved": 0, "refused": 100, "currency": "EUR"});
+    let disputed =
+        |at: &str, with: &str| of_claim("claim.disputed", at, json!({"between": ["ins", with]}));
+    let first = world.take("ins", number("A-1"));
+    world.take("ins", correcting(number("A-2"), &first));
+    let first = world.take("ins", state("wird geprüft"));
+    world.take("ins", correcting(state("in Prüfung"), &first));
+    world.take("ins", of_claim("claim.decided", AT, decided.clone()));
+    let first = world.take("broker", disputed("2025-03-02T10:00:00Z", "vet"));
+    let mut lines = world.views();
+    let newer = lines.add("broker", correcting(disputed("2025-03-05T10:00:00Z", "broker"), &first));
+    let claim = lines.claim("ins/1", "ins/C1", now());
+    assert_eq!((claim.adjuster.as_deref(), claim.number.as_deref()), (Some("A-2"), Some("N-1")));
+    assert_eq!(claim.progress[0].label.as_deref(), Some("in Prüfung"));
+    let dispute = &claim.disputes[0];
+    assert_eq!((dispute.record, dispute.occurred_at), (newer, time("2025-03-05T10:00:00Z")));
+    assert_eq!(dispute.between, ["ins", "broker"]);
+    assert_eq!((claim.status, claim.open), (ClaimStatus::Disputed, false));
+    // Disputed it is from the first record on: so the rules let it be decided anew.
+    let then = AsOf::Time(time("2025-03-03T00:00:00Z"));
+    assert_eq!(lines.claim("ins/1", "ins/C1", then).status, ClaimStatus::Disputed);
+    assert!(world.lets_pass("ins", of_claim("claim.decided", "2025-03-10T10:00:00Z", decided)));
+}
