@@ -21,17 +21,41 @@ use crate::{
 pub(super) const HOLD_NANOSECONDS: i128 = 86_400 * 1_000_000_000;
 
 impl Period {
-    /// The holds that are live at some moment from `at` to `until`, or at any
-    /// moment from then on.
+    /// The most that is held at one moment from `at` to `until`, or from `at` on,
+    /// with the holds of that moment.
     ///
-    /// A record may be late: what was held after that moment counts as well, so
-    /// that spent and held never exceed the ceiling together.
-    pub(super) fn held(&self, at: Moment, until: Option<Moment>) -> impl Iterator<Item = &Hold> {
-        let began = |hold: &Hold| hold.until.timestamp().as_nanosecond() - HOLD_NANOSECONDS;
-        let until = until.map(|until| until.timestamp().as_nanosecond());
-        self.holds
-            .iter()
-            .filter(move |hold| hold.until >= at && until.is_none_or(|until| began(hold) <= until))
+    /// A record may be late: what was held after its moment counts as well, so that
+    /// spent and held never exceed the ceiling together.
+    pub(super) fn held(&self, at: Moment, until: Option<Moment>) -> (u64, Vec<&Hold>) {
+        let nanosecond = |moment: Moment| moment.timestamp().as_nanosecond();
+        let (at, until) = (nanosecond(at), until.map_or(i128::MAX, nanosecond));
+        let span = |hold: &Hold| {
+            let last = nanosecond(hold.until);
+            (last - HOLD_NANOSECONDS, last)
+        };
+        let mut holds: Vec<&Hold> = self.holds.iter().collect();
+        holds.retain(|hold| {
+            let (first, last) = span(hold);
+            first <= until && last >= at
+        });
+        // All last equally long, so that they end in the order in which they begin,
+        // and the most is held when one of them begins.
+        holds.sort_by_key(|hold| hold.until);
+        let (mut most, mut of_most) = (0, 0..0);
+        let (mut live, mut oldest) = (0_u64, 0);
+        for (index, hold) in holds.iter().enumerate() {
+            // At most PERIOD_HOLDS_MAX amounts below 2^53.
+            live += hold.amount.minor_units();
+            let moment = span(hold).0.max(at);
+            while let Some(over) = holds.get(oldest).filter(|hold| span(hold).1 < moment) {
+                live -= over.amount.minor_units();
+                oldest += 1;
+            }
+            if live > most {
+                (most, of_most) = (live, oldest..index + 1);
+            }
+        }
+        (most, holds.get(of_most).unwrap_or_default().to_vec())
     }
 
     /// Takes the hold away that a record made.
@@ -68,8 +92,7 @@ impl Case<'_, '_> {
             return Ok(());
         };
         let at = self.at();
-        // At most PERIOD_HOLDS_MAX amounts below 2^53.
-        let held: u64 = period.held(at, until).map(|hold| hold.amount.minor_units()).sum();
+        let (held, holds) = period.held(at, until);
         let spent = period.spent.minor_units();
         let more = adding.map_or(0, |(_, amount)| amount.minor_units());
         if u128::from(more) + u128::from(held) + u128::from(spent)
@@ -88,7 +111,7 @@ impl Case<'_, '_> {
             unit(currency),
             period.made_by
         );
-        for hold in period.held(at, until).take(3) {
+        for hold in holds.iter().take(3) {
             detail += &format!("; {} held by record {}", figure(hold.amount), hold.answer);
         }
         detail.push(')');

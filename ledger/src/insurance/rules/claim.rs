@@ -223,12 +223,9 @@ impl Case<'_, '_> {
             Some(newest) if corrected.is_some_and(|id| id != newest.record) => newest,
             _ => mark,
         };
-        let refused =
-            claim.decision.as_ref().is_some_and(|decision| decision.outcome == Outcome::Refused);
-        let is_paid = claim
-            .payable(false)
-            .is_some_and(|payable| payable > Amount::ZERO && claim.paid() >= payable);
-        let open = claim.closed.is_none() && !refused && !is_paid;
+        // One that was refused has nothing left to pay, unless an offer was accepted.
+        let is_paid = claim.payable(false).is_some_and(|payable| claim.paid() >= payable);
+        let open = claim.closed.is_none() && !is_paid;
         let on = self.day_of_insurer(claim.contract.insurer(), newest.at);
         let record = newest.record;
         claim.newest = Some(newest);

@@ -13,7 +13,7 @@ use crate::{
             ContractIssued, ContractPremium, ContractQuoted, ContractRenewed, ContractTerminated,
         },
         state::{
-            entities::{Contract, FormerBroker, Named, Period, Referral, Termination},
+            entities::{Contract, FormerBroker, Mark, Named, Period, Referral, Termination},
             keys::{self, Key},
         },
     },
@@ -88,6 +88,8 @@ impl Case<'_, '_> {
             issued: record,
             version: data.version,
             made_by: record,
+            made_at: self.at(),
+            made_before: None,
             time_zone: zone,
             first_day: data.period.from(),
             period: 1,
@@ -198,9 +200,9 @@ impl Case<'_, '_> {
             self.refuse_or_flag(Code::NoticeTooLate, "occurred_at", || {
                 let last = last.map(|last| last.to_string()).unwrap_or_default();
                 format!(
-                    "received on {day}; for the period that ends on {} a ceiling change is to be \
-                     asked for by {last}, {NOTICE_DAYS} days before",
-                    period.to
+                    "received on {day}; for the period that ends on {} (record {}) a ceiling \
+                     change is to be asked for by {last}, {NOTICE_DAYS} days before",
+                    period.to, period.made_by
                 )
             })?;
         }
@@ -213,15 +215,14 @@ impl Case<'_, '_> {
 
     pub(super) fn contract_amended(&mut self, data: &ContractAmended) -> Verdict {
         let (named, mut contract) = (self.contract_ref()?, self.contract()?);
-        check_version(&contract, data.version)?;
+        self.check_version(&contract, data.version)?;
         self.check_in_force(&contract)?;
         match data.change.as_str() {
             "ceiling" => self.amend_ceiling(data, named, &contract)?,
             "broker" => amend_broker(data, &mut contract)?,
             _ => {}
         }
-        contract.version = data.version;
-        contract.made_by = self.record.id();
+        self.make_version(&mut contract, data.version);
         self.state.write(keys::contract(named), &contract)
     }
 
@@ -262,7 +263,7 @@ impl Case<'_, '_> {
 
     pub(super) fn contract_renewed(&mut self, data: &ContractRenewed) -> Verdict {
         let (named, mut contract) = (self.contract_ref()?, self.contract()?);
-        check_version(&contract, data.version)?;
+        self.check_version(&contract, data.version)?;
         let last = self.period(named, contract.period)?;
         let next = last.to.plus_days(1);
         if next != Some(data.period.from()) {
@@ -307,8 +308,7 @@ impl Case<'_, '_> {
         };
         self.begin_period(named, number, data.period, ceiling, currency)?;
         contract.period = number;
-        contract.version = data.version;
-        contract.made_by = self.record.id();
+        self.make_version(&mut contract, data.version);
         self.state.write(keys::contract(named), &contract)
     }
 
@@ -370,18 +370,30 @@ impl Period {
     }
 }
 
-fn check_version(contract: &Contract, version: Ordinal) -> Verdict {
-    if version == contract.version.next() {
-        return Ok(());
+impl Case<'_, '_> {
+    /// That a version follows the newest one, in number and in time.
+    fn check_version(&self, contract: &Contract, version: Ordinal) -> Verdict {
+        if version != contract.version.next() {
+            let detail = format!(
+                "the contract has version {} (record {}), so the next one is {}, not {}",
+                contract.version.get(),
+                contract.made_by,
+                contract.version.next().get(),
+                version.get()
+            );
+            return refuse(Code::VersionGap, "data.version", detail);
+        }
+        let mark = Mark { record: contract.made_by, at: contract.made_at };
+        self.check_not_before(Code::VersionGap, "the version before it was made", &mark)
     }
-    let detail = format!(
-        "the contract has version {} (record {}), so the next one is {}, not {}",
-        contract.version.get(),
-        contract.made_by,
-        contract.version.next().get(),
-        version.get()
-    );
-    refuse(Code::VersionGap, "data.version", detail)
+
+    /// Makes the next version, with the record at hand.
+    fn make_version(&self, contract: &mut Contract, version: Ordinal) {
+        contract.version = version;
+        contract.made_by = self.record.id();
+        contract.made_before = Some(contract.made_at);
+        contract.made_at = self.at();
+    }
 }
 
 fn check_modules(data: &ContractIssued) -> Verdict {

@@ -282,6 +282,7 @@ impl<'r> Case<'r, '_> {
         match crate::insurance::Ordinal::new(contract.version.get() - 1) {
             Some(version) => {
                 contract.version = version;
+                contract.made_at = contract.made_before.unwrap_or(contract.made_at);
                 Ok(())
             }
             None => refuse(Code::VersionGap, FIELD, "the first version is the contract's issue"),
@@ -322,7 +323,7 @@ impl<'r> Case<'r, '_> {
     /// Whether the newest word on a document is that record's.
     fn stands(&mut self, id: RecordId, name: &Name) -> Verdict<bool> {
         let item = self.find_item(name)?;
-        Ok(item.is_some_and(|(_, item)| item.assessed_by.is_none_or(|record| record == id)))
+        Ok(item.is_some_and(|(_, item)| item.assessed.is_none_or(|newest| newest.record == id)))
     }
 
     /// Whether the record tells of the same day as the one it corrects. Then it

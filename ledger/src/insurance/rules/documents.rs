@@ -6,11 +6,11 @@ use super::{
 };
 use crate::{
     insurance::{
-        ClaimRef, Code as Name, ContractRef, Day,
+        ClaimRef, Code as Name, ContractRef, Day, Moment,
         contract::{DocumentIssued, DocumentRequested, Verdict as Finding},
         state::{
             decode,
-            entities::{Contract, Dossier, Item},
+            entities::{Contract, Dossier, Item, Mark},
             keys::{self, Key},
         },
     },
@@ -50,6 +50,12 @@ impl Item {
     pub(super) fn is_missing(&self) -> bool {
         self.verdict != Some(Finding::Accepted)
     }
+
+    /// Whether it had been asked for at a moment, and no good one had come in.
+    fn is_missing_at(&self, at: Moment) -> bool {
+        let accepted = self.assessed.as_ref().filter(|_| !self.is_missing());
+        self.requested_at <= at && accepted.is_none_or(|accepted| accepted.at > at)
+    }
 }
 
 impl<'r> Case<'r, '_> {
@@ -62,7 +68,7 @@ impl<'r> Case<'r, '_> {
     }
 
     fn dossier(&mut self, about: About<'_>) -> Verdict<Dossier> {
-        let none = Dossier { requested: 0, missing: 0 };
+        let none = Dossier { requested: 0, missing: 0, newest: self.at() };
         Ok(self.state.read(&about.dossier())?.unwrap_or(none))
     }
 
@@ -81,6 +87,7 @@ impl<'r> Case<'r, '_> {
         let ((requested, missing), (requested_now, missing_now)) = (counts(before), counts(after));
         dossier.requested = (dossier.requested + requested_now).saturating_sub(requested);
         dossier.missing = (dossier.missing + missing_now).saturating_sub(missing);
+        dossier.newest = dossier.newest.max(self.at());
         if dossier.requested as usize > DOSSIER_ITEMS_MAX {
             let detail =
                 format!("at most {DOSSIER_ITEMS_MAX} different documents can be asked for");
@@ -109,11 +116,21 @@ impl<'r> Case<'r, '_> {
                 // It was asked for once more since, or by somebody else.
                 continue;
             }
+            if before.as_ref().is_some_and(|item| kept.is_none() && item.requested_at > self.at()) {
+                // Told late: another one was asked for since.
+                continue;
+            }
+            // What came in after that, it was asked for.
+            let since = before.as_ref().filter(|item| {
+                item.assessed.as_ref().is_some_and(|assessed| assessed.at > self.at())
+            });
+            let kept = kept.or(since);
             let item = Item {
                 requested_by: self.record.id(),
+                requested_at: self.at(),
                 due: data.due,
                 verdict: kept.and_then(|item| item.verdict),
-                assessed_by: kept.and_then(|item| item.assessed_by),
+                assessed: kept.and_then(|item| item.assessed.clone()),
             };
             self.put_item(about, name, before.as_ref(), Some(&item))?;
         }
@@ -148,8 +165,12 @@ impl<'r> Case<'r, '_> {
         if found.is_none() && !self.corrects() {
             return Ok(());
         }
-        let assessed_by = found.map(|_| self.record.id());
-        let after = Item { verdict: found, assessed_by, ..before.clone() };
+        if !self.corrects() && before.assessed.as_ref().is_some_and(|last| last.at > self.at()) {
+            // Told late: somebody has looked again since.
+            return Ok(());
+        }
+        let assessed = found.map(|_| Mark { record: self.record.id(), at: self.at() });
+        let after = Item { verdict: found, assessed, ..before.clone() };
         self.put_item(about, name, Some(&before), Some(&after))
     }
 
@@ -160,29 +181,37 @@ impl<'r> Case<'r, '_> {
         Ok(())
     }
 
-    /// That no document is missing.
+    /// That no document was missing at the moment of the record.
     pub(super) fn check_green(&mut self, field: &str, what: &str) -> Verdict {
         let named = self.contract_ref()?;
-        if self.dossier(About::Contract(named))?.missing == 0 {
+        let missing: Vec<_> = self
+            .missing_items(named)?
+            .into_iter()
+            .map(|(name, item)| format!("{name} (record {})", item.requested_by))
+            .take(5)
+            .collect();
+        if missing.is_empty() {
             return Ok(());
         }
-        let missing: Vec<_> =
-            self.missing_items(named)?.into_iter().map(|(name, _)| name).take(5).collect();
         self.refuse_or_flag(Code::DossierRed, field, || {
             format!(
-                "{what} is for contracts without a missing document; not accepted yet: {}",
+                "{what} is for contracts without a missing document; not accepted then: {}",
                 missing.join(", ")
             )
         })
     }
 
-    /// The documents that are asked for and not accepted.
+    /// The documents that had been asked for and not accepted at the moment of the record.
     fn missing_items(&mut self, named: &ContractRef) -> Verdict<Vec<(String, Item)>> {
+        let (at, dossier) = (self.at(), self.dossier(About::Contract(named))?);
+        if dossier.missing == 0 && dossier.newest <= at {
+            return Ok(Vec::new());
+        }
         let (from, to) = keys::items(named);
         let mut missing = Vec::new();
         for (key, value) in self.state.range(&from, &to, DOSSIER_ITEMS_MAX)? {
             let item: Item = decode(&value)?;
-            if item.is_missing() {
+            if item.is_missing_at(at) {
                 let name = key.get(from.len()..key.len().saturating_sub(1)).unwrap_or_default();
                 missing.push((String::from_utf8_lossy(name).into_owned(), item));
             }

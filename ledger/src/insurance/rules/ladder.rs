@@ -276,6 +276,10 @@ impl Case<'_, '_> {
             return illegal("claims do not raise a deductible with a bonus".to_owned());
         }
         let (claim_ref, claim) = self.claim_of_cause(&data.cause, LadderStep::Pending)?;
+        if let Some(decision) = &claim.decision {
+            let mark = Mark { record: decision.record, at: decision.since };
+            self.check_not_before(Code::LadderStep, "its claim was decided", &mark)?;
+        }
         // One that is above the top already does not come down for a claim.
         let amount = (current + STEP).min(TOP.max(current));
         Ok(Step { amount, year: None, claim: Some((claim_ref, claim)) })

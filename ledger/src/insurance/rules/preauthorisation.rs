@@ -205,11 +205,19 @@ impl Case<'_, '_> {
         };
         if at > until {
             let (until, at) = (shown(until, &zone), shown(at, &zone));
-            return Err((true, format!("the hold expired after {until}; it is {at}")));
+            let record = answer.record;
+            return Err((
+                true,
+                format!("the hold (record {record}) expired after {until}; it is {at}"),
+            ));
         }
         if at < answer.at {
             let (from, at) = (shown(answer.at, &zone), shown(at, &zone));
-            return Err((false, format!("the hold began at {from}; the record tells of {at}")));
+            let record = answer.record;
+            return Err((
+                false,
+                format!("the hold (record {record}) began at {from}; the record tells of {at}"),
+            ));
         }
         Ok(answer)
     }

@@ -64,14 +64,17 @@ impl Case<'_, '_> {
         };
         if day < contract.first_day {
             return refused(format!(
-                "the contract is not in force; it begins on {}",
-                contract.first_day
+                "the contract (record {}) is not in force; it begins on {}",
+                contract.issued, contract.first_day
             ));
         }
         if contract.signature_required {
             match contract.signed_at {
                 None => {
-                    return refused("the contract is not in force; it is not signed".to_owned());
+                    return refused(format!(
+                        "the contract is not in force; it (record {}) is not signed",
+                        contract.issued
+                    ));
                 }
                 Some(signed_at) if at < signed_at => {
                     let signed_at = shown(signed_at, &zone);

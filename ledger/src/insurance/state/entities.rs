@@ -35,6 +35,10 @@ entities! {
         version: Ordinal,
         /// The record that made that version.
         made_by: RecordId,
+        /// When that was.
+        made_at: Moment,
+        /// When the version before it was made.
+        made_before: Option<Moment>,
         /// The IANA time zone in which its days are counted.
         time_zone: Code,
         /// The first day of its first period.
@@ -114,18 +118,22 @@ entities! {
         requested: u32,
         /// Of these, not accepted.
         missing: u32,
+        /// The latest moment that a record about them told of.
+        newest: Moment,
     }
 
     /// A document that was asked for.
     Item {
         /// The record that asked for it last.
         requested_by: RecordId,
+        /// When.
+        requested_at: Moment,
         /// The last day for it.
         due: Day,
         /// What was found last.
         verdict: Option<Verdict>,
         /// The record that says so.
-        assessed_by: Option<RecordId>,
+        assessed: Option<Mark>,
     }
 
     /// A pre-authorisation: what a provider asked and what came of it.

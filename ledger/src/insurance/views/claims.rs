@@ -335,13 +335,9 @@ impl ClaimFold {
 
     /// Whether it is neither refused, nor paid in full, nor closed.
     fn is_open(&self) -> bool {
-        let refused = self.view.decisions.last().is_some_and(|decision| {
-            decision.outcome == crate::insurance::settlement::Outcome::Refused.as_str()
-        });
-        let is_paid = self
-            .payable()
-            .is_some_and(|payable| payable > 0 && i128::from(self.view.paid) >= payable.into());
-        self.view.closed.is_none() && !refused && !is_paid
+        let is_paid =
+            self.payable().is_some_and(|payable| i128::from(self.view.paid) >= payable.into());
+        self.view.closed.is_none() && !is_paid
     }
 
     /// Notes the moment at which it ends, or is open again.

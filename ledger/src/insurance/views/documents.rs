@@ -167,8 +167,10 @@ pub(super) struct Items {
 /// An item, and what the rules know of it besides.
 struct Known {
     shown: Item,
-    /// The record whose verdict it has.
-    assessed_by: Option<RecordId>,
+    /// When it was asked for.
+    requested_at: Option<Timestamp>,
+    /// The record whose verdict it has, and its moment.
+    assessed: Option<(RecordId, Timestamp)>,
 }
 
 impl Known {
@@ -185,7 +187,7 @@ impl Known {
             record: line.record.id(),
             occurred_at: line.record.payload().occurred_at,
         };
-        Self { shown, assessed_by: None }
+        Self { shown, requested_at: None, assessed: None }
     }
 }
 
@@ -199,7 +201,7 @@ impl Items {
     }
 
     fn requested(&mut self, line: &Line, data: &DocumentRequested, corrected: Option<&Line>) {
-        let id = line.record.id();
+        let (id, at) = (line.record.id(), line.record.payload().occurred_at);
         let before = corrected.map(|corrected| corrected.record.id());
         if let Some(corrected) = corrected
             && let Data::DocumentRequested(old) = &corrected.record.payload().data
@@ -226,15 +228,30 @@ impl Items {
                 }
                 kept.shown.due = Some(data.due.date());
                 kept.shown.requested_by = Some(id);
+                kept.requested_at = Some(at);
                 if kept.shown.state == ItemState::Missing {
                     kept.shown.record = id;
                     kept.shown.occurred_at = line.record.payload().occurred_at;
                 }
                 continue;
             }
+            if let Some(item) = self.of(name) {
+                if item.requested_at.is_some_and(|requested_at| requested_at > at) {
+                    // Told late: another one was asked for since.
+                    continue;
+                }
+                if item.assessed.is_some_and(|(_, assessed_at)| assessed_at > at) {
+                    // What came in after that, it was asked for.
+                    item.shown.due = Some(data.due.date());
+                    item.shown.requested_by = Some(id);
+                    item.requested_at = Some(at);
+                    continue;
+                }
+            }
             let mut fresh = Known::new(name, ItemState::Missing, line);
             fresh.shown.due = Some(data.due.date());
             fresh.shown.requested_by = Some(id);
+            fresh.requested_at = Some(at);
             match self.of(name) {
                 Some(item) => *item = fresh,
                 None => self.items.push(fresh),
@@ -259,14 +276,19 @@ impl Items {
         }
         let Some(item) = self.of(name) else { return };
         if let Some(corrected) = corrected
-            && item.assessed_by.is_some_and(|by| by != corrected.record.id())
+            && item.assessed.is_some_and(|(by, _)| by != corrected.record.id())
         {
             // It is not the newest word any more, and neither is its correction.
             return;
         }
+        let told_late = item.assessed.is_some_and(|(_, at)| at > payload.occurred_at);
+        if corrected.is_none() && told_late {
+            // Somebody has looked again since.
+            return;
+        }
         match verdict {
             Some(verdict) => {
-                item.assessed_by = Some(line.record.id());
+                item.assessed = Some((line.record.id(), payload.occurred_at));
                 item.shown.state = match verdict {
                     Verdict::Accepted => ItemState::Accepted,
                     Verdict::Unreadable => ItemState::Unreadable,
@@ -275,7 +297,7 @@ impl Items {
             }
             // The verdict was a mistake.
             None if corrected.is_some() => {
-                (item.shown.state, item.assessed_by) = (ItemState::Received, None);
+                (item.shown.state, item.assessed) = (ItemState::Received, None);
             }
             // What was found before stands until somebody looks again.
             None if item.shown.state == ItemState::Missing => {

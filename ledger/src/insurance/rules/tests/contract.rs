@@ -214,7 +214,9 @@ fn versions_follow_each_other_without_a_gap() {
     assert!(refusal.detail.contains(&world.records[1].id().to_string()), "{refusal}");
     world.refuse(Code::VersionGap, "ins", renewed_on_time(2, None));
     world.take("ins", renewed_on_time(3, None));
-    world.take("ins", amended(at, 4, json!({})));
+    // Nor is a later version older than the one before it.
+    world.refuse(Code::VersionGap, "ins", amended(at, 4, json!({})));
+    world.take("ins", amended("2026-03-01T00:00:00+01:00", 4, json!({})));
 }
 
 #[test]

@@ -442,3 +442,173 @@ fn what_has_no_other_effect_is_replaced_all_the_same() {
     let key = keys::correction(&first.id());
     assert_eq!(state::read(&world.state, &key).unwrap().unwrap().record, second.id());
 }
+
+#[test]
+fn a_contract_is_not_corrected_once_it_is_signed_nor_signed_once_it_is_corrected() {
+    let mut world = World::new();
+    let required = json!({"data": {"signature_required": true}});
+    let first = world.take("ins", with(issued(), required.clone()));
+    let of = |kind: &str, number: &str, more: Value| {
+        record(kind, AT, with(json!({ "signature": number }), more))
+    };
+    let target = json!({"target": {"contract": "ins/C", "version": 1}, "signer": "policyholder",
+        "method": "sms_otp", "expires": "2025-06-01T00:00:00Z"});
+    let ceiling = |amount: u64| {
+        with(with(issued(), required.clone()), json!({"data": {"annual_ceiling": amount}}))
+    };
+    for number in ["S-1", "S-2"] {
+        world.take("broker", of("signature.requested", number, target.clone()));
+        world.take("otp", of("signature.challenged", number, json!({"channel": "sms"})));
+        if number == "S-1" {
+            world.take("ins", correcting(ceiling(200_000), &first));
+            let completed = of("signature.completed", number, json!({"level": "SES"}));
+            world.refuse(Code::SignatureState, "otp", completed);
+            world.refuse(Code::PolicyNotInForce, "broker", opened(AT, "K", 1));
+        }
+    }
+    world.take("otp", of("signature.completed", "S-2", json!({"level": "SES"})));
+    world.take("broker", opened(AT, "K", 1));
+    let newer = world.records[3].clone();
+    assert_eq!(newer.payload().corrects, Some(first.id()));
+    world.refuse(Code::SignatureState, "ins", correcting(ceiling(300_000), &newer));
+}
+
+#[test]
+fn what_rules_rest_on_stays_as_it_was_in_a_correction_for_readers() {
+    let mut world = world();
+    let of =
+        |kind: &str, at: &str, more: Value| record(kind, at, with(json!({"signature": "S"}), more));
+    let request = |expires: &str| {
+        let target = json!({"target": {"contract": "ins/C", "version": 1},
+            "signer": "policyholder", "method": "sms_otp", "expires": expires});
+        of("signature.requested", AT, target)
+    };
+    let requested = world.take("broker", request("2025-06-01T00:00:00Z"));
+    world.refuse(
+        Code::Malformed,
+        "broker",
+        correcting(request("2025-07-01T00:00:00Z"), &requested),
+    );
+    let sms = |at: &str| of("signature.challenged", at, json!({"channel": "sms"}));
+    let challenged = world.take("otp", sms(AT));
+    world.refuse(Code::Malformed, "otp", correcting(sms("2025-05-06T09:00:01Z"), &challenged));
+    let mail = of("signature.challenged", AT, json!({"channel": "e-mail"}));
+    world.take("otp", correcting(mail, &challenged));
+}
+
+#[test]
+fn a_referral_is_kept_while_another_contract_was_issued_on_it() {
+    let mut world = World::new();
+    let consent = json!({"consent": "CN", "purpose": "referral", "state": "given"});
+    world.take("broker", json!({"type": "consent.recorded", "occurred_at": AT, "data": consent}));
+    let on_it = json!({"data": {"referral": "CN"}});
+    let first = world.take("ins", with(issued(), on_it.clone()));
+    let other = with(with(issued(), on_it), json!({"contract": "ins/D"}));
+    let second = world.take("ins", other.clone());
+    let reward = json!({"referral": "CN", "to": "broker", "amount": 1, "currency": "EUR"});
+    let reward = json!({"type": "reward.recorded", "occurred_at": AT, "data": reward});
+    world.take("ins", correcting(issued(), &first));
+    world.take("ins", reward.clone());
+    let without = with(other, json!({"data": {"referral": null}}));
+    world.take("ins", correcting(without, &second));
+    world.refuse(Code::UnknownReference, "ins", reward);
+}
+
+#[test]
+fn a_second_notification_corrected_leaves_the_first_where_it_is() {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 100));
+    let offer = json!({"round": 1, "amount": 50, "currency": "EUR"});
+    world.take("ins", of_claim("settlement.offered", AT, "K", offer));
+    let on = |day: u8| format!("2025-05-{day:02}T12:00:00+02:00");
+    let told = |day: u8| {
+        let data = json!({"round": 1, "to": "policyholder"});
+        of_claim("settlement.notified", &on(day), "K", data)
+    };
+    let objected = |day: u8| {
+        let data = json!({"round": 1, "answer": "objected"});
+        of_claim("settlement.answered", &on(day), "K", data)
+    };
+    let first = world.take("broker", told(10));
+    let second = world.take("broker", told(12));
+    world.take("broker", correcting(told(14), &second));
+    world.refuse(Code::NotNotified, "broker", objected(9));
+    world.take("broker", correcting(told(13), &first));
+    world.refuse(Code::NotNotified, "broker", objected(12));
+    world.take("broker", objected(13));
+}
+
+#[test]
+fn a_request_corrected_after_another_one_leaves_what_came_in_for_that() {
+    let mut world = world();
+    let asked =
+        |due: &str| record("document.requested", AT, json!({"items": ["licence"], "due": due}));
+    let first = world.take("broker", asked("2025-06-01"));
+    world.take("broker", asked("2025-07-01"));
+    let accepted = json!({"item": "licence", "verdict": "accepted"});
+    world.take("broker", record("document.assessed", AT, accepted));
+    world.take("broker", correcting(asked("2025-06-15"), &first));
+    world.take("broker", record("document.issued", AT, json!({"kind": "green_card"})));
+}
+
+#[test]
+fn a_claim_corrected_after_a_renewal_stays_in_its_period() {
+    let mut world = world();
+    // A day after the last period belongs to that until there is another.
+    let at = "2026-03-05T09:00:00+01:00";
+    let held = |world: &World, number| world.period("ins/C", number).spent.minor_units();
+    world.take("vet", requested(at, "PA", 100));
+    world.take("ins", answered(at, "PA", 100, 0));
+    let claim = world.take("vet", claimed(at, "K", "PA", 80));
+    let period = json!({"from": "2026-03-01", "to": "2027-02-28"});
+    let renewed = json!({"version": 2, "period": period});
+    world.take("ins", record("contract.renewed", "2026-03-06T09:00:00+01:00", renewed));
+    world.take("vet", correcting(claimed(at, "K", "PA", 70), &claim));
+    assert_eq!((held(&world, 1), held(&world, 2)), (70, 0));
+    let without_hold = world.take("broker", opened(at, "L", 50));
+    world.take("broker", correcting(opened(at, "L", 60), &without_hold));
+    assert_eq!(world.claim("ins/L").period, 2);
+}
+
+#[test]
+fn an_earlier_payment_corrected_twice_ends_the_claim_where_it_ended() {
+    let mut world = world();
+    let on = |day: u8| format!("2025-05-{day:02}T12:00:00Z");
+    let declared = json!({"declared_by": "policyholder"});
+    world.take("broker", with(opened(&on(1), "K", 100), declared));
+    world.take("ins", decided(&on(1), "K", 100, 0));
+    let first = world.take("ins", paid(&on(5), "K", 60));
+    world.take("ins", paid(&on(9), "K", 40));
+    let open = |world: &mut World, day: &str, paid: (u64, u64), count: u64| {
+        let statement = json!({"type": "statement.issued", "occurred_at": on(28), "data": {
+            "to": "policyholder", "period": {"from": "2025-05-01", "to": day},
+            "frequency": "monthly", "paid_count": paid.0, "paid_sum": paid.1,
+            "open_count": count, "currency": "EUR",
+        }});
+        world.take("ins", statement);
+    };
+    open(&mut world, "2025-05-08", (1, 60), 1);
+    open(&mut world, "2025-05-09", (2, 100), 0);
+    let less = world.take("ins", correcting(paid(&on(5), "K", 50), &first));
+    open(&mut world, "2025-05-09", (2, 90), 1);
+    world.take("ins", correcting(paid(&on(5), "K", 60), &less));
+    open(&mut world, "2025-05-08", (1, 60), 1);
+    open(&mut world, "2025-05-09", (2, 100), 0);
+    // What was built on a turn keeps it.
+    let back = json!({"data": {"status": "returned"}});
+    let last = world.records[4].clone();
+    world.take("ins", with(paid(&on(12), "K", 40), back));
+    open(&mut world, "2025-05-12", (1, 60), 1);
+    world.refuse(Code::ClaimState, "ins", correcting(paid(&on(9), "K", 40), &last));
+}
+
+#[test]
+fn corrections_of_corrections_come_to_an_end() {
+    let mut world = world();
+    let said = || record("party.updated", AT, json!({"what": "bank", "effective": "2025-06-01"}));
+    let mut last = world.take("broker", said());
+    for _ in 0..crate::limits::CORRECTION_CHAIN_MAX {
+        last = world.take("broker", correcting(said(), &last));
+    }
+    world.refuse(Code::TooLarge, "broker", correcting(said(), &last));
+}

@@ -36,7 +36,9 @@ fn the_dossier_is_red_until_each_item_is_accepted_and_again_when_one_no_longer_i
     world.take("broker", assessed("licence", "accepted"));
     world.take("broker", assessed("papers", "unreadable"));
     let refusal = world.refuse(Code::DossierRed, "broker", card());
-    assert!(refusal.detail.ends_with("not accepted yet: papers"), "{refusal}");
+    let asked_by = world.records[2].id();
+    let ending = format!("not accepted then: papers (record {asked_by})");
+    assert!(refusal.detail.ends_with(&ending), "{refusal}");
     world.refuse(Code::DossierRed, "ins", debit());
     world.take("broker", assessed("papers", "accepted"));
     world.take("broker", card());

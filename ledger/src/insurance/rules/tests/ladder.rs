@@ -174,6 +174,47 @@ fn a_decision_after_a_dispute_takes_a_step_back_that_was_not_taken() {
 }
 
 #[test]
+fn a_cost_commitment_raises_the_deductible_of_the_next_claim_within_a_year_only() {
+    let mut world = legal("bonus");
+    let on = |day: &str| format!("{day}T10:00:00+02:00");
+    world.take("ins", case(&on("2021-05-02"), "A", "legal_case"));
+    world.take("ins", set("2021-01-01T00:00:01+01:00", "bonus", 30_000, "start"));
+    world.take("ins", set(DAY, "bonus", 50_000, "cost_commitment"));
+    // One that was open before, and one that opens more than a year after it.
+    let judged = |day: &str, claim: &str, amount: u64| {
+        judged(&format!("{day}T10:00:00+02:00"), claim, 90_000, amount, "none")
+    };
+    world.refuse(Code::DeductibleWrong, "ins", judged("2021-05-04", "A", 50_000));
+    world.take("ins", judged("2021-05-04", "A", 30_000));
+    world.take("ins", case(&on("2022-05-04"), "D", "legal_case"));
+    world.refuse(Code::DeductibleWrong, "ins", judged("2022-05-04", "D", 50_000));
+    world.take("ins", judged("2022-05-04", "D", 30_000));
+    // The first that is decided of those within the year, to its last day, and no other.
+    world.take("ins", case(&on("2022-05-03"), "B", "legal_case"));
+    world.take("ins", case(&on("2022-05-03"), "C", "legal_case"));
+    world.refuse(Code::DeductibleWrong, "ins", judged("2022-05-05", "B", 30_000));
+    let first = world.take("ins", judged("2022-05-05", "B", 50_000));
+    world.refuse(Code::DeductibleWrong, "ins", judged("2022-05-05", "C", 50_000));
+    world.take("ins", judged("2022-05-05", "C", 30_000));
+    // Decided once more, it has the same.
+    let again = with(judged("2022-05-05", "B", 50_000), json!({"corrects": first.id()}));
+    world.take("ins", again);
+}
+
+#[test]
+fn a_step_is_not_made_before_the_one_before_it_nor_before_the_decision_that_raises_it() {
+    let mut world = legal("variable");
+    world.take("ins", set(DAY, "variable", 0, "start"));
+    world.take("ins", case(DAY, "K", "legal_case"));
+    let later = "2021-05-04T10:00:00+02:00";
+    world.take("ins", judged(later, "K", 90_000, 0, "step_up"));
+    let early = seconds_after(later, -1);
+    world.refuse(Code::LadderStep, "ins", set(&early, "variable", 10_000, "K"));
+    world.take("ins", set(later, "variable", 10_000, "K"));
+    world.refuse(Code::LadderStep, "ins", set(&early, "variable", 0, "claim_free:2020"));
+}
+
+#[test]
 fn a_bonus_falls_with_claim_free_years_and_jumps_with_a_cost_commitment() {
     let mut world = legal("bonus");
     world.take("ins", set(DAY, "bonus", 30_000, "start"));

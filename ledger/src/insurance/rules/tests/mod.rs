@@ -8,6 +8,7 @@ mod corrections;
 mod documents;
 mod histories;
 mod ladder;
+mod moments;
 mod payment;
 mod preauthorisation;
 mod samples;
@@ -34,7 +35,7 @@ use crate::{
 /// 2040-01-01T00:00:00Z, after everything the tests tell of, in milliseconds.
 const BLOCK_MS: u64 = 2_208_988_800_000;
 
-const MEMBERS: [(&str, Role); 17] = [
+const MEMBERS: [(&str, Role); 18] = [
     ("petexpert", Role::Insurer),
     ("comp-it", Role::Insurer),
     ("auto-fr", Role::Insurer),
@@ -53,6 +54,7 @@ const MEMBERS: [(&str, Role); 17] = [
     ("vet", Role::Provider),
     ("garage", Role::Provider),
     ("otp", Role::TrustService),
+    ("rival", Role::Broker),
 ];
 
 /// A ledger of one-record blocks.

@@ -1,0 +1,236 @@
+//! Rules go by when things happened: nothing is built on what came later, and what
+//! is told late is judged as it was then.
+
+use super::*;
+
+const BEFORE: &str = "2025-05-06T08:59:59+02:00";
+const AT: &str = "2025-05-06T09:00:00+02:00";
+
+fn returned(at: &str, amount: u64, payee: &str) -> Value {
+    with(paid(at, "K", amount), json!({"data": {"status": "returned", "payee": payee}}))
+}
+
+#[test]
+fn nothing_is_done_about_a_claim_before_it_is_open() {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 100));
+    let offer = json!({"round": 1, "amount": 50, "currency": "EUR"});
+    for (signer, record) in [
+        ("ins", of_claim("claim.registered", BEFORE, "K", json!({"number": "N"}))),
+        ("ins", of_claim("claim.state", BEFORE, "K", json!({"state": "in_review"}))),
+        ("ins", decided(BEFORE, "K", 100, 0)),
+        ("broker", of_claim("claim.disputed", BEFORE, "K", json!({"between": ["ins"]}))),
+        ("ins", of_claim("claim.closed", BEFORE, "K", json!({"paid": 0, "currency": "EUR"}))),
+        ("ins", of_claim("settlement.offered", BEFORE, "K", offer)),
+    ] {
+        let refusal = world.refuse(Code::ClaimState, signer, record);
+        assert_eq!(refusal.field.as_deref(), Some("occurred_at"));
+        assert!(refusal.detail.contains(&world.records[1].id().to_string()), "{refusal}");
+    }
+    // Its documents may have come before.
+    let asked = json!({"items": ["invoice"], "due": "2025-06-01"});
+    world.take("broker", of_claim("document.requested", BEFORE, "K", asked));
+    world.take("ins", decided(AT, "K", 100, 0));
+}
+
+#[test]
+fn nothing_is_paid_a_second_before_it_was_decided() {
+    let mut world = world();
+    world.take("broker", opened(BEFORE, "K", 100));
+    world.take("ins", decided(AT, "K", 100, 0));
+    world.refuse(Code::NotDecided, "ins", paid(BEFORE, "K", 1));
+    world.take("ins", paid(AT, "K", 1));
+    // Another decision leaves what the first one allowed, but is not older.
+    world.take("broker", of_claim("claim.disputed", AT, "K", json!({"between": ["ins"]})));
+    world.refuse(Code::ClaimState, "ins", decided(BEFORE, "K", 90, 10));
+    world.take("ins", decided("2025-05-07T09:00:00+02:00", "K", 90, 10));
+    world.take("ins", paid(AT, "K", 1));
+}
+
+#[test]
+fn a_dispute_that_is_told_late_opens_no_later_decision() {
+    let mut world = world();
+    let disputed =
+        |at: &str| of_claim("claim.disputed", at, "K", json!({"between": ["policyholder"]}));
+    world.take("broker", opened(BEFORE, "K", 100));
+    world.take("ins", decided(AT, "K", 0, 100));
+    world.take("broker", disputed(BEFORE));
+    world.refuse(Code::ClaimState, "ins", decided(AT, "K", 100, 0));
+    world.take("broker", disputed(AT));
+    world.take("ins", decided(AT, "K", 100, 0));
+}
+
+#[test]
+fn money_comes_back_only_from_whom_it_went_to_and_after_it_went() {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 100));
+    world.take("ins", decided(AT, "K", 100, 0));
+    let on = |day: u8| format!("2025-05-{day:02}T12:00:00+02:00");
+    world.take("ins", paid(&on(10), "K", 60));
+    world.refuse(Code::TotalMismatch, "ins", returned(&on(12), 1, "vet"));
+    world.refuse(Code::TotalMismatch, "ins", returned(&on(9), 1, "policyholder"));
+    world.take("ins", returned(&on(12), 50, "policyholder"));
+    // Told late, it does not come back twice either.
+    world.refuse(Code::TotalMismatch, "ins", returned(&on(11), 11, "policyholder"));
+    world.take("ins", returned(&on(11), 10, "policyholder"));
+}
+
+#[test]
+fn an_offer_is_told_once_it_is_made_and_the_next_is_not_older() {
+    let mut world = world();
+    let offered = |at: &str, round: u64| {
+        let data = json!({"round": round, "amount": 50, "currency": "EUR"});
+        of_claim("settlement.offered", at, "K", data)
+    };
+    let told = |at: &str| {
+        let data = json!({"round": 1, "to": "policyholder"});
+        of_claim("settlement.notified", at, "K", data)
+    };
+    world.take("broker", opened(BEFORE, "K", 100));
+    world.take("ins", offered(AT, 1));
+    world.refuse(Code::RoundGap, "broker", told(BEFORE));
+    world.take("broker", told(AT));
+    world.refuse(Code::RoundGap, "ins", offered(BEFORE, 2));
+    world.take("ins", offered(AT, 2));
+}
+
+#[test]
+fn a_preauthorisation_is_answered_once_it_is_asked_for() {
+    let mut world = world();
+    world.take("vet", requested(AT, "PA", 100));
+    let refusal = world.refuse(Code::UnknownReference, "ins", answered(BEFORE, "PA", 100, 0));
+    assert_eq!(refusal.field.as_deref(), Some("occurred_at"));
+    world.take("ins", answered(AT, "PA", 100, 0));
+}
+
+#[test]
+fn a_hold_that_began_later_leaves_room_for_one_that_had_ended_by_then() {
+    let mut world = world();
+    let on = |day: u8| format!("2025-05-{day:02}T12:00:00+02:00");
+    for number in ["PA", "PB", "PC", "PD"] {
+        world.take("vet", requested(&on(1), number, 100_000));
+    }
+    world.take("ins", answered(&on(10), "PA", 100_000, 0));
+    // Told late: over a second before the other began, and then touching it.
+    let day_before = |second: i64| seconds_after(&on(9), second);
+    world.refuse(Code::CeilingExceeded, "ins", answered(&day_before(0), "PB", 100_000, 0));
+    world.take("ins", answered(&day_before(-1), "PB", 100_000, 0));
+    // What is spent from a moment on stands beside every later hold.
+    world.take("ins", answered(&on(5), "PC", 100_000, 0));
+    let too_much = claimed(&on(5), "K", "PC", 50_001);
+    world.refuse(Code::CeilingExceeded, "vet", too_much);
+    world.take("vet", claimed(&on(5), "K", "PC", 50_000));
+}
+
+#[test]
+fn a_code_is_sent_once_the_signature_is_asked_for_and_a_late_failure_voids_no_later_code() {
+    let mut world = world();
+    let of =
+        |kind: &str, at: &str, more: Value| record(kind, at, with(json!({"signature": "S"}), more));
+    let target = json!({"target": {"contract": "ins/C", "version": 1}, "signer": "policyholder",
+        "method": "sms_otp", "expires": "2025-06-01T00:00:00Z"});
+    let sms = json!({"channel": "sms"});
+    let declined = json!({"reason": "declined", "attempt": 1});
+    world.take("broker", of("signature.requested", AT, target));
+    world.refuse(Code::SignatureState, "otp", of("signature.challenged", BEFORE, sms.clone()));
+    world.refuse(Code::SignatureState, "otp", of("signature.failed", BEFORE, declined.clone()));
+    let later = "2025-05-06T10:00:00+02:00";
+    world.take("otp", of("signature.challenged", later, sms.clone()));
+    world.take("otp", of("signature.failed", AT, declined.clone()));
+    world.take("otp", of("signature.completed", later, json!({"level": "SES"})));
+}
+
+#[test]
+fn papers_and_ends_are_judged_by_the_documents_of_their_moment() {
+    let on = |day: u8| format!("2025-05-{day:02}T12:00:00+02:00");
+    let mut world = world();
+    let asked = json!({"items": ["licence"], "due": "2025-05-10"});
+    let card = |at: &str| record("document.issued", at, json!({"kind": "green_card"}));
+    let assessed = |at: &str, verdict: &str| {
+        record("document.assessed", at, json!({"item": "licence", "verdict": verdict}))
+    };
+    let ended =
+        |at: &str| record("contract.terminated", at, json!({"reason": "missing_documents"}));
+    world.take("broker", record("document.requested", &on(2), asked));
+    // Before it was asked for, nothing was missing.
+    world.take("broker", card(&on(1)));
+    world.refuse(Code::DossierRed, "broker", card(&on(2)));
+    world.take("broker", assessed(&on(15), "accepted"));
+    world.refuse(Code::DossierRed, "broker", card(&seconds_after(&on(15), -1)));
+    world.take("broker", card(&on(15)));
+    // Told late, that it was no good before: it is good all the same.
+    world.take("broker", assessed(&on(14), "unreadable"));
+    world.take("broker", card(&on(15)));
+    // On the 12th it was missing, whatever came in since.
+    world.refuse(Code::DossierGreen, "ins", ended(&on(15)));
+    world.take("ins", ended(&on(12)));
+}
+
+#[test]
+fn documents_are_not_due_before_they_are_asked_for() {
+    let mut world = world();
+    let asked = |due: &str| {
+        let data = json!({"items": ["licence"], "due": due});
+        record("document.requested", "2025-05-06T23:30:00+02:00", data)
+    };
+    let refusal = world.refuse(Code::Malformed, "broker", asked("2025-05-05"));
+    assert_eq!(refusal.field.as_deref(), Some("data.due"));
+    world.take("broker", asked("2025-05-06"));
+}
+
+#[test]
+fn a_contract_does_not_end_for_missing_documents_by_a_day_on_which_they_may_come_in() {
+    let mut world = world();
+    let asked = json!({"items": ["licence"], "due": "2025-05-10"});
+    world.take("broker", record("document.requested", AT, asked));
+    let ended = |at: &str, reason: &str, effective: Value| {
+        let ended = record("contract.terminated", at, json!({ "reason": reason }));
+        with(ended, json!({"data": {"effective": effective}}))
+    };
+    let late = "2025-05-11T09:00:00+02:00";
+    let missing = "missing_documents";
+    world.refuse(Code::DeadlineNotPassed, "ins", ended(late, missing, json!("2025-05-09")));
+    let end = world.take("ins", ended(late, missing, json!("2025-05-10")));
+    // Nor by a correction of another day, or of another reason.
+    let corrects = json!({"corrects": end.id()});
+    let early = ended("2025-05-10T09:00:00+02:00", missing, Value::Null);
+    world.refuse(Code::DeadlineNotPassed, "ins", with(early, corrects.clone()));
+    let sooner = ended(late, missing, json!("2025-05-09"));
+    world.refuse(Code::DeadlineNotPassed, "ins", with(sooner, corrects.clone()));
+    world.take("ins", with(ended(late, missing, Value::Null), corrects));
+}
+
+#[test]
+fn the_first_moment_a_record_can_tell_of_is_the_year_1900() {
+    let mut world = World::new();
+    let quoted =
+        |at: &str| json!({"type": "contract.quoted", "occurred_at": at, "data": {"quote": "Q"}});
+    world.refuse(Code::Backdated, "broker", quoted("1899-12-31T23:59:59Z"));
+    world.take("broker", quoted("1900-01-01T00:00:00Z"));
+}
+
+#[test]
+fn a_broker_that_takes_over_speaks_for_the_contract_from_that_day_on() {
+    let mut world = World::new();
+    world.take("ins", with(issued(), json!({"data": {"broker": "broker"}})));
+    let consent = |at: &str| record("document.issued", at, json!({"kind": "letter"}));
+    let change = |version: u64, to: Value| {
+        let data = json!({"version": version, "change": "broker", "to": to,
+            "effective": "2025-06-01"});
+        record("contract.amended", AT, data)
+    };
+    world.refuse(Code::NotAParty, "rival", consent(AT));
+    let amount = with(change(2, json!(7)), json!({"data": {"currency": "EUR"}}));
+    world.refuse(Code::Malformed, "ins", amount);
+    let amended = world.take("ins", change(2, json!("rival")));
+    let (last, first) = ("2025-05-31T23:59:59+02:00", "2025-06-01T00:00:00+02:00");
+    world.take("broker", consent(last));
+    world.refuse(Code::NotAParty, "rival", consent(last));
+    world.take("rival", consent(first));
+    world.refuse(Code::NotAParty, "broker", consent(first));
+    // A correction of the change brings the first one back, up to its own day.
+    let corrected = with(change(2, json!("broker")), json!({"corrects": amended.id()}));
+    world.take("ins", corrected);
+    world.take("broker", consent(first));
+    world.refuse(Code::NotAParty, "rival", consent(first));
+}
