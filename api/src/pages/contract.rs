@@ -5,8 +5,8 @@ use axum::{extract::State, response::Response};
 use jiff::{Timestamp, tz::TimeZone};
 use quittance_ledger::{
     insurance::views::{
-        Colour, ContractStatus, Dossier, Event, PeriodUse, PreauthorisationState, Value,
-        format_amount, time_zone,
+        Colour, ContractStatus, Dossier, Event, PeriodUse, PreauthorisationState, format_amount,
+        time_zone,
     },
     record::ContractRef,
 };
@@ -143,6 +143,7 @@ fn days(left: i64) -> String {
     match left {
         0 => "due today".to_owned(),
         1.. => format!("{left} days left"),
+        -1 => "1 day overdue".to_owned(),
         _ => format!("{} days overdue", left.unsigned_abs()),
     }
 }
@@ -337,20 +338,9 @@ fn signature_lines(dossier: &Dossier, zone: &TimeZone) -> Vec<Line<4>> {
     lines.collect()
 }
 
-fn value(value: &Value) -> String {
-    match value {
-        Value::Amount { amount, currency } => format_amount(i128::from(*amount), currency),
-        Value::Text(text) => text.clone(),
-    }
-}
-
 fn version_lines(dossier: &Dossier) -> Vec<Line<3>> {
     let lines = dossier.versions.iter().map(|version| {
-        let changes = version.changes.iter().map(|change| {
-            let from = change.from.as_ref().map(value).unwrap_or_default();
-            let to = change.to.as_ref().map(value).unwrap_or_default();
-            format!("{}: {from} → {to}", change.property)
-        });
+        let changes = version.changes.iter().map(ToString::to_string);
         let changes = changes.collect::<Vec<_>>().join("; ");
         Line {
             cells: [

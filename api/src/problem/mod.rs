@@ -69,7 +69,13 @@ pub struct ProblemBody {
 impl Problem {
     /// A problem about no single field.
     pub fn new(code: impl Into<Code>, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code: code.into(), detail: detail.into(), field: None, record: None, retry_after_s: None }
+        Self {
+            code: code.into(),
+            detail: detail.into(),
+            field: None,
+            record: None,
+            retry_after_s: None,
+        }
     }
 
     /// Names the field or parameter it is about.

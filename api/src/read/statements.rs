@@ -13,7 +13,7 @@ use quittance_ledger::{
     },
     limits::CORRECTION_CHAIN_MAX,
     membership::{MemberId, Role},
-    record::Record,
+    record::{ContractRef, Record},
     store::{StoreError, Subject},
 };
 use serde::Deserialize;
@@ -181,6 +181,7 @@ fn lines(
     }
     let mut found: BTreeMap<u64, Line> = BTreeMap::new();
     let mut claims = BTreeSet::new();
+    let mut holds: BTreeMap<ContractRef, BTreeSet<String>> = BTreeMap::new();
     let mut payments = Vec::new();
     for line in reading.of(&subject, size)? {
         if !query.lets_pass(&line.record) {
@@ -188,8 +189,14 @@ fn lines(
         }
         let payload = line.record.payload();
         match (&payload.data, &payload.claim) {
-            (Data::ClaimOpened(_), Some(claim)) => {
+            (Data::ClaimOpened(data), Some(claim)) => {
                 claims.insert(claim.clone());
+                // It claims what is held.
+                if let (None, Some(number), Some(contract)) =
+                    (data.claimed, &data.preauthorisation, &payload.contract)
+                {
+                    holds.entry(contract.clone()).or_default().insert(number.to_string());
+                }
             }
             _ => payments.push(line.record.clone()),
         }
@@ -197,6 +204,16 @@ fn lines(
     }
     for claim in claims {
         let lines = reading.of(&Subject::Claim(claim), size)?;
+        found.extend(lines.into_iter().map(|line| (line.index, line)));
+    }
+    for (contract, numbers) in holds {
+        let answers = |record: &Record| match &record.payload().data {
+            Data::PreauthorisationAnswered(data) => {
+                numbers.contains(data.preauthorisation.as_str())
+            }
+            _ => false,
+        };
+        let lines = reading.of_some(&Subject::Contract(contract), size, answers)?;
         found.extend(lines.into_iter().map(|line| (line.index, line)));
     }
     // A correction may name another payee: both it and what it corrects belong

@@ -356,10 +356,7 @@ impl Vault {
     pub fn erased_with_salt(&self, of_record: &Salt) -> Vec<(RecordId, RecordId)> {
         let state = self.state();
         let ids = state.by_salt.get(&salt_tag(of_record.as_bytes()));
-        ids.into_iter()
-            .flatten()
-            .filter_map(|id| state.erased_by(id).map(|by| (*id, by)))
-            .collect()
+        ids.into_iter().flatten().filter_map(|id| state.erased_by(id).map(|by| (*id, by))).collect()
     }
 
     /// Erases what is held of a record, for good. `signed` is the

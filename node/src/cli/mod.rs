@@ -161,6 +161,10 @@ enum Command {
         after_help = "Example:\n  quittance exceptions --from 2025-09-01 --to 2025-09-30 --csv"
     )]
     Exceptions(views::ExceptionsArgs),
+    /// List documents that were used before for another contract or claim
+    #[command(after_help = "Examples:\n  quittance duplicates\n  \
+        quittance duplicates --at 2025-09-30 --csv")]
+    Duplicates(views::DuplicatesArgs),
     /// Show what a node keeps that is private of a record, or erase it
     #[command(after_help = "Examples:\n  \
         quittance private 291e45d88538c4c9ea802c82193fd0cd9c9ecc9c59c3cd1ab9e9ba81de2d2c81\n  \
@@ -301,6 +305,7 @@ pub fn main() -> ExitCode {
         Some(Command::Claim(args)) => views::claim(&args),
         Some(Command::Statement(args)) => views::statement(&args),
         Some(Command::Exceptions(args)) => views::exceptions(&args),
+        Some(Command::Duplicates(args)) => views::duplicates(&args),
         Some(Command::Private(args)) => private::private(&args),
         Some(Command::Load(args)) => load::load(args),
         Some(Command::Reindex(args)) => reindex::reindex(&args),
