@@ -54,9 +54,14 @@ fn commands_show_the_same_figures_as_tables_json_and_csv() {
 
     let csv = ask(&["claim", "santevet/R-20170125", "--csv"]).success();
     assert!(csv.text().starts_with("index,height,"), "{}", csv.text());
-    let none = ask(&["duplicates", "--at", "5"]).success();
+    let none = ask(&["duplicates", "--at", "1"]).success();
     assert!(none.text().contains("There is none here"), "{}", none.text());
     assert_eq!(ask(&["duplicates", "--json"]).success().json()["duplicates"], json!([]));
+
+    // A typing error does not look like a month without a payment.
+    let nobody = ask(&[&["statement", "--payee", "nobody"][..], &period[..]].concat());
+    assert_eq!(nobody.code, Some(2), "{}", nobody.stderr);
+    assert!(nobody.stderr.contains("knows no payee nobody"), "{}", nobody.stderr);
 
     let exceptions = ask(&["exceptions", "--kind", "hold_expired"]).success();
     assert!(exceptions.text().contains("PA-3"), "{}", exceptions.text());

@@ -179,7 +179,7 @@ impl RunningNode {
         &self.membership
     }
 
-    /// The members it signs for.
+    /// The members it signs for, its own first.
     #[must_use]
     pub fn held_members(&self) -> &[MemberId] {
         &self.held
@@ -254,7 +254,9 @@ pub fn start(config: &Config) -> Result<RunningNode, RunError> {
         tracing::warn!("the ledger is fetched from the other nodes; this node only follows");
         signers.validator = None;
     }
-    let held = signers.records.keys().cloned().collect();
+    // The node's own first: examples are made for the first that will do.
+    let mut held: Vec<MemberId> = signers.records.keys().cloned().collect();
+    held.sort_by_key(|held| *held != signers.member);
     let vault = Arc::new(open_vault(&folder, config.vault.records_max)?);
     let (pending, waiting) = Pending::open(store.folder(), &membership, false)?;
     let store = Arc::new(store);

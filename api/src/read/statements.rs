@@ -30,6 +30,9 @@ use crate::{
     state::Shared,
 };
 
+/// The payee that is no member (DOMAIN).
+const POLICYHOLDER: &str = "policyholder";
+
 /// What a statement is about.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
@@ -100,6 +103,7 @@ impl StatementsQuery {
             (Statement = "application/json"), (String = "text/csv")
         )),
         (status = 400, description = "A parameter cannot be read", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "The ledger knows no such payee", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "It is made of too many records; name a contract", body = ProblemBody, content_type = "application/problem+json")
     )
 )]
@@ -113,6 +117,7 @@ pub(crate) async fn get_statement(
     let form = Form::of(&headers);
     app.read(move |app, patience| {
         let asked = Asked::find(&app.store, at)?;
+        check_payee(app, &query.payee)?;
         let membership = app.membership();
         let insurer = query.contract.as_ref().map(|contract| contract.insurer());
         let insurer = insurer.or(query.insurer.as_deref()).unwrap_or_default();
@@ -133,6 +138,25 @@ pub(crate) async fn get_statement(
         Ok(reading.into_answer(response))
     })
     .await
+}
+
+/// Whom the ledger may say nothing of, and who cannot have been meant.
+fn check_payee(app: &Shared, payee: &str) -> Result<(), Failed> {
+    let membership = app.membership();
+    let is_member = membership.history().any(|member| member.id.as_str() == payee);
+    if payee == POLICYHOLDER || is_member {
+        return Ok(());
+    }
+    let size = app.store.tip().frontier.size();
+    let named = app.store.records_of(&Subject::Payee(payee.to_owned()), None, size, 1)?;
+    if named.entries.is_empty() {
+        let detail = format!(
+            "the ledger knows no payee {payee}: there is neither a member of that id nor a \
+             payment to it; the policyholder is {POLICYHOLDER}"
+        );
+        return Err(Problem::not_found(detail).into());
+    }
+    Ok(())
 }
 
 /// The statement without its lines, from the figures that the rules keep.

@@ -146,7 +146,8 @@ impl Asked {
         let (mut size, mut block_time) = (tip.frontier.size(), None);
         if let At::Height(height) = at {
             let Some((header, _)) = store.header(height)? else {
-                let detail = format!("at: the ledger has {} blocks, not {height}", tip.height);
+                let blocks = if tip.height == 1 { "block" } else { "blocks" };
+                let detail = format!("at: the ledger has {} {blocks}, not {height}", tip.height);
                 return Err(Problem::query("at", detail).into());
             };
             size = header.tree_size;

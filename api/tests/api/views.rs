@@ -103,6 +103,7 @@ async fn what_is_not_there_or_cannot_be_asked_is_a_clear_problem() {
         "/v1/contracts/insurer/P-1?at=2024-01-01",
         "/v1/claims/insurer/C-2",
         "/v1/claims/insurer/C%201?at=3",
+        "/v1/statements?payee=nobody&from=2025-05-01&to=2025-05-31",
     ] {
         api.get(path).await.assert_problem(404, "not_found");
     }

@@ -114,7 +114,8 @@ enum Command {
     Append(append::AppendArgs),
     /// Verify receipts offline, against a trust policy
     #[command(after_help = "Example:\n  quittance verify record.tlog-proof --policy policy\n\n\
-        Ends with 0 when all are valid, 1 when one is not, 2 when a file cannot be used.")]
+        Ends with 0 when all are valid, 1 when one is not, 2 when a file cannot be used, or\n\
+        --genesis does not tell whose key signed a record: it was added later, or does not exist.")]
     Verify(verify::VerifyArgs),
     /// Verify a whole history again: every signature, id, block, rule, tree and cosignature
     #[command(after_help = "Examples:\n  quittance audit quittance-data\n  \
