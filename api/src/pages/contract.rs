@@ -134,7 +134,10 @@ fn moment(time: Timestamp, zone: &TimeZone) -> String {
 fn amount(minor_units: Option<impl Into<i128>>, currency: Option<&str>) -> String {
     match (minor_units, currency) {
         (Some(amount), Some(currency)) => format_amount(amount.into(), currency),
-        (Some(amount), None) => amount.into().to_string(),
+        (Some(amount), None) => match amount.into() {
+            0 => "–".to_owned(),
+            amount => format!("{amount} minor units"),
+        },
         (None, _) => String::new(),
     }
 }
@@ -142,7 +145,8 @@ fn amount(minor_units: Option<impl Into<i128>>, currency: Option<&str>) -> Strin
 fn days(left: i64) -> String {
     match left {
         0 => "due today".to_owned(),
-        1.. => format!("{left} days left"),
+        1 => "1 day left".to_owned(),
+        2.. => format!("{left} days left"),
         -1 => "1 day overdue".to_owned(),
         _ => format!("{} days overdue", left.unsigned_abs()),
     }
@@ -410,4 +414,20 @@ fn lanes(dossier: &Dossier, zone: &TimeZone) -> (String, String, Vec<Lane>) {
         Lane { name, y: 20 + 28 * number, dots: dots.collect() }
     });
     (day(first), day(last), lanes.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_day_is_no_days_and_no_amount_stands_without_its_currency() {
+        let said = [-2, -1, 0, 1, 2].map(days);
+        let expected =
+            ["2 days overdue", "1 day overdue", "due today", "1 day left", "2 days left"];
+        assert_eq!(said, expected);
+        assert_eq!(amount(Some(0), None), "–");
+        assert_eq!(amount(Some(10_000), None), "10000 minor units");
+        assert_eq!(amount(Some(10_000), Some("EUR")), "100.00 EUR");
+    }
 }
