@@ -247,9 +247,11 @@ fn tokens_are_listed_without_what_is_secret_and_mistakes_are_named() {
     let ended = quittance(["token", "create", "--scope", "read", "--data", &elsewhere]);
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
     assert!(ended.stderr.contains("no data folder"), "{}", ended.stderr);
-    // A member whose key is not there is worth a word.
-    let made = token(&consortium, &["create", "--scope", "append:nobody"]).success();
+    // It would be good for nothing: the node cannot sign for that member.
+    let made = token(&consortium, &["create", "--scope", "read", "--scope", "append:nobody"]);
+    assert_eq!((made.code, made.text()), (Some(2), ""), "{}", made.stderr);
     assert!(made.stderr.contains("no record key of member nobody"), "{}", made.stderr);
+    assert!(!token(&consortium, &["list"]).success().text().contains("nobody"));
 }
 
 #[test]

@@ -122,6 +122,13 @@ fn the_same_invoice_at_two_insurers_is_found_and_nobody_without_the_key_can_link
     assert_eq!(of(&format!("match={tag}")), found["duplicates"]);
     assert_eq!(of(&format!("match={}", "0".repeat(64))), json!([]));
     assert_eq!(of(&format!("after={}", listed[0]["later"]["index"])), json!([]));
+    let api = node.url("");
+    let shown = quittance(["duplicates", "--match", &tag, "--api", &api]).success();
+    for part in ["santevet/D-4", "petexpert/D-1", "again", "before", "invoice"] {
+        assert!(shown.text().contains(part), "{part}: {}", shown.text());
+    }
+    let csv = quittance(["duplicates", "--csv", "--api", &api]).success();
+    assert_eq!(csv.text().lines().count(), 3, "{}", csv.text());
     let records = node.json(&format!("/v1/records?match={tag}"));
     assert_eq!(records["records"].as_array().unwrap().len(), 2);
     for bad in ["match=x", "after=x", "limit=0", "limit=1001", "matches=x"] {

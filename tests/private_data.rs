@@ -303,6 +303,40 @@ fn lines_that_are_signed_here_or_by_the_node_keep_their_private_fields_out_and_a
 }
 
 #[test]
+fn a_file_that_is_appended_again_after_its_erasure_gets_its_receipt_and_brings_nothing_back() {
+    let consortium = Consortium::new();
+    let token = token(&consortium);
+    let mut node = consortium.start();
+    let folder = consortium.folder().join("client");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("party.json"), party(30).to_string()).unwrap();
+    let append = |url: &str| {
+        let append = ["append", "party.json", "--signer", "heca", "--api", url, "--json"];
+        quittance_in(&folder, append).success()
+    };
+    let report = append(&node.url("")).json();
+    assert_eq!(report["files"][0]["recorded"], 1, "{report}");
+    let id = node.all_records("&type=party.updated")[0]["id"].as_str().unwrap().to_owned();
+    let receipt = folder.join("party.tlog-proof");
+    assert_eq!(erase(&node, &id, &token).unwrap().status, 200);
+    let size = node.tree_size();
+    for restarted in [false, true] {
+        if restarted {
+            node.kill();
+            node.restart();
+        }
+        fs::remove_file(&receipt).unwrap();
+        let again = append(&node.url(""));
+        assert!(again.stderr.contains("was erased there, and stays so"), "{}", again.stderr);
+        assert_eq!(again.json()["files"][0]["present"], 1, "{}", again.text());
+        assert_all_proofs_hold(&node, &consortium, &[&receipt]);
+        assert_eq!(node.tree_size(), size, "it is not recorded once more");
+        assert_eq!(private(&node, &id, &token).status, 410);
+    }
+    assert!(fs::read_dir(consortium.data().join("vault/sealed")).unwrap().next().is_none());
+}
+
+#[test]
 fn a_node_that_is_killed_while_it_erases_has_erased_and_says_so_or_has_not() {
     let consortium = Consortium::new();
     let token = token(&consortium);

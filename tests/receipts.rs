@@ -132,3 +132,47 @@ fn what_cannot_be_used_is_told_from_what_is_not_valid() {
     assert_eq!(quittance(["verify", &receipt, "--policy", &policy]).code, Some(1));
     assert_eq!(quittance(["verify", &receipt, "--policy", &receipt]).code, Some(2));
 }
+
+#[test]
+fn a_key_that_the_genesis_does_not_know_is_neither_valid_nor_invalid() {
+    let (consortium, receipt) = receipt();
+    let path = consortium.folder().join("record.tlog-proof");
+    let path_text = path.display().to_string();
+    fs::write(&path, &receipt).unwrap();
+    let genesis = fs::read_to_string(consortium.data().join("genesis.toml")).unwrap();
+    let file = consortium.folder().join("other.toml");
+    let verify = |genesis: &str, more: &[&str]| {
+        fs::write(&file, genesis).unwrap();
+        let file = file.display().to_string();
+        quittance([&["verify", &path_text, "--genesis", &file][..], more].concat())
+    };
+    assert!(verify(&genesis, &[]).success().text().starts_with("valid"));
+
+    // As if the key had been added later: the genesis has another one.
+    let earlier = genesis.replace("id = \"1\"", "id = \"9\"");
+    assert_ne!(earlier, genesis);
+    let policy = consortium.policy_file().display().to_string();
+    for more in [&[][..], &["--policy", &policy]] {
+        let ended = verify(&earlier, more);
+        assert_eq!(ended.code, Some(2), "{}", ended.text());
+        assert!(ended.text().starts_with("undecided"), "{}", ended.text());
+        assert!(ended.stderr.contains("has no key 1 there; use --policy"), "{}", ended.stderr);
+    }
+    let ended = verify(&earlier, &["--json"]);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    let found = ended.json()[0].clone();
+    assert_eq!((&found["valid"], &found["undecided"]), (&false.into(), &true.into()));
+
+    // A defect beside it is one.
+    let text = String::from_utf8(receipt).unwrap();
+    fs::write(&path, text.replacen("index 10\n", "index 11\n", 1)).unwrap();
+    let ended = verify(&earlier, &[]);
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.text().starts_with("INVALID"), "{}", ended.text());
+    // So is one in another receipt of the same command.
+    let good = consortium.folder().join("good.tlog-proof");
+    fs::write(&good, &text).unwrap();
+    let ended = verify(&earlier, &[&good.display().to_string()]);
+    assert_eq!(ended.code, Some(1), "{}", ended.text());
+    assert!(ended.text().contains("undecided"), "{}", ended.text());
+}

@@ -5,6 +5,7 @@
 
 use quittance_ledger::insurance::views::{Dossier, Statement, StatementLines};
 use quittance_tests::{Consortium, Node, Settings, quittance, samples};
+use serde_json::json;
 
 /// A node with the accepted records of all sample dossiers.
 fn with_samples(settings: &Settings) -> (Consortium, Node) {
@@ -50,6 +51,17 @@ fn commands_show_the_same_figures_as_tables_json_and_csv() {
     let json = ask(&[&["statement", "--payee", "vet-1", "--json"][..], &period[..]].concat());
     let statement: Statement = serde_json::from_value(json.success().json()).unwrap();
     assert_eq!((statement.paid_count, statement.totals[0].paid_sum), (1, 126_000));
+
+    let csv = ask(&["claim", "santevet/R-20170125", "--csv"]).success();
+    assert!(csv.text().starts_with("index,height,"), "{}", csv.text());
+    let none = ask(&["duplicates", "--at", "1"]).success();
+    assert!(none.text().contains("There is none here"), "{}", none.text());
+    assert_eq!(ask(&["duplicates", "--json"]).success().json()["duplicates"], json!([]));
+
+    // A typing error does not look like a month without a payment.
+    let nobody = ask(&[&["statement", "--payee", "nobody"][..], &period[..]].concat());
+    assert_eq!(nobody.code, Some(2), "{}", nobody.stderr);
+    assert!(nobody.stderr.contains("knows no payee nobody"), "{}", nobody.stderr);
 
     let exceptions = ask(&["exceptions", "--kind", "hold_expired"]).success();
     assert!(exceptions.text().contains("PA-3"), "{}", exceptions.text());

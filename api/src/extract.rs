@@ -1,6 +1,6 @@
 //! Taking parts of a request apart. What does not fit becomes a [`Problem`].
 
-use std::{str::FromStr, sync::Arc};
+use std::{borrow::Cow, str::FromStr, sync::Arc};
 
 use axum::{
     body::Body,
@@ -87,6 +87,17 @@ pub(crate) fn parse_some<T: FromStr<Err: std::fmt::Display>>(
     text: Option<&str>,
 ) -> Result<Option<T>, Problem> {
     text.filter(|text| !text.is_empty()).map(|text| parse(field, text)).transpose()
+}
+
+/// A moment whose offset lost its `+`: in a query it stands for a space, which
+/// can stand nowhere else in a moment of RFC 3339 with an offset.
+pub(crate) fn with_plus(text: &str) -> Cow<'_, str> {
+    match text.rsplit_once(' ') {
+        Some((before, offset)) if before.contains(['T', 't']) && offset.len() == 5 => {
+            Cow::Owned(format!("{before}+{offset}"))
+        }
+        _ => Cow::Borrowed(text),
+    }
 }
 
 /// The number of items that a page may hold.
@@ -197,4 +208,18 @@ async fn collect(
 
 fn too_large(bytes_max: usize) -> Problem {
     Problem::new(Code::TooLarge, format!("the body is larger than {bytes_max} bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plus_that_a_query_made_a_space_is_one_again_and_nothing_else_is() {
+        assert_eq!(with_plus("2025-09-01T10:15:00 02:00"), "2025-09-01T10:15:00+02:00");
+        for same in ["2025-09-01T10:15:00+02:00", "2025-09-01 10:15", "2025-09-01", "7", "a b", ""]
+        {
+            assert_eq!(with_plus(same), same);
+        }
+    }
 }

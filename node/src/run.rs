@@ -179,7 +179,7 @@ impl RunningNode {
         &self.membership
     }
 
-    /// The members it signs for.
+    /// The members it signs for, its own first.
     #[must_use]
     pub fn held_members(&self) -> &[MemberId] {
         &self.held
@@ -254,7 +254,7 @@ pub fn start(config: &Config) -> Result<RunningNode, RunError> {
         tracing::warn!("the ledger is fetched from the other nodes; this node only follows");
         signers.validator = None;
     }
-    let held = signers.records.keys().cloned().collect();
+    let held = own_first(signers.records.keys().cloned(), &signers.member);
     let vault = Arc::new(open_vault(&folder, config.vault.records_max)?);
     let (pending, waiting) = Pending::open(store.folder(), &membership, false)?;
     let store = Arc::new(store);
@@ -324,6 +324,14 @@ pub fn start(config: &Config) -> Result<RunningNode, RunError> {
         })
         .map_err(RunError::Start)?;
     Ok(RunningNode { address, membership, held, stop: Some(stop), thread: Some(thread) })
+}
+
+/// The members that the node signs for, its own before the others: examples are
+/// made for the first that will do.
+fn own_first(held: impl Iterator<Item = MemberId>, own: &MemberId) -> Vec<MemberId> {
+    let mut held: Vec<_> = held.collect();
+    held.sort_by_key(|held| held != own);
+    held
 }
 
 /// Serves until a signal, [`RunningNode::stop`] or a fatal error.
@@ -464,6 +472,17 @@ mod tests {
         pipeline.handle(None).damaged(damage());
         let fatal = pipeline.stop(Duration::from_secs(10)).unwrap_err();
         assert!(matches!(&*fatal, Fatal::Store(error) if error.is_damage()), "{fatal}");
+    }
+
+    #[test]
+    fn examples_are_for_the_nodes_own_member_and_not_for_the_first_by_its_name() {
+        let ids = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
+        let held: Vec<MemberId> = ids(&["auto-fr", "heca", "petexpert"]);
+        let expected: Vec<MemberId> = ids(&["petexpert", "auto-fr", "heca"]);
+        assert_eq!(own_first(held.clone().into_iter(), &ids(&["petexpert"]).remove(0)), expected);
+        // Where it holds no key of its own, nothing changes.
+        let own = "vet-1".parse().unwrap();
+        assert_eq!(own_first(held.clone().into_iter(), &own), held);
     }
 
     #[test]

@@ -88,7 +88,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
 /// `append:<member>`, JSON that the node signs. A record is answered once it is
 /// durable. Sending the same record again is harmless and gives the same answer;
 /// JSON with private fields and a `salt` is the same record for whoever may read
-/// these fields, and for the token that sent it just before.
+/// these fields, and for the token that sent it just before. Once they are erased
+/// it is refused (410), and `record` names the record.
 #[utoipa::path(
     post,
     path = "/v1/records",
@@ -108,6 +109,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
         (status = 400, description = "It is malformed", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "Its signer, key or signature is not known or does not fit, or the token is not good", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "Its signer may not, or the token is not good for that member", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 410, description = "JSON that was signed before, as the record that is named; what was private of it was erased since", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "It is too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "The content type is not taken", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "A rule refuses it; `code` says which", body = ProblemBody, content_type = "application/problem+json"),

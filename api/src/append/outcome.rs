@@ -103,7 +103,8 @@ pub(crate) struct LineAnswer {
     line: usize,
     /// The HTTP status that the record would have got by itself.
     status: u16,
-    /// The record's id, where it was taken.
+    /// The record's id, where it was taken; with the code `erased`, that of the
+    /// record as which it was taken before.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     id: Option<RecordId>,
@@ -156,7 +157,7 @@ impl LineAnswer {
         Self {
             line,
             status: problem.status,
-            id,
+            id: id.or(problem.record),
             index: None,
             height: None,
             receipt: None,

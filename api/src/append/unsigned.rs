@@ -82,6 +82,14 @@ impl Sender {
         }
     }
 
+    /// Whether it may read what is on the ledger, by what it showed.
+    pub(crate) fn reads(&self) -> bool {
+        match self {
+            Self::ThisMachine => true,
+            Self::Token(identity) => identity.check(Need::Read).is_ok(),
+        }
+    }
+
     fn check(&self, member: &MemberId) -> Result<(), Problem> {
         match self {
             Self::ThisMachine => Ok(()),

@@ -5,8 +5,8 @@ use axum::{extract::State, response::Response};
 use jiff::{Timestamp, tz::TimeZone};
 use quittance_ledger::{
     insurance::views::{
-        Colour, ContractStatus, Dossier, Event, PeriodUse, PreauthorisationState, Value,
-        format_amount, time_zone,
+        Colour, ContractStatus, Dossier, Event, PeriodUse, PreauthorisationState, format_amount,
+        time_zone,
     },
     record::ContractRef,
 };
@@ -134,7 +134,10 @@ fn moment(time: Timestamp, zone: &TimeZone) -> String {
 fn amount(minor_units: Option<impl Into<i128>>, currency: Option<&str>) -> String {
     match (minor_units, currency) {
         (Some(amount), Some(currency)) => format_amount(amount.into(), currency),
-        (Some(amount), None) => amount.into().to_string(),
+        (Some(amount), None) => match amount.into() {
+            0 => "–".to_owned(),
+            amount => format!("{amount} minor units"),
+        },
         (None, _) => String::new(),
     }
 }
@@ -142,7 +145,9 @@ fn amount(minor_units: Option<impl Into<i128>>, currency: Option<&str>) -> Strin
 fn days(left: i64) -> String {
     match left {
         0 => "due today".to_owned(),
-        1.. => format!("{left} days left"),
+        1 => "1 day left".to_owned(),
+        2.. => format!("{left} days left"),
+        -1 => "1 day overdue".to_owned(),
         _ => format!("{} days overdue", left.unsigned_abs()),
     }
 }
@@ -337,20 +342,9 @@ fn signature_lines(dossier: &Dossier, zone: &TimeZone) -> Vec<Line<4>> {
     lines.collect()
 }
 
-fn value(value: &Value) -> String {
-    match value {
-        Value::Amount { amount, currency } => format_amount(i128::from(*amount), currency),
-        Value::Text(text) => text.clone(),
-    }
-}
-
 fn version_lines(dossier: &Dossier) -> Vec<Line<3>> {
     let lines = dossier.versions.iter().map(|version| {
-        let changes = version.changes.iter().map(|change| {
-            let from = change.from.as_ref().map(value).unwrap_or_default();
-            let to = change.to.as_ref().map(value).unwrap_or_default();
-            format!("{}: {from} → {to}", change.property)
-        });
+        let changes = version.changes.iter().map(ToString::to_string);
         let changes = changes.collect::<Vec<_>>().join("; ");
         Line {
             cells: [
@@ -420,4 +414,20 @@ fn lanes(dossier: &Dossier, zone: &TimeZone) -> (String, String, Vec<Lane>) {
         Lane { name, y: 20 + 28 * number, dots: dots.collect() }
     });
     (day(first), day(last), lanes.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_day_is_no_days_and_no_amount_stands_without_its_currency() {
+        let said = [-2, -1, 0, 1, 2].map(days);
+        let expected =
+            ["2 days overdue", "1 day overdue", "due today", "1 day left", "2 days left"];
+        assert_eq!(said, expected);
+        assert_eq!(amount(Some(0), None), "–");
+        assert_eq!(amount(Some(10_000), None), "10000 minor units");
+        assert_eq!(amount(Some(10_000), Some("EUR")), "100.00 EUR");
+    }
 }

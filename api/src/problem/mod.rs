@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use quittance_ledger::refusal::Refusal;
+use quittance_ledger::{digest::RecordId, refusal::Refusal};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -32,6 +32,7 @@ pub struct Problem {
     code: Code,
     detail: Cow<'static, str>,
     field: Option<Cow<'static, str>>,
+    record: Option<RecordId>,
     retry_after_s: Option<u64>,
 }
 
@@ -59,18 +60,35 @@ pub struct ProblemBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "occurred_at")]
     pub field: Option<Cow<'static, str>>,
+    /// The record on the ledger that it is about, where it names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub record: Option<RecordId>,
 }
 
 impl Problem {
     /// A problem about no single field.
     pub fn new(code: impl Into<Code>, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code: code.into(), detail: detail.into(), field: None, retry_after_s: None }
+        Self {
+            code: code.into(),
+            detail: detail.into(),
+            field: None,
+            record: None,
+            retry_after_s: None,
+        }
     }
 
     /// Names the field or parameter it is about.
     #[must_use]
     pub fn about(mut self, field: impl Into<Cow<'static, str>>) -> Self {
         self.field = Some(field.into());
+        self
+    }
+
+    /// Names the record on the ledger that it is about.
+    #[must_use]
+    pub const fn of_record(mut self, record: RecordId) -> Self {
+        self.record = Some(record);
         self
     }
 
@@ -153,6 +171,7 @@ impl Problem {
             code: self.code.as_str(),
             detail: self.detail,
             field: self.field,
+            record: self.record,
         }
     }
 }
@@ -181,6 +200,7 @@ impl From<Refusal> for Problem {
             code: refusal.code.into(),
             detail: refusal.detail.into(),
             field: refusal.field.map(Cow::Owned),
+            record: None,
             retry_after_s: None,
         }
     }

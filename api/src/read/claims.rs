@@ -1,17 +1,16 @@
 //! `GET /v1/claims/{insurer}/{number}`: a claim.
 
-use axum::{
-    Json,
-    extract::State,
-    response::{IntoResponse as _, Response},
-};
+use axum::{extract::State, http::HeaderMap, response::Response};
 use quittance_ledger::{
     insurance::views::{self, ClaimView},
     record::ClaimRef,
     store::Subject,
 };
 
-use super::views::{Asked, AtQuery, at_of, contract_lines, nothing, reference};
+use super::{
+    contracts::events,
+    views::{Asked, AtQuery, Form, at_of, contract_lines, nothing, reference},
+};
 use crate::{
     extract::{PathOf, QueryOf},
     problem::{Problem, ProblemBody},
@@ -23,6 +22,7 @@ use crate::{
 /// Where it stands, what was claimed, guaranteed, approved and paid, the rounds
 /// of its settlement and its deadlines, now or as of a past moment; each line
 /// with the id of the record it comes from. Amounts are in minor units.
+/// `Accept: text/csv` gives the events.
 #[utoipa::path(
     get,
     path = "/v1/claims/{insurer}/{number}",
@@ -33,7 +33,9 @@ use crate::{
         AtQuery
     ),
     responses(
-        (status = 200, description = "The claim", body = ClaimView),
+        (status = 200, description = "The claim", content(
+            (ClaimView = "application/json"), (String = "text/csv")
+        )),
         (status = 400, description = "A parameter cannot be read", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "The ledger holds no record about it, or held none then", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Its contract has too many records", body = ProblemBody, content_type = "application/problem+json")
@@ -43,9 +45,11 @@ pub(crate) async fn get_claim(
     State(app): State<Shared>,
     PathOf(parts): PathOf<(String, String)>,
     QueryOf(query): QueryOf<AtQuery>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let claim: ClaimRef = reference("claim", &parts)?;
     let at = at_of(query.at.as_deref())?;
+    let form = Form::of(&headers);
     app.read(move |app, patience| {
         let asked = Asked::find(&app.store, at)?;
         let missing = || nothing("claim", claim.as_str(), at);
@@ -56,7 +60,8 @@ pub(crate) async fn get_claim(
             first.and_then(|entry| entry.record.payload().contract.clone()).ok_or_else(missing)?;
         let (lines, zone, reading) = contract_lines(app, patience, &contract, &asked)?;
         let view = views::claim(&claim, &contract, &lines, asked.as_of(&zone)?, &zone);
-        let response = Json(view.ok_or_else(missing)?).into_response();
+        let view = view.ok_or_else(missing)?;
+        let response = form.answer(&view, || events(&view.events))?;
         Ok(reading.into_answer(response))
     })
     .await

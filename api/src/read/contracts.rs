@@ -2,7 +2,7 @@
 
 use axum::{extract::State, http::HeaderMap, response::Response};
 use quittance_ledger::{
-    insurance::views::{self, Dossier},
+    insurance::views::{self, Dossier, Event},
     record::ContractRef,
 };
 
@@ -53,7 +53,7 @@ pub(crate) async fn get_contract(
     let form = Form::of(&headers);
     app.read(move |app, patience| {
         let (dossier, lines) = dossier(app, patience, &contract, at)?;
-        let response = form.answer(&dossier, || events(&dossier))?;
+        let response = form.answer(&dossier, || events(&dossier.events))?;
         Ok(lines.into_answer(response))
     })
     .await
@@ -73,9 +73,9 @@ pub(crate) fn dossier<'a>(
     Ok((dossier, reading))
 }
 
-/// The events of a dossier as a table.
-fn events(dossier: &Dossier) -> Table<13> {
-    let rows = dossier.events.iter().map(|event| {
+/// The events of a dossier or a claim as a table.
+pub(crate) fn events(events: &[Event]) -> Table<13> {
+    let rows = events.iter().map(|event| {
         [
             event.index.to_string(),
             event.height.to_string(),

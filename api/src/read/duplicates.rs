@@ -1,20 +1,25 @@
 //! `GET /v1/duplicates`: the same document at two contracts or claims.
 
 use axum::{
-    Json,
     extract::State,
-    response::{IntoResponse, Response},
+    http::{HeaderMap, header},
+    response::Response,
 };
+use jiff::tz::TimeZone;
 use quittance_ledger::{
     digest::{Digest, RecordId},
-    insurance::RecordType,
+    insurance::{RecordType, views::AsOf},
     membership::MemberId,
     store::{DocumentUse, Duplicate},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::utc;
+use super::{
+    table::Table,
+    utc,
+    views::{Asked, Form, at_of, cell},
+};
 use crate::{
     budget::Reserved,
     extract::{QueryOf, page_items, parse, parse_some},
@@ -35,6 +40,9 @@ pub(crate) struct DuplicatesQuery {
     after: Option<String>,
     /// How many at most; 1 to 1000.
     limit: Option<u32>,
+    /// As of when: only records that count then; a day is one in UTC. See the
+    /// dossier of a contract.
+    at: Option<String>,
 }
 
 /// Uses of documents that were used before, in the order of the ledger.
@@ -108,6 +116,59 @@ impl From<DocumentUse> for UseAnswer {
     }
 }
 
+/// Leaves of a duplicate what counts at that moment; nothing where its later
+/// record does not, or none of the earlier ones.
+fn as_of(mut duplicate: Duplicate, as_of: AsOf) -> Option<Duplicate> {
+    let counts = |of: &DocumentUse| as_of.lets_pass(of.height, of.occurred_at);
+    duplicate.earlier.retain(counts);
+    let is_one = duplicate.more || !duplicate.earlier.is_empty();
+    (counts(&duplicate.later) && is_one).then_some(duplicate)
+}
+
+/// Duplicates as a table: each later record, then the earlier ones.
+fn table(answer: &DuplicatesAnswer) -> Table<13> {
+    let row = |duplicate: &DuplicateAnswer, of: &UseAnswer, place: &str| {
+        [
+            duplicate.match_tag.to_string(),
+            duplicate.later.id.to_string(),
+            place.to_owned(),
+            of.index.to_string(),
+            of.height.to_string(),
+            of.block_time.clone(),
+            of.occurred_at.clone(),
+            of.record_type.to_string(),
+            of.signer.to_string(),
+            cell(of.contract.as_ref()),
+            cell(of.claim.as_ref()),
+            of.kind.clone(),
+            of.id.to_string(),
+        ]
+    };
+    let rows = answer.duplicates.iter().flat_map(|duplicate| {
+        let later = [row(duplicate, &duplicate.later, "later")];
+        let earlier = duplicate.earlier.iter().map(move |of| row(duplicate, of, "earlier"));
+        later.into_iter().chain(earlier)
+    });
+    Table {
+        header: [
+            "match",
+            "duplicate",
+            "use",
+            "index",
+            "height",
+            "block_time",
+            "occurred_at",
+            "type",
+            "signer",
+            "contract",
+            "claim",
+            "kind",
+            "record",
+        ],
+        rows: rows.collect(),
+    }
+}
+
 impl From<Duplicate> for DuplicateAnswer {
     fn from(duplicate: Duplicate) -> Self {
         Self {
@@ -135,25 +196,33 @@ const STEPS_MAX: usize = 64;
 /// key cannot tell from a `match` which file it is. Each later record is listed
 /// with the earlier ones that are about another contract or claim. `next` goes
 /// into `after` for the page that follows; a page may hold fewer than `limit`
-/// and still have one.
+/// and still have one. `Accept: text/csv` gives a table, in which `duplicate` is
+/// the later record of each; its cursor is in the header `Link` with `rel="next"`.
 #[utoipa::path(
     get,
     path = "/v1/duplicates",
     tag = "read",
     params(DuplicatesQuery),
     responses(
-        (status = 200, description = "A page of duplicates", body = DuplicatesAnswer),
+        (status = 200, description = "A page of duplicates", content(
+            (DuplicatesAnswer = "application/json"), (String = "text/csv")
+        )),
         (status = 400, description = "A parameter cannot be read", body = ProblemBody, content_type = "application/problem+json")
     )
 )]
 pub(crate) async fn list_duplicates(
     State(app): State<Shared>,
     QueryOf(query): QueryOf<DuplicatesQuery>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let at = at_of(query.at.as_deref())?;
+    let form = Form::of(&headers);
     let limit = page_items(query.limit, &app.config.limits)?;
     let match_tag: Option<Digest> = parse_some("match", query.match_tag.as_deref())?;
     let mut after = query.after.as_deref().map(|after| parse::<u64>("after", after)).transpose()?;
     app.read(move |app, patience| {
+        let asked = Asked::find(&app.store, at)?;
+        let moment = asked.as_of(&TimeZone::UTC)?;
         let bytes_max = app.config.limits.page_bytes_max;
         let (mut duplicates, mut bytes) = (Vec::<DuplicateAnswer>::new(), 0_usize);
         let mut share = app.response_bytes.share();
@@ -162,7 +231,10 @@ pub(crate) async fn list_duplicates(
             let step = limit.saturating_sub(duplicates.len()).min(STEP);
             let found = app.store.duplicates(match_tag, after, step)?;
             after = found.next_after;
-            for duplicate in found.duplicates {
+            // Nothing that comes after the last block that counts is of interest.
+            after = after.filter(|after| after.saturating_add(1) < asked.size);
+            let counting = found.duplicates.into_iter().filter_map(|found| as_of(found, moment));
+            for duplicate in counting {
                 let uses = duplicate.earlier.len().saturating_add(1);
                 bytes = bytes.saturating_add(uses.saturating_mul(USE_BYTES));
                 duplicates.push(duplicate.into());
@@ -176,7 +248,13 @@ pub(crate) async fn list_duplicates(
             }
         }
         let next = after.map(|index| index.to_string());
-        let mut response = Json(DuplicatesAnswer { duplicates, next }).into_response();
+        let answer = DuplicatesAnswer { duplicates, next };
+        let mut response = form.answer(&answer, || table(&answer))?;
+        if let Some(next) = &answer.next
+            && let Ok(link) = format!("</v1/duplicates?after={next}>; rel=\"next\"").parse()
+        {
+            response.headers_mut().insert(header::LINK, link);
+        }
         response.extensions_mut().insert(Reserved::from(share));
         Ok(response)
     })

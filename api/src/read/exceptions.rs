@@ -83,7 +83,8 @@ pub(crate) struct ExceptionsAnswer {
 /// offers that they notified and nobody answered in 30 days; claims that they
 /// opened and nobody handled in 48 hours; decisions and agreements that were not
 /// paid in 30 days; and payments to the policyholder within 30 days after the
-/// bank account changed. Each is listed with the record from which it follows. A
+/// bank account changed; and holds and claims of a provider while another one has
+/// one on the same contract. Each is listed with the record from which it follows. A
 /// page looks at a bounded number of records, and may hold none and still have a
 /// `next`. `Accept: text/csv` gives a table; its cursor is in the header
 /// `Link` with `rel="next"`.
@@ -155,7 +156,7 @@ pub(crate) async fn list_exceptions(
 fn kind_of(text: &str) -> Result<ExceptionKind, Problem> {
     serde_json::from_value(text.into()).map_err(|_| {
         let detail = "kind: must be one of flagged, late, corrected, hold_expired, offer_overdue, \
-                      handling_overdue, payment_overdue and bank_change";
+                      handling_overdue, payment_overdue, bank_change and two_providers";
         Problem::query("kind", detail)
     })
 }

@@ -21,7 +21,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::utc;
 use crate::{
-    extract::{IdPath, QueryOf, page_items, parse, parse_some},
+    extract::{IdPath, QueryOf, page_items, parse, parse_some, with_plus},
     headers::preferred,
     problem::{Problem, ProblemBody},
     reading::{Failed, Patience},
@@ -225,7 +225,7 @@ pub(crate) fn bound(
     text: Option<&str>,
     to_its_end: bool,
 ) -> Result<Option<Timestamp>, Problem> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let Some(text) = text.filter(|text| !text.is_empty()).map(with_plus) else { return Ok(None) };
     let bad = || {
         let detail = format!("{field} must be a time such as 2026-03-01T09:00:00Z, or a day");
         Problem::query(field, detail)

@@ -13,7 +13,7 @@ use quittance_ledger::{
     },
     limits::CORRECTION_CHAIN_MAX,
     membership::{MemberId, Role},
-    record::Record,
+    record::{ContractRef, Record},
     store::{StoreError, Subject},
 };
 use serde::Deserialize;
@@ -29,6 +29,9 @@ use crate::{
     reading::{Failed, Patience},
     state::Shared,
 };
+
+/// The payee that is no member (DOMAIN).
+const POLICYHOLDER: &str = "policyholder";
 
 /// What a statement is about.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -100,6 +103,7 @@ impl StatementsQuery {
             (Statement = "application/json"), (String = "text/csv")
         )),
         (status = 400, description = "A parameter cannot be read", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "The ledger knows no such payee", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "It is made of too many records; name a contract", body = ProblemBody, content_type = "application/problem+json")
     )
 )]
@@ -113,6 +117,7 @@ pub(crate) async fn get_statement(
     let form = Form::of(&headers);
     app.read(move |app, patience| {
         let asked = Asked::find(&app.store, at)?;
+        check_payee(app, &query.payee)?;
         let membership = app.membership();
         let insurer = query.contract.as_ref().map(|contract| contract.insurer());
         let insurer = insurer.or(query.insurer.as_deref()).unwrap_or_default();
@@ -133,6 +138,25 @@ pub(crate) async fn get_statement(
         Ok(reading.into_answer(response))
     })
     .await
+}
+
+/// Whom the ledger may say nothing of, and who cannot have been meant.
+fn check_payee(app: &Shared, payee: &str) -> Result<(), Failed> {
+    let membership = app.membership();
+    let is_member = membership.history().any(|member| member.id.as_str() == payee);
+    if payee == POLICYHOLDER || is_member {
+        return Ok(());
+    }
+    let size = app.store.tip().frontier.size();
+    let named = app.store.records_of(&Subject::Payee(payee.to_owned()), None, size, 1)?;
+    if named.entries.is_empty() {
+        let detail = format!(
+            "the ledger knows no payee {payee}: there is neither a member of that id nor a \
+             payment to it; the policyholder is {POLICYHOLDER}"
+        );
+        return Err(Problem::not_found(detail).into());
+    }
+    Ok(())
 }
 
 /// The statement without its lines, from the figures that the rules keep.
@@ -181,6 +205,7 @@ fn lines(
     }
     let mut found: BTreeMap<u64, Line> = BTreeMap::new();
     let mut claims = BTreeSet::new();
+    let mut holds: BTreeMap<ContractRef, BTreeSet<String>> = BTreeMap::new();
     let mut payments = Vec::new();
     for line in reading.of(&subject, size)? {
         if !query.lets_pass(&line.record) {
@@ -188,8 +213,14 @@ fn lines(
         }
         let payload = line.record.payload();
         match (&payload.data, &payload.claim) {
-            (Data::ClaimOpened(_), Some(claim)) => {
+            (Data::ClaimOpened(data), Some(claim)) => {
                 claims.insert(claim.clone());
+                // It claims what is held.
+                if let (None, Some(number), Some(contract)) =
+                    (data.claimed, &data.preauthorisation, &payload.contract)
+                {
+                    holds.entry(contract.clone()).or_default().insert(number.to_string());
+                }
             }
             _ => payments.push(line.record.clone()),
         }
@@ -197,6 +228,16 @@ fn lines(
     }
     for claim in claims {
         let lines = reading.of(&Subject::Claim(claim), size)?;
+        found.extend(lines.into_iter().map(|line| (line.index, line)));
+    }
+    for (contract, numbers) in holds {
+        let answers = |record: &Record| match &record.payload().data {
+            Data::PreauthorisationAnswered(data) => {
+                numbers.contains(data.preauthorisation.as_str())
+            }
+            _ => false,
+        };
+        let lines = reading.of_some(&Subject::Contract(contract), size, answers)?;
         found.extend(lines.into_iter().map(|line| (line.index, line)));
     }
     // A correction may name another payee: both it and what it corrects belong

@@ -8,6 +8,7 @@ use axum::{
 use jiff::{Timestamp, tz::TimeZone};
 use quittance_ledger::{
     insurance::views::{AsOf, At, Line, zone_of, zone_of_insurer},
+    record::Record,
     store::{Entry, Store, StoreError, Subject},
 };
 use serde::Serialize;
@@ -15,6 +16,7 @@ use serde::Serialize;
 use super::table::Table;
 use crate::{
     budget::{Reserved, Share},
+    extract::{parse_some, with_plus},
     headers::preferred,
     problem::{Kind, Problem},
     reading::{Failed, Patience},
@@ -48,11 +50,22 @@ impl<'a> Lines<'a> {
 
     /// All records about `subject` among the first `size` of the ledger.
     pub(crate) fn of(&mut self, subject: &Subject, size: u64) -> Result<Vec<Line>, Failed> {
+        self.of_some(subject, size, |_| true)
+    }
+
+    /// As [`Lines::of`], but only of records that are `wanted`; the others are
+    /// looked at and let go.
+    pub(crate) fn of_some(
+        &mut self,
+        subject: &Subject,
+        size: u64,
+        wanted: impl Fn(&Record) -> bool,
+    ) -> Result<Vec<Line>, Failed> {
         let (mut lines, mut after) = (Vec::new(), None);
         loop {
             self.patience.check()?;
             let page = self.app.store.records_of(subject, after, size, STEP)?;
-            for entry in page.entries {
+            for entry in page.entries.into_iter().filter(|entry| wanted(&entry.record)) {
                 lines.push(self.line(entry)?);
             }
             match page.next_after {
@@ -133,7 +146,8 @@ impl Asked {
         let (mut size, mut block_time) = (tip.frontier.size(), None);
         if let At::Height(height) = at {
             let Some((header, _)) = store.header(height)? else {
-                let detail = format!("at: the ledger has {} blocks, not {height}", tip.height);
+                let blocks = if tip.height == 1 { "block" } else { "blocks" };
+                let detail = format!("at: the ledger has {} {blocks}, not {height}", tip.height);
                 return Err(Problem::query("at", detail).into());
             };
             size = header.tree_size;
@@ -200,7 +214,8 @@ pub(crate) fn decimal(minor_units: i128, currency: &str) -> String {
 
 /// Reads `at`, which may be left out.
 pub(crate) fn at_of(at: Option<&str>) -> Result<At, Problem> {
-    Ok(crate::extract::parse_some("at", at)?.unwrap_or_default())
+    let at = at.map(with_plus);
+    Ok(parse_some("at", at.as_deref())?.unwrap_or_default())
 }
 
 /// The parts of a path that name a contract or a claim.

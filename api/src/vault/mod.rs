@@ -90,7 +90,9 @@ impl From<VaultError> for Problem {
     fn from(error: VaultError) -> Self {
         match error {
             VaultError::Refused(refusal) => refusal.into(),
-            VaultError::Erased { .. } => Self::new(Kind::Erased, error.to_string()),
+            VaultError::Erased { record, .. } => {
+                Self::new(Kind::Erased, error.to_string()).of_record(record)
+            }
             VaultError::NotHeld(_) => Self::not_found(error.to_string()),
             VaultError::Full { .. } => Self::new(Kind::VaultFull, error.to_string()),
             error => Self::internal(&error),

@@ -27,7 +27,8 @@ use crate::harness::{Answer, Api, Mode, quote, sign_as};
 const ADDRESS: &str = "Via Garibaldi 12, 20121 Milano";
 
 /// An API that knows these tokens: 0 for what is private of the broker's records,
-/// 1 for all but that, 2 to append as the broker and to read what is private of it.
+/// 1 for all but that, 2 to append as the broker and to read what is private of it,
+/// 3 and 4 to append as the broker and for nothing else.
 struct Private {
     api: Api,
     _tokens: tempfile::TempDir,
@@ -51,6 +52,10 @@ fn bearer(number: u8) -> String {
 
 /// A ledger whose node tells the time as the API does, which dates erasures.
 fn api_of(mode: Mode) -> Private {
+    api_with(mode, true)
+}
+
+fn api_with(mode: Mode, open_reading: bool) -> Private {
     let tokens = tempfile::tempdir().unwrap();
     let path = tokens.path().join("tokens.json");
     let mut list = TokenList::default();
@@ -58,6 +63,8 @@ fn api_of(mode: Mode) -> Private {
         vec!["private:broker"],
         vec!["admin", "read", "append:broker", "append:insurer", "private:insurer"],
         vec!["append:broker", "private:broker"],
+        vec!["append:broker"],
+        vec!["append:broker"],
     ];
     for (number, scopes) in (0..).zip(scopes) {
         let scopes = scopes.into_iter().map(|scope| scope.parse().unwrap()).collect();
@@ -67,7 +74,7 @@ fn api_of(mode: Mode) -> Private {
     }
     fs::write(&path, list.to_json().unwrap()).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    let access = Access::new(true, Tokens::watch(path).unwrap());
+    let access = Access::new(open_reading, Tokens::watch(path).unwrap());
     let api = Api::with_access(mode, ApiConfig::default(), access);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     api.node.time_ms.store(now.as_millis().try_into().unwrap(), Ordering::SeqCst);
@@ -365,14 +372,81 @@ async fn the_node_keeps_what_is_private_of_what_it_signs() {
     assert_eq!(api.node.vault.ids().len(), 2);
 }
 
-/// Sends a record to be signed; with a token, where one is named.
-async fn append_as(api: &Api, signer: &str, record: &Value, token: Option<u8>) -> String {
-    let body = json!({"signer": signer, "record": record}).to_string();
-    let mut request = Request::post("/v1/records").header(header::CONTENT_TYPE, "application/json");
+#[tokio::test]
+async fn what_was_erased_does_not_come_back_when_it_is_sent_again() {
+    let api = api_of(Mode::Commit);
+    let first = append_unsigned(&api, &fields()).await.json();
+    let id = first["id"].as_str().unwrap();
+    let by = erase(&api, id).await.json()["erased_by"].as_str().unwrap().to_owned();
+    let size = api.node.store.tip().frontier.size();
+    // What is private is not compared, for it is gone; so no guess of it is told right.
+    let mut elsewhere = fields();
+    elsewhere["data"]["address"] = json!("elsewhere");
+    for record in [fields(), elsewhere] {
+        for token in [None, Some(1), Some(2), Some(3)] {
+            let body = json!({"signer": "broker", "record": record}).to_string();
+            let refused = post_as(&api, "/v1/records", "application/json", body, token).await;
+            let problem = refused.assert_problem(410, "erased");
+            assert_eq!(problem["record"], id, "its receipt can be fetched");
+            assert!(problem["detail"].as_str().unwrap().contains(&by), "{problem}");
+        }
+        let line = json!({"signer": "broker", "record": record});
+        let lines = format!("{line}\n{line}\n");
+        let answers = api.post("/v1/records/batch", "application/x-ndjson", lines).await.lines();
+        for answer in answers {
+            assert_eq!((&answer["status"], &answer["id"]), (&json!(410), &json!(id)), "{answer}");
+            assert_eq!(answer["code"], "erased");
+        }
+    }
+    assert_eq!(api.node.store.tip().frontier.size(), size);
+    assert!(api.node.vault.ids().is_empty());
+    // What shows something else, or is of another signer, is another record.
+    let mut later = fields();
+    later["occurred_at"] = json!("2026-01-01T00:00:01Z");
+    let mut salted = fields();
+    salted["salt"] = json!("AAAAAAAAAAAAAAAAAAAAAQ");
+    for (signer, record) in [("broker", later), ("broker", salted), ("insurer", fields())] {
+        assert_ne!(append_as(&api, signer, &record, None).await, id);
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_read_the_ledger_is_not_told_what_was_erased_unless_it_sent_it() {
+    let api = api_with(Mode::Commit, false);
+    let id = append_as(&api, "broker", &fields(), Some(3)).await;
+    assert_eq!(erase(&api, &id).await.status, 200);
+    let body = json!({"signer": "broker", "record": fields()}).to_string();
+    // Its sender, who reads the ledger, and who reads what is private.
+    let sent_again = |token| {
+        let body = body.clone();
+        post_as(&api, "/v1/records", "application/json", body, Some(token))
+    };
+    for token in [1, 2, 3] {
+        sent_again(token).await.assert_problem(410, "erased");
+    }
+    let stranger = sent_again(4).await;
+    assert_eq!(stranger.status, 201, "{}", stranger.text());
+    assert_ne!(stranger.json()["id"], json!(id), "as before the erasure");
+}
+
+async fn post_as(
+    api: &Api,
+    path: &str,
+    content_type: &str,
+    body: String,
+    token: Option<u8>,
+) -> Answer {
+    let mut request = Request::post(path).header(header::CONTENT_TYPE, content_type);
     if let Some(number) = token {
         request = request.header(header::AUTHORIZATION, bearer(number));
     }
-    let answer = api.ask(request.body(Body::from(body)).unwrap()).await;
+    api.ask(request.header("prefer", "wait=5").body(Body::from(body)).unwrap()).await
+}
+
+/// Sends a record to be signed; with a token, where one is named.
+async fn append_as(api: &Api, signer: &str, record: &Value, token: Option<u8>) -> String {
+    let body = json!({"signer": signer, "record": record}).to_string();
+    let answer = post_as(api, "/v1/records", "application/json", body, token).await;
     assert!(answer.status.is_success(), "{}", answer.text());
     answer.json()["id"].as_str().unwrap().to_owned()
 }

@@ -103,6 +103,7 @@ async fn what_is_not_there_or_cannot_be_asked_is_a_clear_problem() {
         "/v1/contracts/insurer/P-1?at=2024-01-01",
         "/v1/claims/insurer/C-2",
         "/v1/claims/insurer/C%201?at=3",
+        "/v1/statements?payee=nobody&from=2025-05-01&to=2025-05-31",
     ] {
         api.get(path).await.assert_problem(404, "not_found");
     }
@@ -337,6 +338,154 @@ async fn tables_are_given_as_csv() {
     let exceptions = csv(&api, "/v1/exceptions?limit=2").await;
     assert_eq!(exceptions.text().lines().count(), 3);
     assert_eq!(exceptions.header("link"), "</v1/exceptions?after=1>; rel=\"next\"");
+}
+
+#[tokio::test]
+async fn the_events_of_a_claim_are_a_table_too() {
+    let api = with_claim("P-1").await;
+    let events = csv(&api, "/v1/claims/insurer/C%201").await;
+    assert_eq!(events.header("content-type"), "text/csv; charset=utf-8; header=present");
+    assert_eq!(events.text().lines().count(), 4, "{}", events.text());
+    assert!(events.text().starts_with("index,height,block_time,occurred_at,type,signer,"));
+    assert_eq!(csv(&api, "/v1/claims/insurer/C%201?at=4").await.text().lines().count(), 2);
+}
+
+/// Three contracts with the same invoice, each in a block of its own.
+async fn with_duplicates() -> Api {
+    let api = Api::new(Mode::Commit);
+    for number in 1..=3 {
+        let issued = json!({
+            "type": "contract.issued", "occurred_at": format!("2025-0{number}-01T00:00:00+01:00"),
+            "contract": format!("insurer/P-{number}"),
+            "data": {"version": 1, "line_of_business": "household", "signature_required": false,
+                "period": {"from": "2025-01-01", "to": "2025-12-31"}},
+            "documents": [{"kind": "invoice", "media_type": "application/pdf", "size": 4,
+                "commitment": format!("{number:064x}"), "match": "ab".repeat(32)}]});
+        assert_eq!(api.append(&sign_as("insurer", issued).unwrap()).await.status, 201);
+    }
+    api
+}
+
+#[tokio::test]
+async fn duplicates_are_those_of_the_moment_that_is_asked_for() {
+    let api = with_duplicates().await;
+    let found = async |at: &str| -> Vec<(Value, usize)> {
+        let answer = api.get(&format!("/v1/duplicates{at}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let found = answer.json();
+        assert_eq!(found["next"], Value::Null, "{at}: {found}");
+        let found = found["duplicates"].as_array().unwrap().iter();
+        found
+            .map(|one| (one["later"]["index"].clone(), one["earlier"].as_array().unwrap().len()))
+            .collect()
+    };
+    let all = [(json!(1), 1), (json!(2), 2)];
+    assert_eq!(found("").await, all);
+    for (at, count) in [("1", 0), ("2", 1), ("3", 2)] {
+        assert_eq!(found(&format!("?at={at}")).await, all[..count], "{at}");
+    }
+    // By the time at which they happened.
+    for (at, count) in [
+        ("2025-01-30", 0),
+        ("2025-01-31", 1),
+        ("2025-02-01T00:00:00%2B01:00", 1),
+        ("2025-01-31T23:59:59%2B01:00", 0),
+        ("2025-03-01", 2),
+    ] {
+        assert_eq!(found(&format!("?at={at}")).await, all[..count], "{at}");
+    }
+    api.get("/v1/duplicates?at=4").await.assert_problem(400, "bad_query");
+    let page = api.get("/v1/duplicates?limit=1").await.json();
+    assert_eq!(page["next"], "1", "{page}");
+    let page = api.get("/v1/duplicates?limit=1&at=2").await.json();
+    assert_eq!(page["next"], Value::Null, "nothing that counts comes after it");
+}
+
+#[tokio::test]
+async fn duplicates_are_a_table_with_a_row_for_each_use() {
+    let api = with_duplicates().await;
+    let table = csv(&api, "/v1/duplicates").await;
+    assert_eq!(table.header("content-type"), "text/csv; charset=utf-8; header=present");
+    let rows: Vec<_> = table.text().lines().collect();
+    assert_eq!(rows.len(), 6, "{}", table.text());
+    assert!(rows[0].starts_with("match,duplicate,use,index,height,"), "{}", rows[0]);
+    for (row, (place, index)) in
+        rows[1..].iter().zip([("later", 1), ("earlier", 0), ("later", 2), ("earlier", 0)])
+    {
+        assert!(row.contains(&format!(",{place},{index},")), "{row}");
+    }
+    let first = csv(&api, "/v1/duplicates?limit=1").await;
+    assert_eq!(first.text().lines().count(), 3);
+    assert_eq!(first.header("link"), "</v1/duplicates?after=1>; rel=\"next\"");
+}
+
+#[tokio::test]
+async fn a_claim_that_names_no_amount_claims_what_is_held() {
+    let api = with_claim("P-1").await;
+    for (record, signer) in [
+        (
+            json!({
+                "type": "preauthorisation.requested", "occurred_at": "2025-05-08T09:00:00+02:00",
+                "contract": "insurer/P-1", "data": {"preauthorisation": "PA-2",
+                "lines": [{"code": "x", "amount": 10_000}], "currency": "EUR"}}),
+            "provider",
+        ),
+        (
+            json!({
+                "type": "preauthorisation.answered", "occurred_at": "2025-05-08T09:00:05+02:00",
+                "contract": "insurer/P-1", "data": {"preauthorisation": "PA-2",
+                "guaranteed": 10_000, "hold_until": "2025-05-09T09:00:05+02:00",
+                "customer_share": 0, "currency": "EUR"}}),
+            "insurer",
+        ),
+        (
+            json!({
+                "type": "claim.opened", "occurred_at": "2025-05-08T17:10:00+02:00",
+                "contract": "insurer/P-1", "claim": "insurer/C 2",
+                "data": {"channel": "vet_system", "preauthorisation": "PA-2", "attached": []}}),
+            "provider",
+        ),
+    ] {
+        assert_eq!(api.append(&sign_as(signer, record).unwrap()).await.status, 201);
+    }
+    let claim = api.get("/v1/claims/insurer/C%202").await.json();
+    assert_eq!((&claim["claimed"], &claim["currency"]), (&json!(10_000), &json!("EUR")));
+    for query in ["", "&insurer=insurer", "&contract=insurer/P-1"] {
+        let path = format!("/v1/statements?payee=provider&from=2025-05-01&to=2025-05-31{query}");
+        let statement = api.get(&path).await.json();
+        assert_eq!(statement["open_count"], 1, "{query}: {statement}");
+        assert_eq!(statement["open"][0]["open"], 10_000, "{query}: {statement}");
+        assert_eq!(statement["totals"][0]["open_sum"], 10_000, "{query}: {statement}");
+    }
+}
+
+#[tokio::test]
+async fn the_plus_of_an_offset_may_come_as_it_is() {
+    let api = with_claim("P-1").await;
+    for path in [
+        "/v1/contracts/insurer/P-1?at=2025-05-06T09:00:05",
+        "/contracts/insurer/P-1?at=2025-05-06T09:00:05",
+        "/v1/exceptions?from=2025-05-06T09:00:05",
+        "/v1/records?from=2025-05-06T09:00:05",
+    ] {
+        let encoded = api.get(&format!("{path}%2B02:00")).await;
+        let plain = api.get(&format!("{path}+02:00")).await;
+        assert_eq!((encoded.status.as_u16(), plain.status.as_u16()), (200, 200), "{path}");
+    }
+    let path = "/v1/contracts/insurer/P-1?at=2025-05-06T09:00:05";
+    let held = api.get(&format!("{path}+02:00")).await.json()["ceiling"]["held"].clone();
+    assert_eq!(held, 24_000, "it is the last second before");
+    for wrong in ["%2002:0", "%20%2B02:00", "", "%2002:00%20"] {
+        api.get(&format!("{path}{wrong}")).await.assert_problem(400, "bad_query");
+    }
+}
+
+#[tokio::test]
+async fn a_sentence_tells_the_time_of_the_contract() {
+    let api = with_claim("P-1").await;
+    let dossier = api.get("/v1/contracts/insurer/P-1").await.json();
+    let sentence = dossier["events"][2]["sentence"].as_str().unwrap();
+    assert!(sentence.ends_with("held until 2025-05-07 09:00:05 +02:00"), "{sentence}");
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@
 //! itself; whether it can be true after what other records say is decided by
 //! rules between records.
 
+#[cfg(test)]
+mod catalogue;
 pub mod contract;
 pub mod disclosure;
 pub mod member;

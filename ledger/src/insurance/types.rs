@@ -154,6 +154,14 @@ macro_rules! record_types {
                 }
             }
 
+            /// The fields of its data, each with what it is read as.
+            #[cfg(test)]
+            pub(super) const fn fields(self) -> &'static [(&'static str, &'static str)] {
+                match self {
+                    $(Self::$name => $name::FIELDS,)*
+                }
+            }
+
             /// What it must name beside its data.
             #[must_use]
             pub const fn references(self) -> References {
@@ -312,6 +320,10 @@ macro_rules! words {
             }
 
             impl $name {
+                /// Every word, for documentation.
+                #[cfg(test)]
+                pub(super) const WORDS: &'static [&'static str] = &[$($text,)+];
+
                 /// The word as it stands in a record.
                 #[must_use]
                 pub const fn as_str(self) -> &'static str {
@@ -335,6 +347,14 @@ macro_rules! data {
             #[serde(deny_unknown_fields)]
             pub struct $name {
                 $($(#[$field_doc])* pub $field: $kind,)+
+            }
+
+            #[cfg(test)]
+            impl $name {
+                /// Its fields, each with what it is read as, for documentation.
+                #[allow(dead_code, reason = "parts of data are documented in words")]
+                pub(super) const FIELDS: &'static [(&'static str, &'static str)] =
+                    &[$((stringify!($field), stringify!($kind)),)+];
             }
         )*
     };

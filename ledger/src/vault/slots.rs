@@ -27,13 +27,18 @@ const MAGIC: &[u8; 16] = b"quittance-vault1";
 const ID: std::ops::Range<usize> = 4..36;
 const SALT_TAG: std::ops::Range<usize> = 36..36 + SALT_TAG_BYTES;
 const WRAPPED: std::ops::Range<usize> = SALT_TAG.end..SALT_TAG.end + WRAPPED_BYTES;
-/// Of a tombstone: the record that says so.
-const ERASED_BY: std::ops::Range<usize> = 36..68;
+/// Of a tombstone: the record that says so. What stands before it is what stood
+/// there before, so that a tombstone that is half written has it, too.
+const ERASED_BY: std::ops::Range<usize> = SALT_TAG.end..SALT_TAG.end + 32;
+/// The same, of a tombstone that has no digest of the salt.
+const UNTAGGED_ERASED_BY: std::ops::Range<usize> = 36..68;
 
 const FREE: u8 = 0;
 const STAGED: u8 = 1;
 const KEPT: u8 = 2;
-const ERASED: u8 = 3;
+/// A tombstone without a digest of the salt, as earlier versions wrote them.
+const ERASED_UNTAGGED: u8 = 3;
+const ERASED: u8 = 4;
 
 type SlotBytes = [u8; SLOT_BYTES];
 
@@ -133,7 +138,7 @@ impl Slots {
                 }
                 Parsed::Used { id, slot, clean } => {
                     if let (false, SlotState::Erased(by)) = (clean, slot.state) {
-                        unclean.push((number, tombstone(&id, &by)));
+                        unclean.push((number, tombstone(&id, slot.salt_tag, &by)));
                     }
                     found.used.push((id, slot));
                 }
@@ -207,9 +212,9 @@ impl Slots {
         key.unwrap(part(&bytes, WRAPPED), id, part(&bytes, SALT_TAG)).ok_or_else(damaged)
     }
 
-    /// Overwrites slot `number`: its key is gone, and a tombstone stands there.
-    pub(super) fn bury(&self, number: u64, id: &RecordId, by: &RecordId) -> Result<(), VaultError> {
-        self.overwrite(offset(number), &tombstone(id, by))
+    /// Overwrites a slot: its key is gone, and a tombstone stands there.
+    pub(super) fn bury(&self, slot: &Slot, id: &RecordId, by: &RecordId) -> Result<(), VaultError> {
+        self.overwrite(offset(slot.number), &tombstone(id, slot.salt_tag, by))
     }
 
     /// Overwrites slot `number`: its key is gone, and it is free.
@@ -241,35 +246,47 @@ fn parse(number: u64, bytes: &SlotBytes, key: &VaultKey) -> Parsed {
         let digest: Result<[u8; 32], _> = part(bytes, range).try_into();
         digest.ok().map(|digest| RecordId::from_digest(Digest::from_bytes(digest)))
     };
-    let [state, ..] = *bytes;
+    let [state_byte, ..] = *bytes;
     let Some(record) = id(ID) else { return Parsed::Damaged };
     let mut tag = [0; SALT_TAG_BYTES];
-    let state = match state {
+    let state = match state_byte {
         FREE => return Parsed::Free { clean: bytes.iter().all(|byte| *byte == 0) },
         STAGED | KEPT => {
             if key.unwrap(part(bytes, WRAPPED), &record, part(bytes, SALT_TAG)).is_none() {
                 return Parsed::Damaged;
             }
             tag.copy_from_slice(part(bytes, SALT_TAG));
-            if state == KEPT { SlotState::Kept } else { SlotState::Staged }
+            if state_byte == KEPT { SlotState::Kept } else { SlotState::Staged }
         }
-        ERASED => match id(ERASED_BY) {
+        ERASED => {
+            tag.copy_from_slice(part(bytes, SALT_TAG));
+            match id(ERASED_BY) {
+                Some(by) => SlotState::Erased(by),
+                None => return Parsed::Damaged,
+            }
+        }
+        ERASED_UNTAGGED => match id(UNTAGGED_ERASED_BY) {
             Some(by) => SlotState::Erased(by),
             None => return Parsed::Damaged,
         },
         _ => return Parsed::Damaged,
     };
     let clean = match state {
-        SlotState::Erased(by) => *bytes == tombstone(&record, &by),
+        // One that is whole stays as it is, for nothing is gained by writing it anew.
+        SlotState::Erased(_) if state_byte == ERASED_UNTAGGED => {
+            part(bytes, UNTAGGED_ERASED_BY.end..SLOT_BYTES).iter().all(|byte| *byte == 0)
+        }
+        SlotState::Erased(by) => *bytes == tombstone(&record, tag, &by),
         SlotState::Staged | SlotState::Kept => true,
     };
     Parsed::Used { id: record, slot: Slot { number, state, salt_tag: tag }, clean }
 }
 
-fn tombstone(id: &RecordId, by: &RecordId) -> SlotBytes {
+fn tombstone(id: &RecordId, salt_tag: [u8; SALT_TAG_BYTES], by: &RecordId) -> SlotBytes {
     let mut bytes: SlotBytes = [0; SLOT_BYTES];
     place(&mut bytes, 0..1, &[ERASED]);
     place(&mut bytes, ID, id.as_bytes());
+    place(&mut bytes, SALT_TAG, &salt_tag);
     place(&mut bytes, ERASED_BY, by.as_bytes());
     bytes
 }

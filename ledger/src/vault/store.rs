@@ -348,6 +348,17 @@ impl Vault {
         Ok(held)
     }
 
+    /// The records with this salt of their own of which disclosures were erased,
+    /// each with the record that says so: what is made of the same fields again
+    /// would bring them back. Tombstones of versions that kept no digest of the
+    /// salt are not found.
+    #[must_use]
+    pub fn erased_with_salt(&self, of_record: &Salt) -> Vec<(RecordId, RecordId)> {
+        let state = self.state();
+        let ids = state.by_salt.get(&salt_tag(of_record.as_bytes()));
+        ids.into_iter().flatten().filter_map(|id| state.erased_by(id).map(|by| (*id, by))).collect()
+    }
+
     /// Erases what is held of a record, for good. `signed` is the
     /// `disclosure.erased` that says so; it is durable here before anything is
     /// erased, and [`Vault::erasures`] lists it until
@@ -384,8 +395,7 @@ impl Vault {
         let Some((signed, _)) = state.erasures.get(id) else { return Ok(()) };
         let by = signed.id();
         if let Some(slot) = state.by_id.get(id).copied() {
-            state.slots.bury(slot.number, id, &by)?;
-            state.forget_salt(id, &slot);
+            state.slots.bury(&slot, id, &by)?;
             state.by_id.insert(*id, Slot { state: SlotState::Erased(by), ..slot });
         }
         files::destroy(&self.layout.sealed(), &id.to_string())?;
@@ -477,11 +487,9 @@ impl Vault {
 
 impl State {
     fn insert(&mut self, id: RecordId, slot: Slot) {
-        if !matches!(slot.state, SlotState::Erased(_)) {
-            let ids = self.by_salt.entry(slot.salt_tag).or_default();
-            if !ids.contains(&id) {
-                ids.push(id);
-            }
+        let ids = self.by_salt.entry(slot.salt_tag).or_default();
+        if !ids.contains(&id) {
+            ids.push(id);
         }
         self.by_id.insert(id, slot);
     }
@@ -495,13 +503,19 @@ impl State {
         }
     }
 
-    fn refuse_erased(&self, id: &RecordId) -> Result<(), VaultError> {
+    /// The record that says that what is private of this one was erased, or is
+    /// being erased.
+    fn erased_by(&self, id: &RecordId) -> Option<RecordId> {
         let begun = self.erasures.get(id).map(|(signed, _)| signed.id());
         let buried = self.by_id.get(id).and_then(|slot| match slot.state {
             SlotState::Erased(by) => Some(by),
             SlotState::Staged | SlotState::Kept => None,
         });
-        match begun.or(buried) {
+        begun.or(buried)
+    }
+
+    fn refuse_erased(&self, id: &RecordId) -> Result<(), VaultError> {
+        match self.erased_by(id) {
             Some(by) => Err(VaultError::Erased { record: *id, by }),
             None => Ok(()),
         }

@@ -114,7 +114,8 @@ enum Command {
     Append(append::AppendArgs),
     /// Verify receipts offline, against a trust policy
     #[command(after_help = "Example:\n  quittance verify record.tlog-proof --policy policy\n\n\
-        Ends with 0 when all are valid, 1 when one is not, 2 when a file cannot be used.")]
+        Ends with 0 when all are valid, 1 when one is not, 2 when a file cannot be used, or\n\
+        --genesis does not tell whose key signed a record: it was added later, or does not exist.")]
     Verify(verify::VerifyArgs),
     /// Verify a whole history again: every signature, id, block, rule, tree and cosignature
     #[command(after_help = "Examples:\n  quittance audit quittance-data\n  \
@@ -161,6 +162,10 @@ enum Command {
         after_help = "Example:\n  quittance exceptions --from 2025-09-01 --to 2025-09-30 --csv"
     )]
     Exceptions(views::ExceptionsArgs),
+    /// List documents that were used before for another contract or claim
+    #[command(after_help = "Examples:\n  quittance duplicates\n  \
+        quittance duplicates --at 2025-09-30 --csv")]
+    Duplicates(views::DuplicatesArgs),
     /// Show what a node keeps that is private of a record, or erase it
     #[command(after_help = "Examples:\n  \
         quittance private 291e45d88538c4c9ea802c82193fd0cd9c9ecc9c59c3cd1ab9e9ba81de2d2c81\n  \
@@ -301,6 +306,7 @@ pub fn main() -> ExitCode {
         Some(Command::Claim(args)) => views::claim(&args),
         Some(Command::Statement(args)) => views::statement(&args),
         Some(Command::Exceptions(args)) => views::exceptions(&args),
+        Some(Command::Duplicates(args)) => views::duplicates(&args),
         Some(Command::Private(args)) => private::private(&args),
         Some(Command::Load(args)) => load::load(args),
         Some(Command::Reindex(args)) => reindex::reindex(&args),

@@ -150,9 +150,7 @@ fn create(args: CreateArgs) -> CommandResult {
         return Err(Failure::unusable(format_args!("{} is there already", path.display())));
     }
     for scope in &args.scope {
-        if let Some(doubt) = doubt(scope, &folder)? {
-            output::note(doubt);
-        }
+        check_scope(scope, &folder)?;
     }
     let expires_at = args.expires.map(|Expiry(time)| time);
     let (token, record) =
@@ -181,17 +179,25 @@ fn create(args: CreateArgs) -> CommandResult {
     Ok(Outcome::Yes)
 }
 
-/// What to tell of a scope that may be a mistake.
-fn doubt(scope: &Scope, folder: &DataFolder) -> Result<Option<String>, Failure> {
-    Ok(match scope {
-        Scope::Append(member) if !folder.keys()?.record.contains_key(member) => Some(format!(
-            "This node holds no record key of member {member}, so it will not sign for it."
-        )),
-        Scope::Private(member) if folder.membership()?.member(member).is_none() => Some(format!(
-            "The genesis does not list member {member}; one who joined since is fine."
-        )),
-        _ => None,
-    })
+/// Refuses a scope that is good for nothing on this node, and tells of one that
+/// may be a mistake.
+fn check_scope(scope: &Scope, folder: &DataFolder) -> Result<(), Failure> {
+    match scope {
+        Scope::Append(member) if !folder.keys()?.record.contains_key(member) => {
+            Err(Failure::unusable(format_args!(
+                "this node holds no record key of member {member}, so it cannot sign for it; put \
+                 the key into {} first",
+                folder.keys_path().display()
+            )))
+        }
+        Scope::Private(member) if folder.membership()?.member(member).is_none() => {
+            output::note(format!(
+                "The genesis does not list member {member}; one who joined since is fine."
+            ));
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn list(args: &ListArgs) -> CommandResult {

@@ -11,6 +11,7 @@ use quittance_ledger::{
     limits::RECEIPT_BYTES_MAX,
     membership::Membership,
     record::{Envelope, Record},
+    refusal::Code,
     transparency::{Check, Policy, Receipt, Verification, verify_bytes},
 };
 use serde::Serialize;
@@ -27,7 +28,9 @@ pub(super) struct VerifyArgs {
     #[arg(long, value_name = "FILE", required_unless_present = "genesis")]
     policy: Option<PathBuf>,
     /// Also check the record's own signature and that its signer may sign it;
-    /// without --policy, the genesis says whose signatures a checkpoint needs
+    /// without --policy, the genesis says whose signatures a checkpoint needs. Of
+    /// keys and members that were added later it knows nothing: what they signed is
+    /// neither valid nor invalid by it (2)
     #[arg(long, value_name = "GENESIS.TOML")]
     genesis: Option<PathBuf>,
     /// Print JSON
@@ -43,6 +46,9 @@ struct Verified {
     index: Option<u64>,
     #[serde(flatten)]
     verification: Verification,
+    /// Whether nothing speaks against it, and the genesis does not tell whose key
+    /// signed the record. It is not valid then, nor invalid.
+    undecided: bool,
     #[serde(skip)]
     says: Option<String>,
 }
@@ -89,6 +95,18 @@ pub(super) fn verify(args: &VerifyArgs) -> CommandResult {
         }
         return Err(first.into());
     }
+    // What is invalid is so whatever else cannot be told.
+    let mut undecided = found.iter().filter(|verified| verified.undecided);
+    if let Some(first) = undecided.next()
+        && found.iter().all(|verified| verified.verification.is_valid() || verified.undecided)
+    {
+        let detail = first.verification.check(RECORD_SIGNATURE).map(|check| &check.detail);
+        return Err(Failure::unusable(format_args!(
+            "{}: {}",
+            first.receipt,
+            output::printable_line(detail.map_or("", |detail| detail))
+        )));
+    }
     let valid = found.iter().all(|verified| verified.verification.is_valid());
     Ok(if valid { Outcome::Yes } else { Outcome::No })
 }
@@ -99,6 +117,7 @@ fn not_a_receipt(path: &Path, detail: String) -> Verified {
         id: None,
         index: None,
         verification: Verification { checks: vec![Check::fail("format", detail)] },
+        undecided: false,
         says: None,
     }
 }
@@ -111,10 +130,18 @@ fn verified(
 ) -> Verified {
     let mut verification = verify_bytes(bytes, policy);
     let receipt = Receipt::parse(bytes).ok();
+    let mut undecided = false;
     if let Some(membership) = membership {
+        let sound = verification.is_valid();
         verification.checks.push(match &receipt {
-            Some(receipt) => check_signer(receipt, membership),
-            None => Check::fail("record_signature", "not checked"),
+            Some(receipt) => match check_signer(receipt, membership) {
+                Signer::Checked(check) => check,
+                Signer::Unknown(detail) => {
+                    undecided = sound;
+                    Check::fail(RECORD_SIGNATURE, detail)
+                }
+            },
+            None => Check::fail(RECORD_SIGNATURE, "not checked"),
         });
     }
     Verified {
@@ -122,21 +149,53 @@ fn verified(
         id: receipt.as_ref().map(Receipt::id),
         index: receipt.as_ref().map(|receipt| receipt.index),
         verification,
+        undecided,
         says: receipt.and_then(|receipt| says(&receipt)),
     }
 }
 
+/// The name of the check that a genesis adds.
+const RECORD_SIGNATURE: &str = "record_signature";
+
+/// What the genesis tells of who signed a record.
+enum Signer {
+    /// All of it.
+    Checked(Check),
+    /// Not whose key it is: it may have been added since, or not exist at all.
+    Unknown(String),
+}
+
 /// Whether a member of the ledger signed the record, with a key of its own and
-/// a role that may.
-fn check_signer(receipt: &Receipt, membership: &Membership) -> Check {
-    match Record::open(receipt.record.clone(), membership) {
+/// a role that may. Of members and keys that came later a genesis knows nothing.
+fn check_signer(receipt: &Receipt, membership: &Membership) -> Signer {
+    let refusal = match Record::open(receipt.record.clone(), membership) {
         Ok(record) => {
             let (signer, key_id) = (record.signer(), record.key_id());
             let role = membership.member(signer).map_or("", |member| member.role.as_str());
-            Check::pass("record_signature", format!("signed by {signer}#{key_id}, {role}"))
+            let detail = format!("signed by {signer}#{key_id}, {role}");
+            return Signer::Checked(Check::pass(RECORD_SIGNATURE, detail));
         }
-        Err(refusal) => Check::fail("record_signature", refusal.to_string()),
+        Err(refusal) => refusal,
+    };
+    if matches!(refusal.code, Code::UnknownMember | Code::UnknownKey)
+        && let Ok(record) = Envelope::parse(receipt.record.clone())
+    {
+        let (signer, key_id) = (record.signer(), record.key_id());
+        // The role of a member never changes, whatever its keys are.
+        let record_type = record.payload().record_type;
+        let known = membership.member(signer);
+        if known.is_none_or(|member| record_type.roles().contains(&member.role)) {
+            let missing = match known {
+                Some(_) => format!("{signer} has no key {key_id} there"),
+                None => format!("{signer} is no member there"),
+            };
+            return Signer::Unknown(format!(
+                "cannot be decided with the genesis alone: {missing}; use --policy instead \
+                 (quittance policy > policy.txt)"
+            ));
+        }
     }
+    Signer::Checked(Check::fail(RECORD_SIGNATURE, refusal.to_string()))
 }
 
 /// What the record says, in a line.
@@ -156,7 +215,11 @@ fn says(receipt: &Receipt) -> Option<String> {
 
 fn show(verified: &Verified) -> Result<(), Failure> {
     let Verified { receipt, id, verification, says, .. } = verified;
-    let verdict = if verification.is_valid() { "valid" } else { "INVALID" };
+    let verdict = match (verification.is_valid(), verified.undecided) {
+        (true, _) => "valid",
+        (false, true) => "undecided",
+        (false, false) => "INVALID",
+    };
     output::line(format!("{verdict}  {receipt}"))?;
     if let Some(id) = id {
         output::line(format!("  id             {id}"))?;
@@ -165,7 +228,11 @@ fn show(verified: &Verified) -> Result<(), Failure> {
         output::line(format!("  says           {}", output::printable_line(says)))?;
     }
     for Check { name, ok, detail } in &verification.checks {
-        let mark = if *ok { "ok  " } else { "FAIL" };
+        let mark = match (ok, verified.undecided) {
+            (true, _) => "ok  ",
+            (false, true) => "?   ",
+            (false, false) => "FAIL",
+        };
         output::line(format!("  {name:<14} {mark} {}", output::printable_line(detail)))?;
     }
     Ok(())

@@ -31,7 +31,9 @@ impl fmt::Display for Problem {
         if !self.code.is_empty() {
             write!(f, " {}", self.code)?;
         }
-        if let Some(field) = &self.field {
+        // Some sentences begin with the field.
+        let says_it = |field: &String| self.detail.starts_with(&format!("{field}: "));
+        if let Some(field) = self.field.as_ref().filter(|field| !says_it(field)) {
             write!(f, " ({field})")?;
         }
         if !self.detail.is_empty() {

@@ -110,3 +110,16 @@ fn answers_to_another_number_of_records_are_not_believed() {
     let error = client(&url, 1).append_batch(&records, Duration::ZERO).unwrap_err();
     assert!(error.to_string().contains("1 answers to 2 records"), "{error}");
 }
+
+#[test]
+fn a_problem_names_its_field_once() {
+    let problem = |detail: &str| Problem {
+        status: 400,
+        code: "bad_query".to_owned(),
+        field: Some("at".to_owned()),
+        detail: detail.to_owned(),
+    };
+    let at = problem("at: the ledger has 5 blocks, not 9");
+    assert_eq!(at.to_string(), "400 bad_query: at: the ledger has 5 blocks, not 9");
+    assert_eq!(problem("is wrong").to_string(), "400 bad_query (at): is wrong");
+}

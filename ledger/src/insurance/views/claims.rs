@@ -31,6 +31,7 @@ pub(super) struct Used {
     pub(super) answered: RecordId,
     pub(super) period: Option<u32>,
     pub(super) guaranteed: u64,
+    pub(super) currency: Option<Currency>,
     pub(super) until: Timestamp,
 }
 
@@ -132,7 +133,7 @@ impl ClaimFold {
         // On a hold, the whole of it is claimed where no amount is named.
         view.claimed = claimed.or(used.map(|used| used.guaranteed));
         self.turns = vec![(at, true)];
-        self.takes_currency(data.currency);
+        self.takes_currency(used.and_then(|used| used.currency).or(data.currency));
         let view = &mut self.view;
         let mut handling =
             Deadline::new(DeadlineKind::Handling, id, hours_after(at, HANDLING_HOURS_MAX));

@@ -1,11 +1,11 @@
 //! A contract: what it says, its versions, its periods and what they may pay,
 //! its premiums, and whether it is in force.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
-use super::{Standing, shown, time::day_of};
+use super::{Standing, format_amount, shown, time::day_of};
 use crate::{
     digest::RecordId,
     insurance::{
@@ -61,6 +61,31 @@ impl Value {
         match currency {
             Some(currency) => Self::Amount { amount, currency: currency.code().to_owned() },
             None => Self::Text(amount.to_string()),
+        }
+    }
+}
+
+/// As people read it: an amount with its currency.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Amount { amount, currency } => {
+                f.write_str(&format_amount(i128::from(*amount), currency))
+            }
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+/// The property, and what is known of what it was and became.
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let property = &self.property;
+        match (&self.from, &self.to) {
+            (Some(from), Some(to)) => write!(f, "{property}: {from} → {to}"),
+            (Some(from), None) => write!(f, "{property}: no longer {from}"),
+            (None, Some(to)) => write!(f, "{property}: {to}"),
+            (None, None) => write!(f, "{property} changed"),
         }
     }
 }

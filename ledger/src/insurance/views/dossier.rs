@@ -265,7 +265,7 @@ pub fn claim(
         .recorded
         .iter()
         .filter(|recorded| recorded.line.record.payload().claim.as_ref() == Some(claim))
-        .map(Event::from)
+        .map(|recorded| Event::of(recorded, zone))
         .collect();
     Some(found)
 }
@@ -475,7 +475,11 @@ impl<'z> Fold<'z> {
             consents: self.consents,
             alerts: self.alerts,
             rewards: self.rewards,
-            events: selection.recorded.iter().map(Event::from).collect(),
+            events: selection
+                .recorded
+                .iter()
+                .map(|recorded| Event::of(recorded, self.zone))
+                .collect(),
         };
         (dossier, claims)
     }

@@ -1,6 +1,6 @@
 //! A record as a line of a view.
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 
 use super::{select::Recorded, sentence, shown, time::timestamp_of_ms};
 use crate::digest::RecordId;
@@ -40,8 +40,9 @@ shown! {
     }
 }
 
-impl From<&Recorded<'_>> for Event {
-    fn from(recorded: &Recorded<'_>) -> Self {
+impl Event {
+    /// The line of a record, with moments on the clocks of `zone`.
+    pub(super) fn of(recorded: &Recorded<'_>, zone: &TimeZone) -> Self {
         let line = recorded.line;
         let payload = line.record.payload();
         Self {
@@ -54,7 +55,7 @@ impl From<&Recorded<'_>> for Event {
             signer: line.record.signer().to_string(),
             declared_by: payload.declared_by.as_ref().map(ToString::to_string),
             claim: payload.claim.as_ref().map(ToString::to_string),
-            sentence: sentence::of(&line.record),
+            sentence: sentence::of(&line.record, zone),
             late: line.is_late(),
             flags: line.marks(),
             corrects: payload.corrects,

@@ -9,8 +9,11 @@
 use jiff::Timestamp;
 
 use super::{
-    AsOf, ClaimView, Deadline, DeadlineKind, DeadlineState, Dossier, Line, dossier::Fold, money,
-    select, shown, statement::POLICYHOLDER, time::timestamp_of_ms,
+    AsOf, ClaimView, Deadline, DeadlineKind, DeadlineState, Dossier, Line, Preauthorisation,
+    dossier::Fold,
+    money, select, shown,
+    statement::POLICYHOLDER,
+    time::{hours_after, timestamp_of_ms},
 };
 use crate::{
     digest::RecordId,
@@ -20,6 +23,12 @@ use crate::{
 
 /// Days before a payment in which a change of the bank account is looked at (DOMAIN).
 const BANK_CHANGE_DAYS: i64 = 30;
+
+/// Hours for which a claim, like a hold, stands for what a provider does now.
+const SAME_TREATMENT_HOURS: i64 = 24;
+
+/// The channel by which only providers notify claims (DOMAIN).
+const CHANNEL_OF_PROVIDERS: &str = "vet_system";
 
 shown! {
     /// What people should look at.
@@ -40,6 +49,8 @@ shown! {
         PaymentOverdue = "payment_overdue",
         /// A payment to the policyholder within 30 days after a change of the bank account.
         BankChange = "bank_change",
+        /// A hold or a claim of a provider while another provider has one on the same contract.
+        TwoProviders = "two_providers",
     }
 }
 
@@ -176,6 +187,7 @@ impl Consequences {
             }
         }
         self.bank_change(line, id, &mut found);
+        self.two_providers(line, id, &mut found);
         found
     }
 
@@ -193,6 +205,58 @@ impl Consequences {
                 found.push(Exception::new(ExceptionKind::HoldExpired, line, others, sentence));
             }
         }
+    }
+
+    /// The same risk at two providers: whoever guaranteed or opened the later of
+    /// the two may not know of the earlier one.
+    fn two_providers(&self, line: &Line, id: RecordId, found: &mut Vec<Exception>) {
+        let uses = self.uses();
+        let Some(later) = uses.iter().find(|of| of.record == id && !of.on_hold) else { return };
+        let earlier = |of: &&Use<'_>| {
+            of.record != id && of.provider != later.provider && of.covers(later.from)
+        };
+        let others: Vec<_> = uses.iter().filter(earlier).collect();
+        let Some(last) = others.last() else { return };
+        let sentence = format!(
+            "{} has {} while {} has {} on the same contract",
+            later.provider, later.what, last.provider, last.what
+        );
+        let first = others.len().saturating_sub(EXCEPTION_OTHERS_MAX);
+        let others = others.iter().skip(first).map(|of| of.record).collect();
+        found.push(Exception::new(ExceptionKind::TwoProviders, line, others, sentence));
+    }
+
+    /// What providers hold and claim of the contract, holds first.
+    fn uses(&self) -> Vec<Use<'_>> {
+        let holds = self.dossier.preauthorisations.iter().filter(|held| held.guaranteed > Some(0));
+        let of_hold = |held: &'_ Preauthorisation| {
+            let until = held.hold_until?;
+            Some((
+                held.answered_by?,
+                held.answered_at?,
+                held.ended_at.map_or(until, |it| it.min(until)),
+            ))
+        };
+        let mut uses: Vec<_> = holds
+            .filter_map(|held| {
+                let (record, from, to) = of_hold(held)?;
+                let (provider, what) = (held.provider.as_deref()?, "a hold");
+                Some(Use { record, provider, what, from, to, on_hold: false })
+            })
+            .collect();
+        let of_claim = |claim: &'_ ClaimView| Some((claim.opened?, claim.opened_at?));
+        let claims = self.claims.iter().filter_map(|claim| {
+            let (record, from) = of_claim(claim)?;
+            let provider = claim.opened_by.as_deref()?;
+            let is_provider = claim.channel.as_deref() == Some(CHANNEL_OF_PROVIDERS)
+                || uses.iter().any(|of| of.provider == provider);
+            let to = hours_after(from, SAME_TREATMENT_HOURS);
+            let on_hold = claim.guaranteed.is_some();
+            is_provider.then_some(Use { record, provider, what: "a claim", from, to, on_hold })
+        });
+        let claims: Vec<_> = claims.collect();
+        uses.extend(claims);
+        uses
     }
 
     fn bank_change(&self, line: &Line, id: RecordId, found: &mut Vec<Exception>) {
@@ -225,6 +289,23 @@ impl Consequences {
             let others = changes.iter().skip(first).map(|change| change.record).collect();
             found.push(Exception::new(ExceptionKind::BankChange, line, others, sentence));
         }
+    }
+}
+
+/// A hold or a claim of a provider, and when it stands for what is treated or repaired.
+struct Use<'a> {
+    record: RecordId,
+    provider: &'a str,
+    what: &'static str,
+    from: Timestamp,
+    to: Timestamp,
+    /// Whether it is a claim on a hold, which was looked at before.
+    on_hold: bool,
+}
+
+impl Use<'_> {
+    fn covers(&self, time: Timestamp) -> bool {
+        (self.from..=self.to).contains(&time)
     }
 }
 

@@ -196,7 +196,8 @@ impl Holds {
         held.claim = claim;
         held.ended_at = Some(standing.at);
         held.ended_by = Some(standing.id());
-        Some(Used { answered, period: held.period, guaranteed, until })
+        let currency = held.currency.as_deref().and_then(|currency| currency.parse().ok());
+        Some(Used { answered, period: held.period, guaranteed, currency, until })
     }
 
     /// Numbers of periods, currencies and amounts that are held at that time.

@@ -1,5 +1,7 @@
 //! What a record says, in one sentence for people.
 
+use jiff::tz::TimeZone;
+
 use super::money;
 use crate::{
     insurance::{
@@ -11,8 +13,8 @@ use crate::{
     record::Record,
 };
 
-/// The sentence of a record.
-pub(super) fn of(record: &Record) -> String {
+/// The sentence of a record, with moments on the clocks of `zone`.
+pub(super) fn of(record: &Record, zone: &TimeZone) -> String {
     let payload = record.payload();
     let by = payload.declared_by.as_ref().map_or_else(
         || record.signer().to_string(),
@@ -21,7 +23,7 @@ pub(super) fn of(record: &Record) -> String {
     let claim = payload.claim.as_ref().map(ToString::to_string).unwrap_or_default();
     let said = contract(&payload.data)
         .or_else(|| signature(&payload.data))
-        .or_else(|| before_claim(&payload.data))
+        .or_else(|| before_claim(&payload.data, zone))
         .or_else(|| after_claim(&payload.data, &claim))
         .unwrap_or_else(|| payload.record_type.as_str().to_owned());
     format!("{by}: {said}")
@@ -166,10 +168,10 @@ fn signature(data: &Data) -> Option<String> {
     })
 }
 
-/// A moment to the second, in UTC.
-fn moment(moment: Moment) -> String {
-    let time = moment.timestamp().to_zoned(jiff::tz::TimeZone::UTC);
-    time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+/// A moment to the second, on the clocks of a time zone.
+fn moment(moment: Moment, zone: &TimeZone) -> String {
+    let time = moment.timestamp().to_zoned(zone.clone());
+    time.strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
 }
 
 fn total(lines: &[Line], currency: Currency) -> String {
@@ -177,7 +179,7 @@ fn total(lines: &[Line], currency: Currency) -> String {
         .map_or_else(|| "an amount".to_owned(), |total| amount(total, Some(currency)))
 }
 
-fn before_claim(data: &Data) -> Option<String> {
+fn before_claim(data: &Data, zone: &TimeZone) -> Option<String> {
     Some(match data {
         Data::PreauthorisationRequested(data) => format!(
             "pre-authorisation {} asked for {}{}",
@@ -194,7 +196,7 @@ fn before_claim(data: &Data) -> Option<String> {
                 because(data.reason.as_ref())
             );
             if let Some(until) = data.hold_until {
-                said += &format!(", held until {}", moment(until));
+                said += &format!(", held until {}", moment(until, zone));
             }
             said
         }

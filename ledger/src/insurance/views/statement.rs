@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use super::{
-    AsOf, AsOfShown, ClaimStatus, Line, Selection, Standing, claims::ClaimFold, day_of, select,
-    shown,
+    AsOf, AsOfShown, ClaimStatus, Line, Selection, Standing,
+    claims::{ClaimFold, Used},
+    day_of,
+    holds::Holds,
+    select, shown,
 };
 use crate::{
     digest::RecordId,
@@ -176,8 +179,8 @@ impl StatementQuery {
 }
 
 /// The statement from every line that pays the payee, every line of the claims
-/// that the payee opened, and the corrections of these, in the order of the
-/// ledger. Lines that are no part of it do no harm. `zone_of` gives the time
+/// that the payee opened, the answers that made the holds that these used, and
+/// the corrections of all these, in the order of the ledger. Lines that are no part of it do no harm. `zone_of` gives the time
 /// zone of an insurer.
 #[must_use]
 pub fn statement(
@@ -190,8 +193,14 @@ pub fn statement(
     let mut totals = Totals::default();
     let mut payments = Vec::new();
     let mut claims: BTreeMap<&str, Opened<'_>> = BTreeMap::new();
+    let mut holds: BTreeMap<&str, Holds> = BTreeMap::new();
     for (place, standing) in standing.iter().enumerate() {
         let payload = standing.payload();
+        if let (Data::PreauthorisationAnswered(data), Some(contract)) =
+            (standing.data(), &payload.contract)
+        {
+            holds.entry(contract.as_str()).or_default().answered(standing, data, None);
+        }
         let (Some(contract), Some(claim)) = (&payload.contract, &payload.claim) else { continue };
         if !query.lets_pass(&standing.line.record) {
             continue;
@@ -210,7 +219,13 @@ pub fn statement(
         let opened = claims
             .entry(claim.as_str())
             .or_insert_with(|| Opened::new(claim, contract, as_of, zone, place));
-        opened.take(standing, place, day <= query.to);
+        let used = match standing.data() {
+            Data::ClaimOpened(data) => data.preauthorisation.as_ref().and_then(|number| {
+                holds.get_mut(contract.as_str())?.claimed(standing, number.as_str())
+            }),
+            _ => None,
+        };
+        opened.take(standing, place, day <= query.to, used.as_ref());
     }
     let mut claims: Vec<_> = claims.into_values().collect();
     claims.sort_by_key(|opened| opened.place);
@@ -364,13 +379,13 @@ impl<'a> Opened<'a> {
         Self { claim, contract, whole, by_then, zone, place }
     }
 
-    fn take(&mut self, standing: &Standing<'_>, place: usize, by_then: bool) {
+    fn take(&mut self, standing: &Standing<'_>, place: usize, by_then: bool, used: Option<&Used>) {
         if matches!(standing.data(), Data::ClaimOpened(_)) {
             self.place = place;
         }
-        take(&mut self.whole, standing);
+        take(&mut self.whole, standing, used);
         if by_then {
-            take(&mut self.by_then, standing);
+            take(&mut self.by_then, standing, used);
         }
     }
 
@@ -397,9 +412,9 @@ impl<'a> Opened<'a> {
     }
 }
 
-fn take(fold: &mut ClaimFold, standing: &Standing<'_>) {
+fn take(fold: &mut ClaimFold, standing: &Standing<'_>, used: Option<&Used>) {
     match standing.data() {
-        Data::ClaimOpened(data) => fold.opened(standing, data, None, None),
+        Data::ClaimOpened(data) => fold.opened(standing, data, None, used),
         _ => fold.take(standing),
     }
 }

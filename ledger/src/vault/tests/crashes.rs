@@ -105,6 +105,8 @@ fn an_erasure_that_is_cut_off_did_not_begin_or_is_finished_and_never_goes_unsaid
             }
             Held::Erased(by) => {
                 assert_eq!(by, said.id());
+                let found = vault.erased_with_salt(&record.payload().salt);
+                assert_eq!(found, [(record.id(), by)], "a retry is known for what it is");
                 assert_eq!(vault.erasures().len(), 1, "it is yet to be recorded");
                 assert!(files_below(&folder.join("sealed")).is_empty());
                 assert!(!is_anywhere(folder, &sealed.borrow()[25..]));

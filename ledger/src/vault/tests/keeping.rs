@@ -130,6 +130,32 @@ fn an_erasure_leaves_nothing_and_is_not_undone_by_putting_again() {
 }
 
 #[test]
+fn what_was_erased_is_found_by_its_salt_also_after_a_restart() {
+    let (folder, ledger) = (tempfile::tempdir().unwrap(), ledger());
+    let vault = open(folder.path()).unwrap();
+    let (record, disclosures) = private(&ledger, 1);
+    let (other, others) = private(&ledger, 2);
+    let (salt, said) = (&record.payload().salt, erased(&ledger, &record));
+    vault.put(&record, disclosures).unwrap();
+    vault.put(&other, others).unwrap();
+    assert_eq!(vault.erased_with_salt(salt), []);
+    vault.erase(&record.id(), &said).unwrap();
+    let found = [(record.id(), said.id())];
+    assert_eq!(vault.erased_with_salt(salt), found);
+    assert_eq!(vault.held_with_salt(salt, |_| true).unwrap(), []);
+    drop(vault);
+    let vault = open(folder.path()).unwrap();
+    assert_eq!(vault.erased_with_salt(salt), found);
+    assert_eq!(vault.erased_with_salt(&other.payload().salt), []);
+    // Another record of the erasure is another tombstone, found as before.
+    let again = erased(&ledger, &record);
+    vault.sign_erasure_again(&record.id(), &again).unwrap();
+    drop(vault);
+    let found = [(record.id(), again.id())];
+    assert_eq!(open(folder.path()).unwrap().erased_with_salt(salt), found);
+}
+
+#[test]
 fn an_erasure_that_the_ledger_refused_is_said_again() {
     let (folder, ledger) = (tempfile::tempdir().unwrap(), ledger());
     let vault = open(folder.path()).unwrap();

@@ -3,7 +3,10 @@
 use std::fs;
 
 use super::*;
-use crate::{digest::RecordId, vault::disclosure::digest_text};
+use crate::{
+    digest::{Digest, RecordId},
+    vault::disclosure::digest_text,
+};
 
 fn vectors() -> Value {
     serde_json::from_str(include_str!("../../../../docs/vectors/disclosure.json")).unwrap()
@@ -59,14 +62,19 @@ fn a_vault_that_another_implementation_wrote_opens_and_is_erased_to_the_byte() {
     let disclosures = Presentation::parse(text).unwrap().into_disclosures();
     assert_eq!(vault.get(&id).unwrap(), Held::Disclosures(disclosures));
     drop(vault);
-    // A tombstone is read as one, whatever it replaced.
-    let slots = bytes(&expected["slots_erased"]);
-    fs::write(folder.path().join("slots"), &slots).unwrap();
-    let vault = Vault::open(folder.path(), key(), 10).unwrap();
-    let Held::Erased(by) = vault.get(&id).unwrap() else { panic!("erased") };
-    assert_eq!(by.to_string(), expected["erased_by"]);
-    assert!(!sealed.exists(), "what no slot opens is destroyed");
-    assert_eq!(fs::read(folder.path().join("slots")).unwrap(), slots);
+    // A tombstone is read as one, whatever it replaced; that of an earlier version, too.
+    for (name, is_found) in [("slots_erased", true), ("slots_erased_before_1", false)] {
+        let slots = bytes(&expected[name]);
+        fs::write(folder.path().join("slots"), &slots).unwrap();
+        let vault = Vault::open(folder.path(), key(), 10).unwrap();
+        let Held::Erased(by) = vault.get(&id).unwrap() else { panic!("erased") };
+        assert_eq!(by.to_string(), expected["erased_by"]);
+        assert!(!sealed.exists(), "what no slot opens is destroyed");
+        assert_eq!(fs::read(folder.path().join("slots")).unwrap(), slots);
+        let presentation = Presentation::parse(text).unwrap();
+        let salt = &presentation.record().payload().salt;
+        assert_eq!(vault.erased_with_salt(salt), if is_found { vec![(id, by)] } else { vec![] });
+    }
 }
 
 #[test]
@@ -78,8 +86,10 @@ fn an_erasure_writes_the_tombstone_of_the_format() {
     vault.put(&record, disclosures).unwrap();
     vault.erase(&record.id(), &said).unwrap();
     let slots = fs::read(folder.path().join("slots")).unwrap();
-    let mut tombstone = vec![3, 0, 0, 0];
+    let mut tombstone = vec![4, 0, 0, 0];
     tombstone.extend_from_slice(record.id().as_bytes());
+    let salt = Digest::of(record.payload().salt.as_bytes());
+    tombstone.extend_from_slice(&salt.as_bytes()[..16]);
     tombstone.extend_from_slice(said.id().as_bytes());
     tombstone.resize(128, 0);
     assert_eq!(slots[128..], tombstone);

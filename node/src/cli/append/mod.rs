@@ -298,7 +298,7 @@ impl Importer<'_> {
     fn put_private(&self, item: &Item, id: &RecordId) -> Result<(), Failure> {
         let Some(private) = &item.private else { return Ok(()) };
         if !self.client.put_private(id, private)? {
-            output::note(format!("What is private of record {id} was erased there, and stays so."));
+            note_erased(id);
         }
         Ok(())
     }
@@ -323,6 +323,7 @@ impl Importer<'_> {
         let outgoing: Vec<_> = chunk.iter().map(Item::outgoing).collect();
         let answers = send::send(&self.client, &outgoing, Duration::from_secs(self.args.wait))?;
         let mut recorded = Vec::new();
+        let mut erased = Vec::new();
         let mut unsettled = false;
         for (item, answer) in chunk.iter().zip(answers) {
             unsettled |= !send::is_settled(&answer);
@@ -333,6 +334,12 @@ impl Importer<'_> {
                         if answer.status == 201 { &mut tally.recorded } else { &mut tally.present };
                     *of = of.saturating_add(1);
                     recorded.push((item, id));
+                }
+                // The node signed it before; the receipt shows whether it was this line.
+                (410, Some(id)) => {
+                    work.tally.present = work.tally.present.saturating_add(1);
+                    note_erased(&id);
+                    erased.push((item, id));
                 }
                 _ if !send::is_settled(&answer) => {
                     work.tally.waiting = work.tally.waiting.saturating_add(1);
@@ -346,6 +353,7 @@ impl Importer<'_> {
         }
         // Before the receipt, which says that nothing is left to do.
         recorded.iter().try_for_each(|(item, id)| self.put_private(item, id))?;
+        recorded.append(&mut erased);
         if receipts_wanted {
             recorded.par_iter().try_for_each(|(item, id)| self.fetch(&work.receipts, item, id))?;
         }
@@ -397,6 +405,10 @@ impl Importer<'_> {
         let file = work.tally.file.clone();
         self.report.refused.push(Refused { file, line, code, field, detail });
     }
+}
+
+fn note_erased(id: &RecordId) {
+    output::note(format!("What is private of record {id} was erased there, and stays so."));
 }
 
 /// The private fields of a record that stand in a file beside it.

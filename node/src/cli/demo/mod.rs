@@ -108,7 +108,7 @@ fn play(nodes: &DemoNodes, folders: &[DataFolder], root: &Path) -> CommandResult
     files::create(&policy_path, &membership.policy().to_bytes(), false)?;
     output::line(format!(
         "A consortium of {} organisations runs on this machine: {}\n\
-         {} validators agree on every block; {} is needed for it to be final.",
+         {} validators agree on every block; it is final once {} have signed it.",
         ORGANISATIONS.len(),
         membership.origin(),
         membership.validators().len(),

@@ -7,8 +7,8 @@ use quittance_ledger::{
 };
 
 use super::{
-    CommandResult, Failure, Question, ViewArgs, output,
-    shown::{amount, as_of, facts, id, judged, moment, section, some, text, when, zone},
+    CommandResult, Failure, Question, TableArgs, output,
+    shown::{amount, as_of, events, facts, id, judged, moment, section, some, text, when, zone},
 };
 
 #[derive(Debug, Args)]
@@ -17,12 +17,12 @@ pub(in crate::cli) struct ClaimArgs {
     #[arg(value_name = "INSURER/NUMBER")]
     claim: ClaimRef,
     #[command(flatten)]
-    view: ViewArgs,
+    how: TableArgs,
 }
 
 pub(in crate::cli) fn claim(args: &ClaimArgs) -> CommandResult {
     let question = Question::about("claims", args.claim.insurer(), args.claim.number());
-    args.view.ask(question, false, show)
+    args.how.view.ask(question, args.how.csv, show)
 }
 
 fn show(claim: &ClaimView) -> Result<(), Failure> {
@@ -96,15 +96,5 @@ fn show(claim: &ClaimView) -> Result<(), Failure> {
         ]);
     }
     section("Deadlines", &table)?;
-    let mut table = output::table(&["no.", "happened", "what", "", "record"]);
-    for event in &claim.events {
-        table.add_row(vec![
-            output::number(event.index),
-            text(moment(event.occurred_at, &zone)),
-            text(&event.sentence),
-            text(event.flags.join(", ")),
-            id(event.record),
-        ]);
-    }
-    section("Events", &table)
+    section("Events", &events(&claim.events, &zone))
 }

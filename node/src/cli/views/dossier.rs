@@ -5,14 +5,16 @@ use comfy_table::Color;
 use jiff::tz::TimeZone;
 use quittance_ledger::{
     insurance::views::{
-        Colour, ContractStatus, Dossier, PeriodUse, PreauthorisationState, Value, format_amount,
+        Colour, ContractStatus, Dossier, PeriodUse, PreauthorisationState, format_amount,
     },
     record::ContractRef,
 };
 
 use super::{
     CommandResult, Failure, Question, TableArgs, output,
-    shown::{amount, as_of, coloured, facts, id, judged, moment, section, some, text, when, zone},
+    shown::{
+        amount, as_of, coloured, events, facts, id, judged, moment, section, some, text, when, zone,
+    },
 };
 
 #[derive(Debug, Args)]
@@ -79,6 +81,7 @@ fn left(days: i64) -> String {
         0 => "due today".to_owned(),
         1 => "1 day left".to_owned(),
         2.. => format!("{days} days left"),
+        -1 => "1 day overdue".to_owned(),
         _ => format!("{} days overdue", days.unsigned_abs()),
     }
 }
@@ -220,15 +223,7 @@ fn papers(dossier: &Dossier, zone: &TimeZone) -> Result<(), Failure> {
 fn history(dossier: &Dossier, zone: &TimeZone) -> Result<(), Failure> {
     let mut table = output::table(&["version", "effective", "changes", "record"]);
     for version in &dossier.versions {
-        let changes: Vec<_> = version
-            .changes
-            .iter()
-            .map(|change| {
-                let from = change.from.as_ref().map(value).unwrap_or_default();
-                let to = change.to.as_ref().map(value).unwrap_or_default();
-                format!("{}: {from} → {to}", change.property)
-            })
-            .collect();
+        let changes: Vec<_> = version.changes.iter().map(ToString::to_string).collect();
         let changes = if changes.is_empty() { version.made_by.clone() } else { changes.join("; ") };
         table.add_row(vec![
             text(version.version.to_string()),
@@ -238,29 +233,18 @@ fn history(dossier: &Dossier, zone: &TimeZone) -> Result<(), Failure> {
         ]);
     }
     section("Versions", &table)?;
-    let mut table = output::table(&["no.", "happened", "what", "", "record"]);
-    for event in &dossier.events {
-        let mut marks = event.flags.clone();
-        if event.corrected_by.is_some() {
-            marks.push("corrected".to_owned());
-        }
-        if event.corrects.is_some() {
-            marks.push("correction".to_owned());
-        }
-        table.add_row(vec![
-            output::number(event.index),
-            text(moment(event.occurred_at, zone)),
-            text(&event.sentence),
-            coloured(marks.join(", "), Color::Yellow),
-            id(event.record),
-        ]);
-    }
-    section("Events", &table)
+    section("Events", &events(&dossier.events, zone))
 }
 
-fn value(value: &Value) -> String {
-    match value {
-        Value::Amount { amount, currency } => format_amount(i128::from(*amount), currency),
-        Value::Text(text) => text.clone(),
+#[cfg(test)]
+mod tests {
+    use super::left;
+
+    #[test]
+    fn one_day_is_no_days() {
+        let said = [-2, -1, 0, 1, 2].map(left);
+        let expected =
+            ["2 days overdue", "1 day overdue", "due today", "1 day left", "2 days left"];
+        assert_eq!(said, expected);
     }
 }

@@ -4,7 +4,7 @@ use comfy_table::{Attribute, Cell, CellAlignment, Color, Table};
 use jiff::{Timestamp, tz::TimeZone};
 use quittance_ledger::{
     digest::RecordId,
-    insurance::views::{AsOfShown, format_amount},
+    insurance::views::{AsOfShown, Event, format_amount},
 };
 
 use super::super::{Failure, output};
@@ -32,11 +32,14 @@ pub(super) fn judged(words: impl AsRef<str>, good: bool) -> Cell {
     coloured(words, if good { Color::Green } else { Color::Red })
 }
 
-/// An amount with its currency, to the right.
+/// An amount with its currency, to the right. Nothing of no currency is a dash.
 pub(super) fn amount(minor_units: Option<impl Into<i128>>, currency: Option<&str>) -> Cell {
     let shown = match (minor_units, currency) {
         (Some(amount), Some(currency)) => format_amount(amount.into(), currency),
-        (Some(amount), None) => amount.into().to_string(),
+        (Some(amount), None) => match amount.into() {
+            0 => "–".to_owned(),
+            amount => format!("{amount} minor units"),
+        },
         (None, _) => String::new(),
     };
     text(shown).set_alignment(CellAlignment::Right)
@@ -77,6 +80,28 @@ pub(super) fn section(title: &str, table: &Table) -> Result<(), Failure> {
     output::line(table.to_string())
 }
 
+/// Events as a table, with what is to be known of each.
+pub(super) fn events(events: &[Event], zone: &TimeZone) -> Table {
+    let mut table = output::table(&["no.", "happened", "what", "", "record"]);
+    for event in events {
+        table.add_row(vec![
+            output::number(event.index),
+            text(moment(event.occurred_at, zone)),
+            text(&event.sentence),
+            coloured(marks(event).join(", "), Color::Yellow),
+            id(event.record),
+        ]);
+    }
+    table
+}
+
+/// What people should know of an event: its flags, and what corrects what.
+fn marks(event: &Event) -> Vec<&str> {
+    let corrected = event.corrected_by.map(|_| "corrected");
+    let correction = event.corrects.map(|_| "correction");
+    event.flags.iter().map(String::as_str).chain(corrected).chain(correction).collect()
+}
+
 /// Prints facts, each with its name.
 pub(super) fn facts(rows: Vec<(&str, Cell)>) -> Result<(), Failure> {
     let mut table = output::table(&[]);
@@ -91,4 +116,57 @@ pub(super) fn facts(rows: Vec<(&str, Cell)>) -> Result<(), Failure> {
 /// The time zone of that name.
 pub(super) fn zone(name: &str) -> TimeZone {
     quittance_ledger::insurance::views::time_zone(name).unwrap_or(TimeZone::UTC)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use quittance_ledger::insurance::views::{Change, Value};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_table_of_events_marks_what_corrects_what() {
+        let event = |corrects: bool, corrected: bool| -> Event {
+            let id = RecordId::of(b"other");
+            serde_json::from_value(json!({
+                "record": RecordId::of(b"record"), "index": 7, "height": 1,
+                "block_time": "2026-01-01T00:00:00Z", "type": "payment.recorded",
+                "occurred_at": "2026-01-01T00:00:00Z", "signer": "insurer", "declared_by": null,
+                "claim": null, "sentence": "paid", "late": true, "flags": ["late"],
+                "corrects": corrects.then_some(id), "corrected_by": corrected.then_some(id),
+            }))
+            .unwrap()
+        };
+        assert_eq!(marks(&event(false, false)), ["late"]);
+        assert_eq!(marks(&event(true, false)), ["late", "correction"]);
+        assert_eq!(marks(&event(false, true)), ["late", "corrected"]);
+        let table = events(&[event(true, false)], &TimeZone::UTC).to_string();
+        assert!(table.contains("late, correction"), "{table}");
+    }
+
+    #[test]
+    fn no_amount_stands_without_its_currency() {
+        for (minor_units, currency, expected) in [
+            (Some(10_000), Some("EUR"), "100.00 EUR"),
+            (Some(0), Some("EUR"), "0.00 EUR"),
+            (Some(0), None, "–"),
+            (Some(10_000), None, "10000 minor units"),
+            (None, None, ""),
+        ] {
+            assert_eq!(amount(minor_units, currency).content(), expected);
+        }
+    }
+
+    #[test]
+    fn a_change_of_which_little_is_known_says_no_more() {
+        let value = |text: &str| Some(Value::Text(text.to_owned()));
+        let change = |from, to| Change { property: "address".to_owned(), from, to }.to_string();
+        assert_eq!(change(None, None), "address changed");
+        assert_eq!(change(None, value("new")), "address: new");
+        assert_eq!(change(value("old"), value("new")), "address: old → new");
+        assert_eq!(change(value("old"), None), "address: no longer old");
+    }
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use quittance_ledger::{
     insurance::{
         Code, Day,
-        views::{Statement, StatementLines},
+        views::{OpenClaim, Statement, StatementLines},
     },
     membership::MemberId,
     record::ContractRef,
@@ -46,6 +46,16 @@ pub(in crate::cli) fn statement(args: &StatementArgs) -> CommandResult {
     args.how.view.ask(question, args.how.csv, show)
 }
 
+/// How many claims are open, and of how many no sum knows the amount.
+fn open_claims(statement: &Statement) -> String {
+    let known = |claim: &&OpenClaim| claim.open.is_some() && claim.currency.is_some();
+    let unknown = statement.open.len() - statement.open.iter().filter(known).count();
+    match unknown {
+        0 => statement.open_count.to_string(),
+        _ => format!("{}, {unknown} of them without an amount", statement.open_count),
+    }
+}
+
 fn show(statement: &Statement) -> Result<(), Failure> {
     facts(vec![
         ("payee", text(&statement.payee)),
@@ -54,7 +64,7 @@ fn show(statement: &Statement) -> Result<(), Failure> {
         ("contract", some(statement.contract.as_ref())),
         ("as of", text(as_of(&statement.as_of, &zone("UTC")))),
         ("payments", text(statement.paid_count.to_string())),
-        ("open claims", text(statement.open_count.to_string())),
+        ("open claims", text(open_claims(statement))),
     ])?;
     let mut table = output::table(&["currency", "payments", "paid", "open claims", "open"]);
     for total in &statement.totals {
