@@ -289,6 +289,8 @@ impl ContractFold {
         match (property, to) {
             ("cover", Some(Value::Text(text))) => facts.cover = Some(text.clone()),
             ("broker", Some(Value::Text(text))) => facts.broker = Some(text.clone()),
+            // From then on the contract has none.
+            ("broker", None) => facts.broker = None,
             ("risk", Some(Value::Text(text))) => facts.risk = Some(text.clone()),
             ("payment_mode", Some(Value::Text(text))) => facts.payment_mode = Some(text.clone()),
             ("premium", Some(Value::Amount { amount, currency })) => {
