@@ -86,6 +86,11 @@ impl Ruled {
 
     pub(super) fn try_take(&mut self, signer: &str, record: Json) -> Result<Record, Refusal> {
         let record = self.sign(signer, record);
+        self.append(record)
+    }
+
+    /// Takes a record as it was signed.
+    pub(super) fn append(&mut self, record: Record) -> Result<Record, Refusal> {
         let index = self.lines.len() as u64;
         let mut block = BlockState::new(index + 1, BLOCK_MS, index, &self.members, &self.state);
         match block.apply(&record) {
@@ -134,7 +139,7 @@ fn correcting(mut record: Json, corrected: &Record) -> Json {
     record
 }
 
-fn opened(at: &str, claim: &str) -> Json {
+pub(super) fn opened(at: &str, claim: &str) -> Json {
     let data = json!({"channel": "insurer", "attached": [], "claimed": 100, "currency": "EUR"});
     let mut record = record("claim.opened", at, data);
     record["claim"] = claim.into();
