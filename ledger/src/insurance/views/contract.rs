@@ -9,7 +9,7 @@ use super::{Standing, format_amount, shown, time::day_of};
 use crate::{
     digest::RecordId,
     insurance::{
-        Amount, AmountOrText, Currency,
+        Amount, AmountOrText, Currency, Data,
         contract::{
             ContractAmended, ContractIssued, ContractPremium, ContractRenewed, ContractTerminated,
         },
@@ -220,6 +220,9 @@ pub(super) struct ContractFold {
     periods: Vec<PeriodUse>,
     premiums: Vec<Premium>,
     termination: Option<Termination>,
+    /// The first day of each period, in order, and from which place on the ledger on
+    /// it is known.
+    begins: Vec<(u64, Date)>,
     /// What each property was last.
     properties: HashMap<String, Value>,
 }
@@ -407,6 +410,32 @@ impl ContractFold {
         let day = day_of(at, zone);
         let begun = self.periods.iter().rev().find(|period| period.from <= day);
         begun.or_else(|| self.periods.first()).map(|period| period.period)
+    }
+
+    /// Before any record, with note of every period there will be: a correction stands where the
+    /// corrected record stood, and may belong to a period that was begun since.
+    pub(super) fn new(standing: &[Standing<'_>]) -> Self {
+        let begins = standing.iter().filter_map(|standing| match standing.data() {
+            Data::ContractIssued(data) => Some((standing.first().index, data.period.from().date())),
+            Data::ContractRenewed(data) => {
+                Some((standing.first().index, data.period.from().date()))
+            }
+            _ => None,
+        });
+        Self { begins: begins.collect(), ..Self::default() }
+    }
+
+    /// The period that pays what a record tells of: that of its day, of those which
+    /// the ledger held when it was recorded. A correction that tells of the day of the
+    /// first record stays in the period of that.
+    pub(super) fn period_for(&self, standing: &Standing<'_>, zone: &TimeZone) -> Option<u32> {
+        let day = day_of(standing.at, zone);
+        let first = standing.first();
+        let is_same_day = day_of(first.record.payload().occurred_at, zone) == day;
+        let recorded = if is_same_day { first.index } else { standing.line.index };
+        let known = (1..).zip(&self.begins).filter(|(_, (index, _))| *index < recorded);
+        let begun = known.clone().filter(|(_, (_, from))| *from <= day).last();
+        begun.or_else(|| known.min_by_key(|(number, _)| *number)).map(|(number, _)| number)
     }
 
     fn period_mut(&mut self, number: u32, currency: &str) -> Option<&mut PeriodUse> {

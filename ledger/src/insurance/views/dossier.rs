@@ -241,7 +241,7 @@ pub fn dossier(
     if selection.recorded.is_empty() {
         return None;
     }
-    let mut fold = Fold::new(contract, as_of, zone);
+    let mut fold = Fold::new(contract, as_of, zone, &selection);
     selection.standing.iter().for_each(|standing| fold.take(standing));
     Some(fold.finish(&selection).0)
 }
@@ -257,7 +257,7 @@ pub fn claim(
     zone: &TimeZone,
 ) -> Option<ClaimView> {
     let selection = select(lines, as_of);
-    let mut fold = Fold::new(contract, as_of, zone);
+    let mut fold = Fold::new(contract, as_of, zone, &selection);
     selection.standing.iter().for_each(|standing| fold.take(standing));
     let (_, claims) = fold.finish(&selection);
     let mut found = claims.into_iter().find(|view| view.claim == claim.as_str())?;
@@ -289,12 +289,17 @@ pub(super) struct Fold<'z> {
 }
 
 impl<'z> Fold<'z> {
-    pub(super) fn new(contract: &ContractRef, as_of: AsOf, zone: &'z TimeZone) -> Self {
+    pub(super) fn new(
+        contract: &ContractRef,
+        as_of: AsOf,
+        zone: &'z TimeZone,
+        selection: &Selection<'_>,
+    ) -> Self {
         Self {
             contract: contract.to_string(),
             as_of,
             zone,
-            says: ContractFold::default(),
+            says: ContractFold::new(&selection.standing),
             change_requests: Vec::new(),
             papers: Vec::new(),
             signatures: Signatures::default(),
@@ -322,7 +327,7 @@ impl<'z> Fold<'z> {
             | Data::SignatureCompleted(_) => self.signatures.take(standing),
             Data::PreauthorisationRequested(data) => self.holds.requested(standing, data),
             Data::PreauthorisationAnswered(data) => {
-                let period = self.says.period_of(standing.at, self.zone);
+                let period = self.says.period_for(standing, self.zone);
                 self.says.sees(period, Some(data.currency));
                 self.holds.answered(standing, data, period);
             }
@@ -331,7 +336,7 @@ impl<'z> Fold<'z> {
             Data::ClaimOpened(data) => {
                 let number = data.preauthorisation.as_ref();
                 let used = number.and_then(|number| self.holds.claimed(standing, number.as_str()));
-                let period = self.says.period_of(standing.at, self.zone);
+                let period = self.says.period_for(standing, self.zone);
                 self.says.sees(period, data.currency);
                 if let Some(claim) = standing.claim()
                     && let Some(fold) = self.claim(claim)

@@ -164,7 +164,7 @@ impl Consequences {
         zone: &jiff::tz::TimeZone,
     ) -> Self {
         let selection = select(lines, as_of);
-        let mut fold = Fold::new(contract, as_of, zone);
+        let mut fold = Fold::new(contract, as_of, zone, &selection);
         selection.standing.iter().for_each(|standing| fold.take(standing));
         let (dossier, claims) = fold.finish(&selection);
         Self { dossier, claims }

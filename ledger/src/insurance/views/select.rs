@@ -61,6 +61,11 @@ impl<'a> Standing<'a> {
         self.line.record.payload().occurred_at
     }
 
+    /// The first of the records that correct each other.
+    pub(super) const fn first(&self) -> &'a Line {
+        self.first
+    }
+
     /// What the first of the records says that correct each other.
     pub(super) fn first_data(&self) -> &'a Data {
         &self.first.record.payload().data

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod agreement;
 mod corrections;
 
 use std::path::Path;
@@ -85,6 +86,13 @@ impl Lines {
         let (contract, name): (ContractRef, ClaimRef) =
             (contract.parse().unwrap(), name.parse().unwrap());
         claim(&name, &contract, &lines, as_of, &zone()).unwrap()
+    }
+
+    fn claim_or_none(&self, contract: &str, name: &str) -> Option<ClaimView> {
+        let lines = self.of_contract(contract);
+        let (contract, name): (ContractRef, ClaimRef) =
+            (contract.parse().unwrap(), name.parse().unwrap());
+        claim(&name, &contract, &lines, now(), &zone())
     }
 
     fn statement(&self, payee: &str, from: &str, to: &str, as_of: AsOf) -> Statement {

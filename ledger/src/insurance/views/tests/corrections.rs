@@ -18,24 +18,25 @@ use crate::{
 /// 2040-01-01T00:00:00Z, after everything the tests tell of, in milliseconds.
 const BLOCK_MS: u64 = 2_208_988_800_000;
 
-const MEMBERS: [(&str, Role); 4] = [
+const MEMBERS: [(&str, Role); 5] = [
     ("ins", Role::Insurer),
     ("broker", Role::Broker),
     ("vet", Role::Provider),
     ("otp", Role::TrustService),
+    ("other", Role::Broker),
 ];
 
 /// A ledger of one-record blocks that the rules have let pass, about `ins/1`.
 #[derive(Clone)]
-struct Ruled {
+pub(super) struct Ruled {
     members: MembershipState,
-    state: MemoryState,
-    lines: Vec<Line>,
+    pub(super) state: MemoryState,
+    pub(super) lines: Vec<Line>,
     salt: u32,
 }
 
 impl Ruled {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let members = MEMBERS.map(|(id, role)| Member {
             id: id.parse().unwrap(),
             name: id.to_owned(),
@@ -83,8 +84,13 @@ impl Ruled {
         sign(payload, &origin, &member, &"1".parse().unwrap(), &key).unwrap().trusted()
     }
 
-    fn try_take(&mut self, signer: &str, record: Json) -> Result<Record, Refusal> {
+    pub(super) fn try_take(&mut self, signer: &str, record: Json) -> Result<Record, Refusal> {
         let record = self.sign(signer, record);
+        self.append(record)
+    }
+
+    /// Takes a record as it was signed.
+    pub(super) fn append(&mut self, record: Record) -> Result<Record, Refusal> {
         let index = self.lines.len() as u64;
         let mut block = BlockState::new(index + 1, BLOCK_MS, index, &self.members, &self.state);
         match block.apply(&record) {
@@ -100,16 +106,16 @@ impl Ruled {
     }
 
     #[track_caller]
-    fn take(&mut self, signer: &str, record: Json) -> Record {
+    pub(super) fn take(&mut self, signer: &str, record: Json) -> Record {
         self.try_take(signer, record).unwrap_or_else(|refusal| panic!("{refusal}"))
     }
 
     /// Whether the rules would let it pass now.
-    fn lets_pass(&self, signer: &str, record: Json) -> bool {
+    pub(super) fn lets_pass(&self, signer: &str, record: Json) -> bool {
         self.clone().try_take(signer, record).is_ok()
     }
 
-    fn views(&self) -> Lines {
+    pub(super) fn views(&self) -> Lines {
         Lines(self.lines.clone())
     }
 
@@ -118,7 +124,7 @@ impl Ruled {
     }
 }
 
-fn record(record_type: &str, at: &str, data: Json) -> Json {
+pub(super) fn record(record_type: &str, at: &str, data: Json) -> Json {
     json!({"type": record_type, "occurred_at": at, "contract": "ins/1", "data": data})
 }
 
@@ -133,7 +139,7 @@ fn correcting(mut record: Json, corrected: &Record) -> Json {
     record
 }
 
-fn opened(at: &str, claim: &str) -> Json {
+pub(super) fn opened(at: &str, claim: &str) -> Json {
     let data = json!({"channel": "insurer", "attached": [], "claimed": 100, "currency": "EUR"});
     let mut record = record("claim.opened", at, data);
     record["claim"] = claim.into();
