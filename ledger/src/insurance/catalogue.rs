@@ -58,7 +58,14 @@ const OF_CORRECTIONS: &[Code] = &[
 fn codes(record_type: RecordType) -> &'static [Code] {
     match record_type {
         RecordType::ContractIssued => {
-            &[Code::ContractExists, Code::VersionGap, Code::ModuleCombination]
+            &[
+                Code::ContractExists,
+                Code::VersionGap,
+                Code::ModuleCombination,
+                Code::LadderStep,
+                Code::CeilingExceeded,
+                Code::SignatureState,
+            ]
         }
         RecordType::ContractChangeRequested => &[Code::NoticeTooLate],
         RecordType::ContractAmended => &[

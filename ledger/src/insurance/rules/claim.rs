@@ -216,18 +216,18 @@ impl Case<'_, '_> {
     /// Counts a claim that ends with the record at hand, or is open again.
     pub(super) fn settle_open(&mut self, claim: &mut Claim) -> Verdict {
         let mark = Mark { record: self.record.id(), at: self.at() };
-        // A correction stands in the place of what it corrects; the newest after that
-        // is what may have ended the claim then.
+        // A correction stands in the place of what it corrects. Where that one had
+        // turned the claim, nothing after it did; else the newest one may have.
         let corrected = self.corrected.as_ref().map(|corrected| corrected.id());
         let newest = match claim.newest.take() {
             Some(newest) if corrected.is_some_and(|id| id != newest.record) => newest,
-            _ => mark,
+            _ => mark.clone(),
         };
         // One that was refused has nothing left to pay, unless an offer was accepted.
         let is_paid = claim.payable(false).is_some_and(|payable| claim.paid() >= payable);
         let open = claim.closed.is_none() && !is_paid;
-        let on = self.day_of_insurer(claim.contract.insurer(), newest.at);
-        let record = newest.record;
+        let Mark { record, at } = if self.kept.turned { mark } else { newest.clone() };
+        let on = self.day_of_insurer(claim.contract.insurer(), at);
         claim.newest = Some(newest);
         if claim.is_open() == open {
             return Ok(());
@@ -255,6 +255,7 @@ impl Case<'_, '_> {
             let detail = format!("record {} was built on it", next.record);
             return refuse(Code::ClaimState, "corrects", detail);
         }
+        self.kept.turned = true;
         match claim.turns.pop() {
             Some(turn) => self.tally_open(claim, turn.on, if claim.is_open() { 1 } else { -1 }),
             None => Ok(()),

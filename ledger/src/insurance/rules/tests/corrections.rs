@@ -612,3 +612,21 @@ fn corrections_of_corrections_come_to_an_end() {
     }
     world.refuse(Code::TooLarge, "broker", correcting(said(), &last));
 }
+
+#[test]
+fn a_refusal_corrected_after_something_that_changed_nothing_ends_the_claim_on_its_own_day() {
+    let mut world = world();
+    let on = |day: u8| format!("2025-05-{day:02}T12:00:00Z");
+    world.take("broker", opened(&on(1), "K", 100));
+    let refused = world.take("ins", decided(&on(2), "K", 0, 100));
+    world.take("ins", paid(&on(9), "K", 0));
+    world.take("ins", correcting(decided(&on(3), "K", 0, 100), &refused));
+    for (day, open) in [("2025-05-02", 1), ("2025-05-03", 0)] {
+        let statement = json!({"type": "statement.issued", "occurred_at": on(28), "data": {
+            "to": "broker", "period": {"from": "2025-05-01", "to": day},
+            "frequency": "monthly", "paid_count": 0, "paid_sum": 0,
+            "open_count": open, "currency": "EUR",
+        }});
+        world.take("ins", statement);
+    }
+}
