@@ -91,8 +91,8 @@ pub const DOSSIER_ITEMS_MAX: usize = 256;
 /// Days on which one payee can be paid, or open and end claims, under one contract.
 pub const TALLY_DAYS_MAX: usize = 4096;
 
-/// Times that a claim ended, or was open again, that are remembered; an even number.
-pub const CLAIM_TURNS_MAX: usize = 16;
+/// Decisions, answers and payments of a claim, the newest, that can be corrected.
+pub const CLAIM_STEPS_MAX: usize = 64;
 
 /// Times that the notification of one offer is remembered.
 pub const NOTIFICATIONS_MAX: usize = 16;

@@ -57,16 +57,14 @@ const OF_CORRECTIONS: &[Code] = &[
 /// What a record of a type may be refused with besides.
 fn codes(record_type: RecordType) -> &'static [Code] {
     match record_type {
-        RecordType::ContractIssued => {
-            &[
-                Code::ContractExists,
-                Code::VersionGap,
-                Code::ModuleCombination,
-                Code::LadderStep,
-                Code::CeilingExceeded,
-                Code::SignatureState,
-            ]
-        }
+        RecordType::ContractIssued => &[
+            Code::ContractExists,
+            Code::VersionGap,
+            Code::ModuleCombination,
+            Code::LadderStep,
+            Code::CeilingExceeded,
+            Code::SignatureState,
+        ],
         RecordType::ContractChangeRequested => &[Code::NoticeTooLate],
         RecordType::ContractAmended => &[
             Code::VersionGap,

@@ -364,7 +364,7 @@ impl Store {
     }
 
     /// The newest record that corrects `id`, at most
-    /// [`CORRECTION_CHAIN_MAX`](crate::limits::CORRECTION_CHAIN_MAX) corrections on.
+    /// [`CORRECTION_CHAIN_MAX`] corrections on.
     ///
     /// # Errors
     /// The store cannot be read, or is damaged.

@@ -7,7 +7,7 @@
 //! those that somebody may see. Once the disclosures are erased, the record, its
 //! receipt and every proof hold as before, and nobody can tell what was said.
 //!
-//! [`conceal`] makes disclosures of the fields that the table of
+//! [`conceal()`] makes disclosures of the fields that the table of
 //! [`PRIVATE_FIELDS`] names, and of any others.
 //!
 //! # How a value is gone

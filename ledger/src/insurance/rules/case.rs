@@ -58,8 +58,6 @@ pub(super) struct Kept {
     pub(super) number_of_period: Option<u32>,
     /// The claim that is opened again.
     pub(super) claim: Option<Claim>,
-    /// Whether it had ended the claim, or opened it again.
-    pub(super) turned: bool,
     /// What was paid of the claim before a payment was taken back.
     pub(super) paid: Option<Amount>,
     /// When the claim was decided first, where the decision is taken back.

@@ -8,18 +8,18 @@ use super::{
     time::day_of,
 };
 use crate::{
-    digest::RecordId,
     insurance::{
         Amount,
         settlement::{
             ClaimClosed, ClaimDecided, ClaimOpened, ClaimRegistered, ClaimState, Outcome,
         },
         state::{
-            entities::{Attached, Claim, Decision, LadderStep, Mark, Registered, Turn},
+            entities::{
+                Attached, Claim, ClaimStepKind, Decision, LadderStep, Mark, Registered, Stood,
+            },
             keys,
         },
     },
-    limits::CLAIM_TURNS_MAX,
     refusal::Code,
 };
 
@@ -36,11 +36,6 @@ impl Claim {
     /// What has left less what came back.
     pub(super) fn paid(&self) -> Amount {
         self.executed.checked_sub(self.returned).unwrap_or(Amount::ZERO)
-    }
-
-    /// Whether it is neither refused, nor paid in full, nor closed.
-    pub(super) fn is_open(&self) -> bool {
-        self.turns.len().is_multiple_of(2)
     }
 }
 
@@ -100,8 +95,14 @@ impl Case<'_, '_> {
             counted,
             executed: Amount::ZERO,
             returned: Amount::ZERO,
-            turns: Vec::new(),
-            newest: None,
+            stood: Stood {
+                approved: None,
+                accepted: None,
+                executed: Amount::ZERO,
+                returned: Amount::ZERO,
+                closed: false,
+            },
+            steps: Vec::new(),
         };
         self.state.write(key, &claim)?;
         self.tally_open(&claim, self.day_of_insurer(named.insurer(), self.at()), 1)?;
@@ -167,7 +168,7 @@ impl Case<'_, '_> {
         }
         claim.currency = Some(data.currency);
         let (record, at) = (self.record.id(), self.at());
-        let first = self.kept.decided_since.or(claim.decision.map(|before| before.since));
+        let first = self.kept.decided_since.or(claim.decision.as_ref().map(|before| before.since));
         claim.decision = Some(Decision {
             record,
             at,
@@ -180,7 +181,7 @@ impl Case<'_, '_> {
         claim.disputed &= self.corrects();
         self.count(&mut claim, "data.approved", "approved")?;
         self.move_step(&mut claim, &contract, data)?;
-        self.settle_open(&mut claim)?;
+        self.step(&mut claim, ClaimStepKind::Approved, data.approved)?;
         self.put_claim(&claim)
     }
 
@@ -209,57 +210,8 @@ impl Case<'_, '_> {
             return refuse(Code::TotalMismatch, "data.paid", detail);
         }
         claim.closed = Some(self.record.id());
-        self.settle_open(&mut claim)?;
+        self.step(&mut claim, ClaimStepKind::Closed, data.paid)?;
         self.put_claim(&claim)
-    }
-
-    /// Counts a claim that ends with the record at hand, or is open again.
-    pub(super) fn settle_open(&mut self, claim: &mut Claim) -> Verdict {
-        let mark = Mark { record: self.record.id(), at: self.at() };
-        // A correction stands in the place of what it corrects. Where that one had
-        // turned the claim, nothing after it did; else the newest one may have.
-        let corrected = self.corrected.as_ref().map(|corrected| corrected.id());
-        let newest = match claim.newest.take() {
-            Some(newest) if corrected.is_some_and(|id| id != newest.record) => newest,
-            _ => mark.clone(),
-        };
-        // One that was refused has nothing left to pay, unless an offer was accepted.
-        let is_paid = claim.payable(false).is_some_and(|payable| claim.paid() >= payable);
-        let open = claim.closed.is_none() && !is_paid;
-        let Mark { record, at } = if self.kept.turned { mark } else { newest.clone() };
-        let on = self.day_of_insurer(claim.contract.insurer(), at);
-        claim.newest = Some(newest);
-        if claim.is_open() == open {
-            return Ok(());
-        }
-        let count = if open { 1 } else { -1 };
-        // Where something followed what is corrected, the claim never turned so.
-        let is_newest = record == self.record.id();
-        let never = claim.turns.pop_if(|turn| !is_newest && (open || turn.record == record));
-        if let Some(turn) = never {
-            return self.tally_open(claim, turn.on, count);
-        }
-        claim.turns.push(Turn { record, on });
-        if claim.turns.len() > CLAIM_TURNS_MAX {
-            claim.turns.drain(..2);
-        }
-        self.tally_open(claim, on, count)
-    }
-
-    /// Forgets that a claim ended, or was open again, by that record.
-    pub(super) fn undo_turn(&mut self, claim: &mut Claim, id: RecordId) -> Verdict {
-        let Some(index) = claim.turns.iter().position(|turn| turn.record == id) else {
-            return Ok(());
-        };
-        if let Some(next) = claim.turns.get(index + 1) {
-            let detail = format!("record {} was built on it", next.record);
-            return refuse(Code::ClaimState, "corrects", detail);
-        }
-        self.kept.turned = true;
-        match claim.turns.pop() {
-            Some(turn) => self.tally_open(claim, turn.on, if claim.is_open() { 1 } else { -1 }),
-            None => Ok(()),
-        }
     }
 }
 

@@ -146,7 +146,6 @@ impl<'r> Case<'r, '_> {
             Data::ClaimClosed(_) => {
                 let mut claim = self.claim()?;
                 claim.closed = None;
-                self.undo_turn(&mut claim, id)?;
                 self.put_claim(&claim)?;
             }
             Data::DeductibleSet(data) => self.undo_deductible(old, data)?,
@@ -397,7 +396,6 @@ impl<'r> Case<'r, '_> {
                 return refuse(Code::ClaimState, FIELD, detail);
             }
         }
-        self.undo_turn(&mut claim, id)?;
         self.put_claim(&claim)
     }
 
@@ -435,7 +433,6 @@ impl<'r> Case<'r, '_> {
             let detail = "something was paid since, or the claim closed";
             return refuse(Code::RoundGap, FIELD, detail);
         }
-        self.undo_turn(&mut claim, id)?;
         self.put_claim(&claim)
     }
 }

@@ -10,6 +10,7 @@
 mod case;
 mod ceiling;
 mod claim;
+mod claim_end;
 mod contract;
 mod corrections;
 mod documents;

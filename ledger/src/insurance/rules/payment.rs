@@ -12,7 +12,7 @@ use crate::{
         Amount, Currency, Moment,
         settlement::{Answer, Outcome, PaymentRecorded, PaymentStatus},
         state::{
-            entities::{Claim, Mark},
+            entities::{Claim, ClaimStepKind, Mark},
             keys::{Figure, Scope},
         },
     },
@@ -96,7 +96,12 @@ impl Case<'_, '_> {
         }
         self.count(&mut claim, "data.amount", "paid on account")?;
         self.tally_payment(&claim, data, self.at(), 1)?;
-        self.settle_open(&mut claim)?;
+        let kind = match data.status {
+            PaymentStatus::Ordered => ClaimStepKind::Ordered,
+            PaymentStatus::Executed => ClaimStepKind::Executed,
+            PaymentStatus::Returned => ClaimStepKind::Returned,
+        };
+        self.step(&mut claim, kind, data.amount)?;
         self.put_claim(&claim)
     }
 
@@ -153,7 +158,6 @@ impl Case<'_, '_> {
             }
         }
         self.tally_payment(&claim, data, old.payload().occurred_at.into(), -1)?;
-        self.undo_turn(&mut claim, old.id())?;
         self.put_claim(&claim)
     }
 

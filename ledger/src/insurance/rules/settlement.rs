@@ -11,7 +11,7 @@ use crate::{
         Amount, Moment, Ordinal,
         settlement::{Answer, SettlementAnswered, SettlementNotified, SettlementOffered},
         state::{
-            entities::{Answered, Claim, Mark, Offer, Signed},
+            entities::{Answered, Claim, ClaimStepKind, Mark, Offer, Signed},
             keys,
         },
     },
@@ -134,9 +134,14 @@ impl Case<'_, '_> {
             executed: claim.executed,
             returned: claim.returned,
         };
+        let amount = offer.amount;
         claim.offer = Some(Offer { answer: Some(answer), ..offer });
         self.count(&mut claim, ROUND, "accepted")?;
-        self.settle_open(&mut claim)?;
+        let (kind, amount) = match data.answer {
+            Answer::Accepted => (ClaimStepKind::Accepted, amount),
+            Answer::Objected => (ClaimStepKind::Objected, Amount::ZERO),
+        };
+        self.step(&mut claim, kind, amount)?;
         self.put_claim(&claim)
     }
 

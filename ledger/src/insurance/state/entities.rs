@@ -218,12 +218,37 @@ entities! {
         executed: Amount,
         /// The payments that came back.
         returned: Amount,
-        /// When it ended (refused, fully paid or closed), was open again, ended
-        /// again, and so on: it is open where their number is even.
-        turns: Vec<Turn>,
-        /// The newest record that can end it or open it again: a decision, an
-        /// answer, a payment, its closing.
-        newest: Option<Mark>,
+        /// Where it stood before the steps that follow.
+        stood: Stood,
+        /// What ends it or opens it again, in the order of the ledger, each
+        /// correction in the place of what it corrects; the newest of them.
+        steps: Vec<ClaimStep>,
+    }
+
+    /// Where a claim stands.
+    Stood {
+        /// What was approved last.
+        approved: Option<Amount>,
+        /// The offer that was accepted.
+        accepted: Option<Amount>,
+        /// The payments executed.
+        executed: Amount,
+        /// The payments that came back.
+        returned: Amount,
+        /// Whether it was closed.
+        closed: bool,
+    }
+
+    /// A record that may end a claim or open it again.
+    ClaimStep {
+        /// The record.
+        record: RecordId,
+        /// When it happened.
+        at: Moment,
+        /// What it says.
+        kind: ClaimStepKind,
+        /// Of what amount.
+        amount: Amount,
     }
 
     /// A record and its moment.
@@ -232,14 +257,6 @@ entities! {
         record: RecordId,
         /// When it happened.
         at: Moment,
-    }
-
-    /// How a claim ended or came to be open again.
-    Turn {
-        /// The record that did it.
-        record: RecordId,
-        /// The day, in the insurer's time zone.
-        on: Day,
     }
 
     /// What an insurer decided on a claim.
@@ -426,6 +443,25 @@ pub enum Signed {
         /// The record with the amount that is signed; a corrected offer is another one.
         offer: Option<RecordId>,
     },
+}
+
+/// What a record says that may end a claim or open it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum ClaimStepKind {
+    /// So much is approved, nothing where it is refused.
+    Approved,
+    /// An offer of so much is accepted.
+    Accepted,
+    /// An offer is objected to.
+    Objected,
+    /// So much is ordered.
+    Ordered,
+    /// So much is paid.
+    Executed,
+    /// So much came back.
+    Returned,
+    /// The claim is closed.
+    Closed,
 }
 
 /// What a claim does to the deductible of its contract.

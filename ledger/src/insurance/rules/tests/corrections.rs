@@ -594,12 +594,15 @@ fn an_earlier_payment_corrected_twice_ends_the_claim_where_it_ended() {
     world.take("ins", correcting(paid(&on(5), "K", 60), &less));
     open(&mut world, "2025-05-08", (1, 60), 1);
     open(&mut world, "2025-05-09", (2, 100), 0);
-    // What was built on a turn keeps it.
+    // Whatever turned it since.
     let back = json!({"data": {"status": "returned"}});
     let last = world.records[4].clone();
     world.take("ins", with(paid(&on(12), "K", 40), back));
     open(&mut world, "2025-05-12", (1, 60), 1);
-    world.refuse(Code::ClaimState, "ins", correcting(paid(&on(9), "K", 40), &last));
+    world.take("ins", correcting(paid(&on(10), "K", 40), &last));
+    open(&mut world, "2025-05-09", (1, 60), 1);
+    open(&mut world, "2025-05-10", (2, 100), 0);
+    open(&mut world, "2025-05-12", (1, 60), 1);
 }
 
 #[test]

@@ -10,7 +10,6 @@ use super::{
 use crate::{
     insurance::{
         Data,
-        settlement::Outcome,
         state::{self, entities, keys},
     },
     record::Record,
@@ -74,7 +73,7 @@ fn held_contract(world: &Ruled, contract: &str) -> entities::Contract {
 
 /// Whether it is open now by what the rules hold.
 fn is_open(claim: &entities::Claim) -> bool {
-    claim.turns.len().is_multiple_of(2)
+    claim.is_open()
 }
 
 /// The records of an attempt, each with its signer; most fit what is there.
@@ -293,14 +292,6 @@ fn correcting(world: &Ruled, mut record: Json, which: &Index) -> Option<(&'stati
         if let Some(value) = said["data"].get(name) {
             record["data"][name] = value.clone();
         }
-    }
-    // A refusal that is corrected, or corrects, after a newer record of its claim ends it, for the
-    // rules, on the day of that one.
-    if let (Data::ClaimDecided(data), Some(claim)) = (&old.payload().data, &old.payload().claim)
-        && (data.outcome == Outcome::Refused || record["data"]["outcome"] == "refused")
-        && claim_of(world, claim.as_str())?.newest?.record != old.id()
-    {
-        return None;
     }
     // Half of them leave the moment as it was.
     if which.index(2) == 0 {

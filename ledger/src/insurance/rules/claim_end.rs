@@ -1,0 +1,108 @@
+//! When a claim ends, refused, paid in full or closed, and is open again.
+
+use std::collections::BTreeMap;
+
+use super::case::{Case, Verdict, refuse};
+use crate::{
+    insurance::{
+        Amount, Day, Moment,
+        state::entities::{Claim, ClaimStep, ClaimStepKind, Stood},
+    },
+    limits::CLAIM_STEPS_MAX,
+    refusal::Code,
+};
+
+impl Stood {
+    /// Whether it is neither closed nor all paid that is due; one that was refused
+    /// has nothing due, unless an offer was accepted.
+    fn is_open(&self) -> bool {
+        let paid = self.executed.checked_sub(self.returned).unwrap_or_default();
+        !self.closed && self.accepted.or(self.approved).is_none_or(|due| paid < due)
+    }
+
+    fn take(&mut self, step: &ClaimStep) {
+        let sum = |amount: Amount| amount.checked_add(step.amount).unwrap_or(amount);
+        match step.kind {
+            ClaimStepKind::Approved => self.approved = Some(step.amount),
+            ClaimStepKind::Accepted => self.accepted = Some(step.amount),
+            ClaimStepKind::Objected | ClaimStepKind::Ordered => {}
+            ClaimStepKind::Executed => self.executed = sum(self.executed),
+            ClaimStepKind::Returned => self.returned = sum(self.returned),
+            ClaimStepKind::Closed => self.closed = true,
+        }
+    }
+}
+
+impl Claim {
+    /// The moments at which it ended, was open again, ended again, and so on.
+    fn turns(&self) -> Vec<Moment> {
+        let mut stood = self.stood.clone();
+        let mut turns = Vec::new();
+        for step in &self.steps {
+            let was_open = stood.is_open();
+            stood.take(step);
+            if stood.is_open() != was_open {
+                turns.push(step.at);
+            }
+        }
+        turns
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_open(&self) -> bool {
+        let mut stood = self.stood.clone();
+        self.steps.iter().for_each(|step| stood.take(step));
+        stood.is_open()
+    }
+}
+
+impl Case<'_, '_> {
+    /// Notes what the record at hand says of the claim, in the place of what it
+    /// corrects, and counts the claim where it ends so or is open again.
+    pub(super) fn step(
+        &mut self,
+        claim: &mut Claim,
+        kind: ClaimStepKind,
+        amount: Amount,
+    ) -> Verdict {
+        let before = self.counts(claim);
+        let step = ClaimStep { record: self.record.id(), at: self.at(), kind, amount };
+        match self.corrected.as_ref().map(|corrected| corrected.id()) {
+            None => claim.steps.push(step),
+            Some(id) => match claim.steps.iter_mut().find(|step| step.record == id) {
+                Some(corrected) => *corrected = step,
+                None => {
+                    let detail = format!(
+                        "{CLAIM_STEPS_MAX} decisions, answers and payments followed what it \
+                         corrects, too many to look back"
+                    );
+                    return refuse(Code::ClaimState, "corrects", detail);
+                }
+            },
+        }
+        let mut change = self.counts(claim);
+        for (day, count) in before {
+            *change.entry(day).or_default() -= count;
+        }
+        for (day, count) in change.into_iter().filter(|(_, count)| *count != 0) {
+            self.tally_open(claim, day, count)?;
+        }
+        if claim.steps.len() > CLAIM_STEPS_MAX {
+            let oldest = claim.steps.remove(0);
+            claim.stood.take(&oldest);
+        }
+        Ok(())
+    }
+
+    /// What the steps add to the claims that are open, by day of the insurer.
+    fn counts(&self, claim: &Claim) -> BTreeMap<Day, i64> {
+        let mut counts = BTreeMap::new();
+        let mut count = if claim.stood.is_open() { -1 } else { 1 };
+        for at in claim.turns() {
+            let day = self.day_of_insurer(claim.contract.insurer(), at);
+            *counts.entry(day).or_default() += count;
+            count = -count;
+        }
+        counts
+    }
+}
