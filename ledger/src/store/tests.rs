@@ -126,6 +126,9 @@ fn reindex_makes_everything_but_the_blocks_again() {
     let store = ledger.open(folder.path()).unwrap();
     ledger.fill(&store, 0, 4, 5);
     let checkpoint = store.latest_checkpoint().unwrap().unwrap().to_bytes();
+    let state = |store: &Store| store.state_entries().collect::<Result<Vec<_>, _>>().unwrap();
+    let state_before = state(&store);
+    assert!(!state_before.is_empty());
     drop(store);
     for name in ["nodes.flat", "positions.flat", "heights.flat"] {
         fs::remove_file(folder.path().join(name)).unwrap();
@@ -134,6 +137,7 @@ fn reindex_makes_everything_but_the_blocks_again() {
     let membership = ledger.membership.clone();
     let store =
         Store::reindex(folder.path(), membership, options, None, |_| None, |_, _| {}).unwrap();
+    assert_eq!(state(&store), state_before);
     assert_eq!(store.latest_checkpoint().unwrap().unwrap().to_bytes(), checkpoint);
     everything_is_there(&ledger, &store, 20);
 }
