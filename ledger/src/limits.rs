@@ -88,8 +88,8 @@ pub const PERIOD_CEILINGS_REQUESTED_MAX: usize = 16;
 /// Documents asked for about one contract, or about one claim.
 pub const DOSSIER_ITEMS_MAX: usize = 256;
 
-/// Days on which one payee can be paid, or open and end claims, under one contract.
-pub const TALLY_DAYS_MAX: usize = 4096;
+/// Changes of a contract's broker that are remembered.
+pub const BROKER_CHANGES_MAX: usize = 16;
 
 /// Decisions, answers and payments of a claim, the newest, that can be corrected.
 pub const CLAIM_STEPS_MAX: usize = 64;

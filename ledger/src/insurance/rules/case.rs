@@ -8,7 +8,7 @@ use super::figures::shown;
 use crate::{
     digest::RecordId,
     insurance::{
-        Amount, ClaimRef, ContractRef, Data, Moment,
+        Amount, ClaimRef, ContractRef, Currency, Data, Moment,
         disclosure::DisclosureErased,
         state::{
             ApplyError, Overlay,
@@ -60,7 +60,11 @@ pub(super) struct Kept {
     pub(super) claim: Option<Claim>,
     /// What was paid of the claim before a payment was taken back.
     pub(super) paid: Option<Amount>,
-    /// When the claim was decided first, where the decision is taken back.
+    /// Who had received it, in which currency, where it was executed.
+    pub(super) payee: Option<(String, Currency)>,
+    /// The claim that a cost commitment was for, where that is made again.
+    pub(super) commitment_claim: Option<ClaimRef>,
+    /// Since when something was approved before it, where the decision is taken back.
     pub(super) decided_since: Option<Moment>,
     /// The day by which documents were due that a contract was ended for.
     pub(super) due: Option<crate::insurance::Day>,

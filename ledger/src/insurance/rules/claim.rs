@@ -86,7 +86,7 @@ impl Case<'_, '_> {
             currency,
             free_service: data.service.as_ref().is_some_and(super::ladder::is_free),
             preauthorisation: data.preauthorisation.clone(),
-            disputed: kept.as_ref().is_some_and(|kept| kept.disputed),
+            disputed: None,
             number: kept.and_then(|kept| kept.number),
             decision: None,
             closed: None,
@@ -101,6 +101,7 @@ impl Case<'_, '_> {
                 executed: Amount::ZERO,
                 returned: Amount::ZERO,
                 closed: false,
+                turned_at: None,
             },
             steps: Vec::new(),
         };
@@ -149,6 +150,9 @@ impl Case<'_, '_> {
         if let Some(before) = &claim.decision {
             let mark = Mark { record: before.record, at: before.at };
             self.check_not_before(Code::ClaimState, "it was decided before", &mark)?;
+            if let Some(disputed) = &claim.disputed {
+                self.check_not_before(Code::ClaimState, "that was disputed", disputed)?;
+            }
         }
         check_currency(Some(data.currency), claim.currency, "data.currency")?;
         check_decision(data, &claim)?;
@@ -168,17 +172,20 @@ impl Case<'_, '_> {
         }
         claim.currency = Some(data.currency);
         let (record, at) = (self.record.id(), self.at());
-        let first = self.kept.decided_since.or(claim.decision.as_ref().map(|before| before.since));
+        let before = claim.decision.as_ref().and_then(|before| before.since);
+        let approves = (data.outcome != Outcome::Refused).then_some(at);
+        let since = [self.kept.decided_since, before, approves].into_iter().flatten().min();
         claim.decision = Some(Decision {
             record,
             at,
-            since: first.map_or(at, |first| first.min(at)),
+            since,
             outcome: data.outcome,
             approved: data.approved,
             deductible,
         });
         // A correction leaves the dispute that followed where it is.
-        claim.disputed &= self.corrects();
+        claim.disputed = claim.disputed.filter(|_| self.corrects());
+        self.check_payments_after(&claim)?;
         self.count(&mut claim, "data.approved", "approved")?;
         self.move_step(&mut claim, &contract, data)?;
         self.step(&mut claim, ClaimStepKind::Approved, data.approved)?;
@@ -189,7 +196,9 @@ impl Case<'_, '_> {
         let mut claim = self.claim()?;
         // Told late, it may be about a decision that another one has followed.
         if claim.decision.as_ref().is_some_and(|decision| self.at() >= decision.at) {
-            claim.disputed = true;
+            let first = claim.disputed.take().filter(|first| first.at <= self.at());
+            claim.disputed =
+                Some(first.unwrap_or(Mark { record: self.record.id(), at: self.at() }));
         }
         self.put_claim(&claim)
     }
@@ -245,7 +254,7 @@ pub(super) fn check_not_closed(claim: &Claim) -> Verdict {
 fn check_undecided(claim: &Claim) -> Verdict {
     check_not_closed(claim)?;
     match &claim.decision {
-        Some(decision) if !claim.disputed => {
+        Some(decision) if claim.disputed.is_none() => {
             let detail = format!(
                 "the claim was decided by record {} and not disputed since",
                 decision.record

@@ -20,6 +20,18 @@ impl Stood {
         !self.closed && self.accepted.or(self.approved).is_none_or(|due| paid < due)
     }
 
+    /// Takes a step in. The moment at which the claim turns by it, if it does:
+    /// where the step is told late, no earlier than the turn before.
+    fn turn(&mut self, step: &ClaimStep) -> Option<Moment> {
+        let was_open = self.is_open();
+        self.take(step);
+        if self.is_open() == was_open {
+            return None;
+        }
+        self.turned_at = self.turned_at.max(Some(step.at));
+        self.turned_at
+    }
+
     fn take(&mut self, step: &ClaimStep) {
         let sum = |amount: Amount| amount.checked_add(step.amount).unwrap_or(amount);
         match step.kind {
@@ -37,15 +49,7 @@ impl Claim {
     /// The moments at which it ended, was open again, ended again, and so on.
     fn turns(&self) -> Vec<Moment> {
         let mut stood = self.stood.clone();
-        let mut turns = Vec::new();
-        for step in &self.steps {
-            let was_open = stood.is_open();
-            stood.take(step);
-            if stood.is_open() != was_open {
-                turns.push(step.at);
-            }
-        }
-        turns
+        self.steps.iter().filter_map(|step| stood.turn(step)).collect()
     }
 
     #[cfg(test)]
@@ -89,7 +93,7 @@ impl Case<'_, '_> {
         }
         if claim.steps.len() > CLAIM_STEPS_MAX {
             let oldest = claim.steps.remove(0);
-            claim.stood.take(&oldest);
+            claim.stood.turn(&oldest);
         }
         Ok(())
     }

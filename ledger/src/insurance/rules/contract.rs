@@ -6,6 +6,7 @@ use super::{
     time::{day_of, time_zone_of_insurer},
 };
 use crate::{
+    digest::RecordId,
     insurance::{
         Amount, AmountOrText, Code as Name, ContractRef, Currency, Ordinal, Period as Days,
         contract::{
@@ -13,11 +14,13 @@ use crate::{
             ContractIssued, ContractPremium, ContractQuoted, ContractRenewed, ContractTerminated,
         },
         state::{
-            entities::{Contract, FormerBroker, Mark, Named, Period, Referral, Termination},
+            entities::{
+                BrokerChange, CeilingRequest, Contract, Mark, Named, Period, Referral, Termination,
+            },
             keys::{self, Key},
         },
     },
-    limits::PERIOD_CEILINGS_REQUESTED_MAX,
+    limits::{BROKER_CHANGES_MAX, PERIOD_CEILINGS_REQUESTED_MAX},
     refusal::Code,
     time_zones::time_zone,
 };
@@ -94,7 +97,7 @@ impl Case<'_, '_> {
             first_day: data.period.from(),
             period: 1,
             broker: data.broker.clone(),
-            former_broker: None,
+            broker_changes: Vec::new(),
             deductible_model: data.deductible_model,
             signature_required: data.signature_required,
             signed_at: None,
@@ -102,17 +105,15 @@ impl Case<'_, '_> {
         };
         self.state.write(keys::contract(named), &contract)?;
         match &data.referral {
-            Some(referral) => self.count_referral(named, referral),
+            Some(referral) => self.count_referral(referral),
             None => Ok(()),
         }
     }
 
     /// Counts a contract that was issued on a referral.
-    fn count_referral(&mut self, named: &ContractRef, number: &Name) -> Verdict {
+    fn count_referral(&mut self, number: &Name) -> Verdict {
         let key = keys::referral(number);
-        let record = self.record.id();
-        let first = Referral { contract: named.clone(), record, contracts: 0 };
-        let mut referral = self.state.read(&key)?.unwrap_or(first);
+        let mut referral = self.state.read(&key)?.unwrap_or(Referral { contracts: 0 });
         referral.contracts = referral.contracts.saturating_add(1);
         self.state.write(key, &referral)
     }
@@ -179,7 +180,7 @@ impl Case<'_, '_> {
             period.newest = kept.newest;
             let used = period.spent > Amount::ZERO || !period.holds.is_empty();
             if ceiling.is_none() {
-                period.currency = kept.currency;
+                period.currency = kept.currency.filter(|_| used);
             } else if used {
                 check_currency(period.currency, kept.currency, "data.currency")?;
             }
@@ -207,7 +208,7 @@ impl Case<'_, '_> {
             })?;
         }
         if let Some(AmountOrText::Amount(to)) = data.to {
-            period.request_ceiling(to);
+            period.request_ceiling(self.record.id(), to);
             self.state.write(keys::period(named, contract.period), &period)?;
         }
         Ok(())
@@ -256,7 +257,7 @@ impl Case<'_, '_> {
             period.made_by = self.record.id();
             self.check_ceiling(&period, "data.to", None, None)?;
         } else {
-            period.request_ceiling(to);
+            period.request_ceiling(self.record.id(), to);
         }
         self.state.write(keys::period(named, contract.period), &period)
     }
@@ -285,7 +286,7 @@ impl Case<'_, '_> {
             Some(ceiling) => (Some(ceiling), data.currency),
         };
         if let Some(asked) = ceiling.filter(|_| ceiling != last.ceiling)
-            && !last.ceilings_requested.contains(&asked)
+            && !last.ceilings_requested.iter().any(|requested| requested.amount == asked)
         {
             let before = match (last.ceiling, last.currency) {
                 (Some(before), Some(currency)) => {
@@ -354,19 +355,27 @@ fn amend_broker(data: &ContractAmended, contract: &mut Contract) -> Verdict {
             return refuse(Code::Malformed, "data.to", "a broker is named by its id, a text");
         }
     };
-    let former = std::mem::replace(&mut contract.broker, broker);
-    contract.former_broker = Some(FormerBroker { broker: former, until: data.effective });
+    if contract.broker_changes.len() >= BROKER_CHANGES_MAX {
+        contract.broker = contract.broker_changes.remove(0).broker;
+    }
+    contract.broker_changes.push(BrokerChange { from: data.effective, broker });
     Ok(())
 }
 
 impl Period {
     /// Remembers a ceiling that was asked for.
-    pub(super) fn request_ceiling(&mut self, amount: Amount) {
-        self.ceilings_requested.retain(|requested| *requested != amount);
+    pub(super) fn request_ceiling(&mut self, record: RecordId, amount: Amount) {
         if self.ceilings_requested.len() >= PERIOD_CEILINGS_REQUESTED_MAX {
             self.ceilings_requested.remove(0);
         }
-        self.ceilings_requested.push(amount);
+        self.ceilings_requested.push(CeilingRequest { record, amount });
+    }
+
+    /// Forgets that a record asked for one. Whether it was remembered.
+    pub(super) fn withdraw_ceiling(&mut self, record: RecordId) -> bool {
+        let before = self.ceilings_requested.len();
+        self.ceilings_requested.retain(|requested| requested.record != record);
+        self.ceilings_requested.len() < before
     }
 }
 

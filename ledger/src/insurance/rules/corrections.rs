@@ -13,7 +13,7 @@ use crate::{
         settlement::{DeductibleSet, PreauthorisationAnswered},
         signature::SignatureTarget,
         state::{
-            entities::{Contract, Correction, Ladder, LadderStep},
+            entities::{Contract, Correction, Ladder, LadderStand, LadderStep},
             keys,
         },
     },
@@ -22,10 +22,7 @@ use crate::{
     refusal::Code,
 };
 
-use super::{
-    ladder::{CLAIM_FREE, COST_COMMITMENT, START},
-    time::day_of,
-};
+use super::{ladder::COST_COMMITMENT, time::day_of};
 
 const FIELD: &str = "corrects";
 
@@ -127,7 +124,7 @@ impl<'r> Case<'r, '_> {
                 self.kept.due = contract.terminated.take().and_then(|end| end.due);
                 self.state.write(keys::contract(self.contract_ref()?), &contract)?;
             }
-            Data::ContractChangeRequested(data) => return self.undo_change_requested(data),
+            Data::ContractChangeRequested(data) => return self.undo_change_requested(id, data),
             Data::DocumentRequested(data) => self.undo_document_requested(id, data)?,
             Data::DocumentReceived(data) => return self.stands(id, &data.item),
             Data::DocumentAssessed(data) => return self.stands(id, &data.item),
@@ -254,15 +251,12 @@ impl<'r> Case<'r, '_> {
                 let detail = "a correction of a changed ceiling says what the ceiling is";
                 return refuse(Code::Malformed, "data.to", detail);
             }
-            if let Some(AmountOrText::Amount(to)) = old.to.as_ref().filter(|_| !within) {
-                period.ceilings_requested.retain(|requested| requested != to);
+            if period.withdraw_ceiling(id) {
                 self.state.write(keys::period(named, contract.period), &period)?;
             }
         }
-        if old.change.as_str() == "broker"
-            && let Some(former) = contract.former_broker.take()
-        {
-            contract.broker = former.broker;
+        if old.change.as_str() == "broker" {
+            contract.broker_changes.pop();
         }
         self.one_version_back(&mut contract)?;
         self.state.write(keys::contract(named), &contract)
@@ -288,17 +282,20 @@ impl<'r> Case<'r, '_> {
         }
     }
 
-    fn undo_change_requested(&mut self, old: &ContractChangeRequested) -> Verdict<bool> {
+    fn undo_change_requested(
+        &mut self,
+        id: RecordId,
+        old: &ContractChangeRequested,
+    ) -> Verdict<bool> {
         let (named, contract) = (self.contract_ref()?, self.contract()?);
         if old.change.as_str() == "ceiling"
-            && let Some(AmountOrText::Amount(to)) = old.to
+            && let Some(AmountOrText::Amount(_)) = old.to
         {
             let mut period = self.period(named, contract.period)?;
-            if !period.ceilings_requested.contains(&to) {
+            if !period.withdraw_ceiling(id) {
                 // A renewal has followed, or so many requests that it is forgotten.
                 return Ok(false);
             }
-            period.ceilings_requested.retain(|requested| *requested != to);
             self.state.write(keys::period(named, contract.period), &period)?;
         }
         Ok(true)
@@ -388,7 +385,7 @@ impl<'r> Case<'r, '_> {
         match claim.decision.take() {
             Some(decision) if decision.record == id => {
                 self.kept.deductible = Some(decision.deductible);
-                self.kept.decided_since = Some(decision.since).filter(|at| *at < decision.at);
+                self.kept.decided_since = decision.since.filter(|since| *since < decision.at);
             }
             decision => {
                 let by = decision.map(|decision| decision.record.to_string()).unwrap_or_default();
@@ -400,23 +397,35 @@ impl<'r> Case<'r, '_> {
     }
 
     fn undo_deductible(&mut self, old: &Record, data: &DeductibleSet) -> Verdict {
-        let (named, contract) = (self.contract_ref()?, self.contract()?);
+        let named = self.contract_ref()?;
         let key = keys::ladder(named);
         let Some(ladder) = self.state.read(&key)?.filter(|ladder| ladder.record == old.id()) else {
             return refuse(Code::LadderStep, FIELD, "only the last step can be corrected");
         };
-        let cause = data.cause.as_str();
-        if cause == COST_COMMITMENT {
-            let at = old.payload().occurred_at.into();
-            self.count_steps(named, day_of(at, &contract.zone()).date().year(), -1)?;
-        } else if cause != START && !cause.starts_with(CLAIM_FREE) {
-            let (claim_ref, mut claim) = self.claim_of_cause(&data.cause, LadderStep::Taken)?;
+        let LadderStand { claim, commitment, .. } = ladder.step.clone();
+        if let Some(claim_ref) = claim
+            && let Some(mut claim) = self.state.read(&keys::claim(&claim_ref))?
+        {
             claim.step = LadderStep::Pending;
             self.state.write(keys::claim(&claim_ref), &claim)?;
         }
+        // The claim that a commitment was for stays that.
+        if let Some(commitment) = &commitment {
+            self.kept.commitment_claim.clone_from(&commitment.claim);
+            if data.cause.as_str() == COST_COMMITMENT {
+                self.count_steps(named, commitment.year, -1)?;
+            }
+        }
         match ladder.before.clone() {
             None => self.state.remove(key),
-            Some(step) => self.state.write(key, &Ladder { step, ..ladder })?,
+            Some(mut step) => {
+                if let (Some(before), Some(now)) = (&mut step.commitment, commitment)
+                    && before.at == now.at
+                {
+                    before.claim = now.claim;
+                }
+                self.state.write(key, &Ladder { step, ..ladder })?;
+            }
         }
         Ok(())
     }

@@ -165,8 +165,9 @@ impl<'r> Case<'r, '_> {
         if found.is_none() && !self.corrects() {
             return Ok(());
         }
-        if !self.corrects() && before.assessed.as_ref().is_some_and(|last| last.at > self.at()) {
-            // Told late: somebody has looked again since.
+        let last = before.assessed.as_ref().map_or(before.requested_at, |last| last.at);
+        if !self.corrects() && before.requested_at.max(last) > self.at() {
+            // Told late: somebody has asked or looked again since.
             return Ok(());
         }
         let assessed = found.map(|_| Mark { record: self.record.id(), at: self.at() });

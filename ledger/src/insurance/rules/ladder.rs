@@ -39,9 +39,9 @@ const TOP: u64 = 30_000;
 /// A deductible with a bonus after a cost commitment, in cents.
 const AFTER_COST_COMMITMENT: u64 = 50_000;
 
-pub(super) const START: &str = "start";
+const START: &str = "start";
 pub(super) const COST_COMMITMENT: &str = "cost_commitment";
-pub(super) const CLAIM_FREE: &str = "claim_free:";
+const CLAIM_FREE: &str = "claim_free:";
 
 /// Whether a service has nothing to do with the deductible.
 pub(super) fn is_free(service: &Name) -> bool {
@@ -137,9 +137,7 @@ impl Case<'_, '_> {
             Some(DeductibleModel::Bonus) => !claim.free_service && data.outcome != Outcome::Refused,
             None => false,
         };
-        if data.deductible.is_some_and(|applied| applied.minor_units() > TOP) {
-            self.use_commitment(contract)?;
-        }
+        self.use_commitment(contract, data.deductible.unwrap_or_default())?;
         let year = claim.opened_on.date().year();
         match (claim.step, steps) {
             (LadderStep::None, true) => {
@@ -154,19 +152,22 @@ impl Case<'_, '_> {
         }
     }
 
-    /// Notes for which claim a cost commitment has raised the deductible: that one only.
-    fn use_commitment(&mut self, contract: &Contract) -> Verdict {
+    /// Notes for which claim a cost commitment has raised the deductible: that one
+    /// only, or none where its decision is corrected so that none applies.
+    fn use_commitment(&mut self, contract: &Contract, applied: Amount) -> Verdict {
+        if contract.deductible_model != Some(DeductibleModel::Bonus) {
+            return Ok(());
+        }
         let key = keys::ladder(self.contract_ref()?);
         let Some(mut ladder) = self.state.read(&key)? else { return Ok(()) };
-        let claim = self.claim_ref()?;
-        if contract.deductible_model == Some(DeductibleModel::Bonus)
-            && let Some(commitment) = &mut ladder.step.commitment
-            && commitment.claim.is_none()
-        {
-            commitment.claim = Some(claim.clone());
-            self.state.write(key, &ladder)?;
+        let Some(commitment) = &mut ladder.step.commitment else { return Ok(()) };
+        let (claim, raised) = (self.claim_ref()?, applied.minor_units() > TOP);
+        match &commitment.claim {
+            None if raised => commitment.claim = Some(claim.clone()),
+            Some(used) if used == claim && !raised => commitment.claim = None,
+            _ => return Ok(()),
         }
-        Ok(())
+        self.state.write(key, &ladder)
     }
 
     /// Counts what keeps a year from being claim-free.
@@ -212,19 +213,24 @@ impl Case<'_, '_> {
             );
             return refuse(Code::LadderStep, "data.amount", detail);
         }
+        let mut raised_by = None;
         if let Some((claim_ref, mut claim)) = step.claim {
             claim.step = LadderStep::Taken;
             self.state.write(keys::claim(&claim_ref), &claim)?;
-        }
-        if data.cause.as_str() == COST_COMMITMENT {
-            self.count_steps(named, day_of(self.at(), &contract.zone()).date().year(), 1)?;
+            raised_by = Some(claim_ref);
         }
         let before = before.map(|before| before.step);
-        let commitment = if data.cause.as_str() == COST_COMMITMENT {
-            Some(Commitment { at: self.at(), claim: None })
-        } else {
-            before.as_ref().and_then(|before| before.commitment.clone())
-        };
+        let mut commitment = before.as_ref().and_then(|before| before.commitment.clone());
+        if data.cause.as_str() == COST_COMMITMENT {
+            let year = day_of(self.at(), &contract.zone()).date().year();
+            self.count_steps(named, year, 1)?;
+            commitment = Some(Commitment {
+                at: self.at(),
+                year,
+                amount_before: before.as_ref().map(|before| before.amount).unwrap_or_default(),
+                claim: self.kept.commitment_claim.take(),
+            });
+        }
         let ladder = Ladder {
             record: self.record.id(),
             model: data.model,
@@ -233,6 +239,7 @@ impl Case<'_, '_> {
                 amount: data.amount,
                 at: self.at(),
                 year: step.year.or(before.as_ref().and_then(|before| before.year)),
+                claim: raised_by,
                 commitment,
             },
             before,
@@ -275,9 +282,9 @@ impl Case<'_, '_> {
         if data.model == DeductibleModel::Bonus {
             return illegal("claims do not raise a deductible with a bonus".to_owned());
         }
-        let (claim_ref, claim) = self.claim_of_cause(&data.cause, LadderStep::Pending)?;
+        let (claim_ref, claim) = self.claim_of_cause(&data.cause)?;
         if let Some(decision) = &claim.decision {
-            let mark = Mark { record: decision.record, at: decision.since };
+            let mark = Mark { record: decision.record, at: decision.since.unwrap_or(decision.at) };
             self.check_not_before(Code::LadderStep, "its claim was decided", &mark)?;
         }
         // One that is above the top already does not come down for a claim.
@@ -319,13 +326,9 @@ impl Case<'_, '_> {
         Ok(year)
     }
 
-    /// The claim at a stage that a cause names, by its number, its whole reference,
+    /// The claim that a cause names and that has not raised the deductible yet, by its number, its whole reference,
     /// or the number it was registered under.
-    pub(super) fn claim_of_cause(
-        &mut self,
-        cause: &Name,
-        stage: LadderStep,
-    ) -> Verdict<(ClaimRef, Claim)> {
+    fn claim_of_cause(&mut self, cause: &Name) -> Verdict<(ClaimRef, Claim)> {
         let named = self.contract_ref()?;
         let text = cause.as_str();
         let by_number = format!("{}/{text}", named.insurer());
@@ -339,7 +342,7 @@ impl Case<'_, '_> {
             if claim.contract != *named {
                 continue;
             }
-            if claim.step == stage {
+            if claim.step == LadderStep::Pending {
                 return Ok((claim_ref, claim));
             }
             if claim.step == LadderStep::Taken {
@@ -362,8 +365,7 @@ impl Ladder {
             _ => return step.amount,
         };
         if claim.opened_at < commitment.at {
-            let before = self.before.as_ref().map_or(start, |before| before.amount);
-            return before.min(start);
+            return commitment.amount_before.min(start);
         }
         let day = day_of(commitment.at, &contract.zone()).date();
         let last = day.checked_add(1.year()).unwrap_or(day);

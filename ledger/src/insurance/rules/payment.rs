@@ -4,7 +4,7 @@ use super::{
     case::{Case, Verdict, refuse},
     claim::check_not_closed,
     contract::check_currency,
-    figures::{figure, grouped, unit},
+    figures::{figure, grouped, shown, unit},
     tally::{Entry, Tallies},
 };
 use crate::{
@@ -32,6 +32,20 @@ impl Claim {
             .or(decision.map(|_| Amount::ZERO))
     }
 
+    /// Since when something may be paid: it was approved, or an offer accepted, or,
+    /// on account, objected to.
+    fn payable_since(&self, on_account: bool) -> Option<Mark> {
+        let approved = self
+            .decision
+            .as_ref()
+            .and_then(|decision| Some(Mark { record: decision.record, at: decision.since? }));
+        let answered = self.offer.as_ref().and_then(|offer| offer.answer.as_ref());
+        let answered = answered
+            .filter(|answered| on_account || answered.answer == Answer::Accepted)
+            .map(|answered| Mark { record: answered.record, at: answered.at });
+        [approved, answered].into_iter().flatten().min_by_key(|mark| mark.at)
+    }
+
     /// What it uses of its period's ceiling, by what was claimed on a hold,
     /// decided, accepted and paid.
     pub(super) fn used(&self) -> Amount {
@@ -47,6 +61,9 @@ impl Claim {
 impl Case<'_, '_> {
     pub(super) fn payment_recorded(&mut self, data: &PaymentRecorded) -> Verdict {
         let mut claim = self.claim()?;
+        if data.amount == Amount::ZERO {
+            return refuse(Code::Malformed, "data.amount", "a payment of nothing is none");
+        }
         check_currency(Some(data.currency), claim.currency, "data.currency")?;
         match data.status {
             PaymentStatus::Returned => {
@@ -96,6 +113,7 @@ impl Case<'_, '_> {
         }
         self.count(&mut claim, "data.amount", "paid on account")?;
         self.tally_payment(&claim, data, self.at(), 1)?;
+        self.check_payee_keeps_balance(&claim)?;
         let kind = match data.status {
             PaymentStatus::Ordered => ClaimStepKind::Ordered,
             PaymentStatus::Executed => ClaimStepKind::Executed,
@@ -126,31 +144,65 @@ impl Case<'_, '_> {
         refuse(Code::TotalMismatch, "data.amount", detail)
     }
 
+    /// That nothing has come back from whom a corrected payment went to, and no longer
+    /// does.
+    fn check_payee_keeps_balance(&mut self, claim: &Claim) -> Verdict {
+        let Some((payee, currency)) = self.kept.payee.take() else { return Ok(()) };
+        let scope = Scope::Contract(&claim.contract);
+        let mut tallies = Tallies { state: &mut *self.state };
+        let left = tallies.sum(scope, &payee, Figure::Paid(currency), None, None)?.sum;
+        if left >= 0 {
+            return Ok(());
+        }
+        let detail = format!("more came back from {payee} under this contract than went there");
+        refuse(Code::TotalMismatch, "data.payee", detail)
+    }
+
     /// That it was decided, or an offer answered, by the moment of the payment.
     fn check_since_payable(&self, claim: &Claim, on_account: bool) -> Verdict {
-        let decision = claim.decision.as_ref();
-        let decision = decision.filter(|decision| decision.outcome != Outcome::Refused);
-        let since = [
-            decision.map(|decision| decision.since),
-            claim.answered_at(Answer::Accepted),
-            claim.answered_at(Answer::Objected).filter(|_| on_account),
-        ];
-        let Some(since) = since.into_iter().flatten().min() else { return Ok(()) };
-        let answer = claim.offer.as_ref().and_then(|offer| offer.answer.as_ref());
-        let record = decision.map(|decision| decision.record);
-        let record = record.or(answer.map(|answer| answer.record)).unwrap_or(claim.opened);
-        let mark = Mark { record, at: since };
-        self.check_not_before(Code::NotDecided, "it was decided or agreed", &mark)
+        match claim.payable_since(on_account) {
+            Some(mark) => {
+                self.check_not_before(Code::NotDecided, "it was decided or agreed", &mark)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// That a decision or an answer that is corrected leaves no payment that was
+    /// made before it.
+    pub(super) fn check_payments_after(&self, claim: &Claim) -> Verdict {
+        if !self.corrects() {
+            return Ok(());
+        }
+        let paid = claim
+            .steps
+            .iter()
+            .filter(|step| matches!(step.kind, ClaimStepKind::Ordered | ClaimStepKind::Executed));
+        match (claim.payable_since(true), paid.min_by_key(|step| step.at)) {
+            (Some(since), Some(first)) if first.at < since.at => {
+                let [paid, since] =
+                    [first.at, since.at].map(|moment| shown(moment, &jiff::tz::TimeZone::UTC));
+                let detail = format!(
+                    "record {} paid at {paid}, and now nothing is decided or agreed before {since}",
+                    first.record
+                );
+                refuse(Code::NotDecided, "occurred_at", detail)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes back what a payment did, for one that corrects it.
     pub(super) fn undo_payment(&mut self, old: &Record, data: &PaymentRecorded) -> Verdict {
         let mut claim = self.claim()?;
-        check_not_closed(&claim)?;
+        if data.status != PaymentStatus::Returned {
+            check_not_closed(&claim)?;
+        }
         self.kept.paid = Some(claim.paid());
         match data.status {
             PaymentStatus::Ordered => {}
             PaymentStatus::Executed => {
+                self.kept.payee = Some((data.payee.to_string(), data.currency));
                 claim.executed = claim.executed.checked_sub(data.amount).unwrap_or_default();
             }
             PaymentStatus::Returned => {

@@ -22,12 +22,6 @@ use crate::{
 const ROUND: &str = "data.round";
 
 impl Claim {
-    /// When the newest offer was answered so.
-    pub(super) fn answered_at(&self, by: Answer) -> Option<Moment> {
-        let answered = self.offer.as_ref()?.answer.as_ref()?;
-        Some(answered.at).filter(|_| answered.answer == by)
-    }
-
     /// The amount of the offer that was accepted.
     pub(super) fn accepted(&self) -> Option<Amount> {
         self.answered(Answer::Accepted)
@@ -103,6 +97,7 @@ impl Case<'_, '_> {
     pub(super) fn settlement_answered(&mut self, data: &SettlementAnswered) -> Verdict {
         let (at, zone) = (self.at(), self.contract()?.zone());
         let mut claim = self.claim()?;
+        check_not_closed(&claim)?;
         let offer = open_offer(&mut claim, data.round)?.clone();
         let notified = offer.notified.iter().map(|notified| notified.at).min();
         if notified.is_none_or(|notified| at < notified) {
@@ -136,6 +131,7 @@ impl Case<'_, '_> {
         };
         let amount = offer.amount;
         claim.offer = Some(Offer { answer: Some(answer), ..offer });
+        self.check_payments_after(&claim)?;
         self.count(&mut claim, ROUND, "accepted")?;
         let (kind, amount) = match data.answer {
             Answer::Accepted => (ClaimStepKind::Accepted, amount),

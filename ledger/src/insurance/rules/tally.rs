@@ -1,13 +1,12 @@
 //! Figures by payee and day, kept up with each record, so that a statement
 //! never counts through a history.
 //!
-//! An insurer's figures stand by month, and each month's by day; a contract's,
-//! which are few, by day.
+//! An insurer's figures, and a contract's, stand by month, and each month's by day.
 
 use jiff::{ToSpan as _, civil::Date};
 
 use super::{
-    case::{Case, Verdict, refuse},
+    case::{Case, Verdict},
     time::{day_of, time_zone_of_insurer},
 };
 use crate::{
@@ -18,8 +17,6 @@ use crate::{
             keys::{self, Figure, Key, Scope},
         },
     },
-    limits::TALLY_DAYS_MAX,
-    refusal::Code,
     time_zones::time_zone,
 };
 
@@ -70,14 +67,12 @@ impl Case<'_, '_> {
         day: Day,
         entry: Entry,
     ) -> Verdict {
-        let insurer = contract.insurer();
-        let of_contract = keys::tally_all(Scope::Contract(contract), payee, figure);
-        let of_insurer = keys::tally_all(Scope::Insurer(insurer), payee, figure);
-        let month = number_of_month(day.date());
-        let of_month = keys::tally_month(insurer, payee, figure, month);
-        self.add(of_contract, number_of_day(day.date()), entry)?;
-        self.add(of_insurer, month, entry)?;
-        self.add(of_month, day.date().day().unsigned_abs().into(), entry)
+        let (month, day) = (number_of_month(day.date()), day.date().day().unsigned_abs().into());
+        for scope in [Scope::Contract(contract), Scope::Insurer(contract.insurer())] {
+            self.add(keys::tally_all(scope, payee, figure), month, entry)?;
+            self.add(keys::tally_month(scope, payee, figure, month), day, entry)?;
+        }
+        Ok(())
     }
 
     fn add(&mut self, key: Key<Tally>, at: u32, entry: Entry) -> Verdict {
@@ -88,13 +83,6 @@ impl Case<'_, '_> {
                     slot.count = slot.count.saturating_add(entry.count);
                     slot.sum = slot.sum.saturating_add(entry.sum);
                 }
-            }
-            Err(_) if tally.slots.len() >= TALLY_DAYS_MAX => {
-                let detail = format!(
-                    "one payee's payments, or claims, under one contract stand on at most \
-                     {TALLY_DAYS_MAX} days"
-                );
-                return refuse(Code::TooLarge, "occurred_at", detail);
             }
             Err(index) => {
                 tally.slots.insert(index, Slot { at, count: entry.count, sum: entry.sum });
@@ -129,12 +117,6 @@ impl Tallies<'_, '_> {
         let (from, to) = (from.map(Day::date), to.map_or(Date::MAX, Day::date));
         let within = |day: Date| from.is_none_or(|from| from <= day) && day <= to;
         let mut sum = Entry::default();
-        let Scope::Insurer(insurer) = scope else {
-            let (first, last) = (from.map_or(0, number_of_day), number_of_day(to));
-            let counts = |slot: &&Slot| (first..=last).contains(&slot.at) && within(to);
-            slots.iter().filter(counts).for_each(|slot| sum.add(slot));
-            return Ok(sum);
-        };
         let is_whole = |first: Date| within(first) && within(first.last_of_month());
         let counts = |slot: &&Slot| first_of_month(slot.at).is_some_and(is_whole);
         slots.iter().filter(counts).for_each(|slot| sum.add(slot));
@@ -143,7 +125,7 @@ impl Tallies<'_, '_> {
         let first = from.map(Date::first_of_month).filter(|first| *first != last);
         for first in [first, Some(last)].into_iter().flatten().filter(|first| !is_whole(*first)) {
             let month = number_of_month(first);
-            let days = self.slots(&keys::tally_month(insurer, payee, figure, month))?;
+            let days = self.slots(&keys::tally_month(scope, payee, figure, month))?;
             let day = |at: u32| first.with().day(i8::try_from(at).ok()?).build().ok();
             let counts = |slot: &&Slot| day(slot.at).is_some_and(within);
             days.iter().filter(counts).for_each(|slot| sum.add(slot));
@@ -156,23 +138,18 @@ impl Tallies<'_, '_> {
     }
 }
 
-/// The day before the first that a record can tell of, on whatever clocks
+/// The month before the first that a record can tell of, where no clock is behind it
 /// ([`OCCURRED_MS_MIN`](crate::limits::OCCURRED_MS_MIN)).
-const DAY_0: Date = jiff::civil::date(1899, 12, 31);
+const MONTH_0: Date = jiff::civil::date(1899, 12, 1);
 
-/// Days since [`DAY_0`]; earlier ones are as that.
-fn number_of_day(day: Date) -> u32 {
-    u32::try_from(day.duration_since(DAY_0).as_hours() / 24).unwrap_or(0)
-}
-
-/// Months since that of [`DAY_0`]; earlier ones are as that.
+/// Months since [`MONTH_0`]; earlier ones are as that.
 fn number_of_month(day: Date) -> u32 {
     let months = |day: Date| i32::from(day.year()) * 12 + i32::from(day.month()) - 1;
-    u32::try_from(months(day) - months(DAY_0)).unwrap_or(0)
+    u32::try_from(months(day) - months(MONTH_0)).unwrap_or(0)
 }
 
 /// The first day of the month of that number.
 fn first_of_month(number: u32) -> Option<Date> {
     let months = i32::try_from(number).ok()?;
-    DAY_0.first_of_month().checked_add(months.months()).ok()
+    MONTH_0.checked_add(months.months()).ok()
 }

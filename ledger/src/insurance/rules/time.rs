@@ -39,11 +39,10 @@ pub(super) fn day_of(moment: Moment, zone: &TimeZone) -> Day {
 
 impl Contract {
     /// The broker at a moment.
-    pub(super) fn broker_on(&self, moment: Moment) -> Option<&Name> {
-        match &self.former_broker {
-            Some(former) if day_of(moment, &self.zone()) < former.until => former.broker.as_ref(),
-            _ => self.broker.as_ref(),
-        }
+    pub(crate) fn broker_on(&self, moment: Moment) -> Option<&Name> {
+        let day = day_of(moment, &self.zone());
+        let change = self.broker_changes.iter().rev().find(|change| change.from <= day);
+        change.map_or(self.broker.as_ref(), |change| change.broker.as_ref())
     }
 
     /// The time zone in which its days are counted.

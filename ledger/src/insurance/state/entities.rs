@@ -45,10 +45,10 @@ entities! {
         first_day: Day,
         /// The number of its last period, counted from 1.
         period: u32,
-        /// The broker that administers it.
+        /// The broker that administers it, up to the first change.
         broker: Option<Code>,
-        /// The one before, where it has changed.
-        former_broker: Option<FormerBroker>,
+        /// The changes of the broker, in the order of the versions; the newest.
+        broker_changes: Vec<BrokerChange>,
         /// How its deductible moves.
         deductible_model: Option<DeductibleModel>,
         /// Whether it is in force only once it is signed.
@@ -59,12 +59,12 @@ entities! {
         terminated: Option<Termination>,
     }
 
-    /// The broker of a contract before the one that it has.
-    FormerBroker {
-        /// Which; none where the contract had none.
+    /// Another broker for a contract.
+    BrokerChange {
+        /// Its first day.
+        from: Day,
+        /// Which; none where the contract has none from then on.
         broker: Option<Code>,
-        /// The first day of the one after it.
-        until: Day,
     }
 
     /// How a contract ended.
@@ -97,9 +97,17 @@ entities! {
         /// expired stay until their room is needed.
         holds: Vec<Hold>,
         /// The ceilings that were asked for in time, the newest last.
-        ceilings_requested: Vec<Amount>,
+        ceilings_requested: Vec<CeilingRequest>,
         /// The latest moment that a record about a hold told of.
         newest: Option<Moment>,
+    }
+
+    /// A ceiling that was asked for.
+    CeilingRequest {
+        /// The record that asks for it.
+        record: RecordId,
+        /// How much.
+        amount: Amount,
     }
 
     /// A part of the ceiling that is kept for one pre-authorisation.
@@ -204,8 +212,8 @@ entities! {
         number: Option<Code>,
         /// The newest decision.
         decision: Option<Decision>,
-        /// Whether it was disputed since that decision.
-        disputed: bool,
+        /// The first dispute since that decision.
+        disputed: Option<Mark>,
         /// The record that closed it.
         closed: Option<RecordId>,
         /// What it does to the deductible.
@@ -237,6 +245,8 @@ entities! {
         returned: Amount,
         /// Whether it was closed.
         closed: bool,
+        /// When it last ended, or was open again.
+        turned_at: Option<Moment>,
     }
 
     /// A record that may end a claim or open it again.
@@ -265,8 +275,8 @@ entities! {
         record: RecordId,
         /// When.
         at: Moment,
-        /// When the claim was decided first.
-        since: Moment,
+        /// Since when something is approved.
+        since: Option<Moment>,
         /// How.
         outcome: Outcome,
         /// What will be paid.
@@ -351,6 +361,8 @@ entities! {
         at: Moment,
         /// The last claim-free year that lowered it.
         year: Option<i16>,
+        /// The claim that raised it with this step.
+        claim: Option<ClaimRef>,
         /// The last cost commitment that raised it.
         commitment: Option<Commitment>,
     }
@@ -359,6 +371,10 @@ entities! {
     Commitment {
         /// When.
         at: Moment,
+        /// The year of that, which is not claim-free.
+        year: i16,
+        /// What the deductible was before it.
+        amount_before: Amount,
         /// That claim, once it is decided.
         claim: Option<ClaimRef>,
     }
@@ -375,13 +391,9 @@ entities! {
         record: RecordId,
     }
 
-    /// A contract that was issued on a referral.
+    /// The contracts that were issued on a referral.
     Referral {
-        /// The contract.
-        contract: ContractRef,
-        /// The record that issued it.
-        record: RecordId,
-        /// How many contracts were issued on it; these are the first.
+        /// How many.
         contracts: u32,
     }
 
@@ -397,10 +409,9 @@ entities! {
         slots: Vec<Slot>,
     }
 
-    /// One month of all, one day of a month, or one day of all.
+    /// One month of all, or one day of a month.
     Slot {
-        /// Which: months are counted from December 1899, the days of a month from
-        /// 1, days from 31 December 1899.
+        /// Which: months are counted from December 1899, the days of a month from 1.
         at: u32,
         /// How many.
         count: i64,

@@ -183,16 +183,16 @@ pub enum Figure {
     Open,
 }
 
-/// All that a payee has to do with: by months for an insurer, by days for a contract.
+/// All that a payee has to do with, by months.
 #[must_use]
 pub fn tally_all(scope: Scope<'_>, payee: &str, figure: Figure) -> Key<Tally> {
     Key::of(tally(1, scope, payee, figure))
 }
 
-/// A month of a payee, by days; only for an insurer. Months are counted as in a [`Slot`].
+/// A month of a payee, by days. Months are counted as in a [`Slot`].
 #[must_use]
-pub fn tally_month(insurer: &str, payee: &str, figure: Figure, month: u32) -> Key<Tally> {
-    let mut bytes = tally(2, Scope::Insurer(insurer), payee, figure);
+pub fn tally_month(scope: Scope<'_>, payee: &str, figure: Figure, month: u32) -> Key<Tally> {
+    let mut bytes = tally(2, scope, payee, figure);
     bytes.extend_from_slice(&month.to_be_bytes());
     Key::of(bytes)
 }

@@ -8,7 +8,8 @@ use bincode::{Decode, Encode};
 use super::{ApplyError, Pair, StateChanges, StateError, StateReader, keys::Key};
 use crate::refusal::{Code, Refusal};
 
-/// A value that a block has read or changed.
+/// A value that a block has read or changed. What there neither was nor is has
+/// none, so that a range costs what it holds.
 #[derive(Clone)]
 struct Cell {
     /// Before the block.
@@ -47,16 +48,13 @@ impl<'a> Overlay<'a> {
         if self.record.contains_key(key) {
             return Ok(self.record.get(key).and_then(Option::as_deref));
         }
-        self.load(key)?;
-        Ok(self.block.get(key).and_then(|cell| cell.now.as_deref()))
-    }
-
-    fn load(&mut self, key: &[u8]) -> Result<(), StateError> {
-        if !self.block.contains_key(key) {
-            let before = self.reader.get(key)?;
-            self.block.insert(key.to_vec(), Cell { now: before.clone(), before });
+        if !self.block.contains_key(key)
+            && let Some(before) = self.reader.get(key)?
+        {
+            let cell = Cell { now: Some(before.clone()), before: Some(before) };
+            self.block.insert(key.to_vec(), cell);
         }
-        Ok(())
+        Ok(self.block.get(key).and_then(|cell| cell.now.as_deref()))
     }
 
     /// The value under a key, read as what it is.
@@ -128,16 +126,25 @@ impl<'a> Overlay<'a> {
         &mut self,
         mut note: impl FnMut(&[u8], Option<&[u8]>),
     ) -> Result<(), StateError> {
-        let changes = std::mem::take(&mut self.record);
-        for key in changes.keys() {
-            self.load(key)?;
+        // All is read before anything is told.
+        let mut changes = Vec::with_capacity(self.record.len());
+        for (key, value) in std::mem::take(&mut self.record) {
+            let cell = match self.block.remove(&key) {
+                Some(cell) => cell,
+                None => {
+                    let before = self.reader.get(&key)?;
+                    Cell { now: before.clone(), before }
+                }
+            };
+            changes.push((key, cell, value));
         }
-        for (key, value) in changes {
-            if let Some(cell) = self.block.get_mut(&key)
-                && cell.now != value
-            {
+        for (key, mut cell, value) in changes {
+            if cell.now != value {
                 note(&key, value.as_deref());
                 cell.now = value;
+            }
+            if cell.now.is_some() || cell.before.is_some() {
+                self.block.insert(key, cell);
             }
         }
         Ok(())
@@ -152,5 +159,36 @@ impl<'a> Overlay<'a> {
     pub(in crate::insurance) fn into_changes(self) -> StateChanges {
         let changed = self.block.into_iter().filter(|(_, cell)| cell.now != cell.before);
         changed.map(|(key, cell)| (key, cell.now)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::super::{MemoryState, keys};
+    use super::*;
+
+    /// What is made and taken away again in one block, and what is looked for in
+    /// vain, must not slow down whoever reads the range after it.
+    #[test]
+    fn what_neither_was_nor_is_leaves_nothing_in_a_block() {
+        let reader = MemoryState::default();
+        let mut overlay = Overlay::new(&reader);
+        let named = |number: u32| keys::quote(&format!("Q-{number}").parse().unwrap());
+        let value = super::super::entities::Named { record: crate::digest::RecordId::of(b"x") };
+        for number in 0..100 {
+            overlay.write(named(number), &value).unwrap();
+        }
+        overlay.commit(|_, _| {}).unwrap();
+        let mut told = 0;
+        for number in 0..100 {
+            overlay.remove(named(number));
+            assert!(!overlay.holds(&named(1_000 + number)).unwrap());
+        }
+        overlay.commit(|_, value| told += usize::from(value.is_none())).unwrap();
+        assert_eq!(told, 100);
+        assert!(overlay.block.is_empty());
+        assert!(overlay.into_changes().is_empty());
     }
 }

@@ -336,8 +336,8 @@ impl ClaimFold {
 
     /// Whether it is neither refused, nor paid in full, nor closed.
     fn is_open(&self) -> bool {
-        let is_paid =
-            self.payable().is_some_and(|payable| i128::from(self.view.paid) >= payable.into());
+        let paid = self.view.paid.max(0);
+        let is_paid = self.payable().is_some_and(|payable| i128::from(paid) >= payable.into());
         self.view.closed.is_none() && !is_paid
     }
 
@@ -345,7 +345,9 @@ impl ClaimFold {
     fn turn(&mut self, at: Timestamp) {
         let is_open = self.is_open();
         if self.turns.last().is_some_and(|(_, was_open)| *was_open != is_open) {
-            self.turns.push((at, is_open));
+            // Told late, it does not turn before it last did.
+            let last = self.turns.last().map_or(at, |(last, _)| *last);
+            self.turns.push((at.max(last), is_open));
         }
     }
 

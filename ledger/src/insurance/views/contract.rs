@@ -225,6 +225,8 @@ pub(super) struct ContractFold {
     begins: Vec<(u64, Date)>,
     /// What each property was last.
     properties: HashMap<String, Value>,
+    /// The changes of the broker: from which day on, and to whom.
+    brokers: Vec<(Date, Option<String>)>,
 }
 
 impl ContractFold {
@@ -281,6 +283,13 @@ impl ContractFold {
             period.currency = data.currency.map(|currency| currency.code().to_owned());
             period.record = standing.id();
         }
+        if data.change.as_str() == "broker" {
+            let broker = match &data.to {
+                Some(AmountOrText::Text(text)) => Some(text.to_string()),
+                _ => None,
+            };
+            self.brokers.push((data.effective.date(), broker));
+        }
         self.apply(data.change.as_str(), to.as_ref());
         let changes = vec![self.change(data.change.as_str(), to)];
         self.version(standing, data.version.get(), changes, data.effective.date());
@@ -291,9 +300,6 @@ impl ContractFold {
         let Some(facts) = &mut self.facts else { return };
         match (property, to) {
             ("cover", Some(Value::Text(text))) => facts.cover = Some(text.clone()),
-            ("broker", Some(Value::Text(text))) => facts.broker = Some(text.clone()),
-            // From then on the contract has none.
-            ("broker", None) => facts.broker = None,
             ("risk", Some(Value::Text(text))) => facts.risk = Some(text.clone()),
             ("payment_mode", Some(Value::Text(text))) => facts.payment_mode = Some(text.clone()),
             ("premium", Some(Value::Amount { amount, currency })) => {
@@ -492,6 +498,10 @@ impl ContractFold {
     ) -> ContractShown {
         if let Some(facts) = &mut self.facts {
             facts.signed_at = signed_at;
+            let today = day_of(time, zone);
+            if let Some((_, broker)) = self.brokers.iter().rev().find(|(from, _)| *from <= today) {
+                facts.broker.clone_from(broker);
+            }
         }
         for period in &mut self.periods {
             let used = period.spent.saturating_add(period.held);

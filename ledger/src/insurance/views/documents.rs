@@ -145,7 +145,7 @@ impl<'a> DocumentsFold<'a> {
         let came_with_it = self.attached.get(claim).is_some_and(|kinds| kinds.contains(item));
         let asked_of_contract = self.contract.holds(item);
         let of_claim = self.claims.entry(claim).or_default();
-        if of_claim.holds(item) || came_with_it || !asked_of_contract {
+        if of_claim.was_asked_for(item) || came_with_it || !asked_of_contract {
             of_claim
         } else {
             &mut self.contract
@@ -192,6 +192,11 @@ impl Known {
 }
 
 impl Items {
+    fn was_asked_for(&self, name: &Code) -> bool {
+        let mut items = self.items.iter();
+        items.any(|item| item.shown.item == name.as_str() && item.requested_at.is_some())
+    }
+
     fn holds(&self, name: &Code) -> bool {
         self.items.iter().any(|item| item.shown.item == name.as_str())
     }
@@ -240,7 +245,9 @@ impl Items {
                     // Told late: another one was asked for since.
                     continue;
                 }
-                if item.assessed.is_some_and(|(_, assessed_at)| assessed_at > at) {
+                if item.requested_at.is_some()
+                    && item.assessed.is_some_and(|(_, assessed_at)| assessed_at > at)
+                {
                     // What came in after that, it was asked for.
                     item.shown.due = Some(data.due.date());
                     item.shown.requested_by = Some(id);
@@ -281,9 +288,10 @@ impl Items {
             // It is not the newest word any more, and neither is its correction.
             return;
         }
-        let told_late = item.assessed.is_some_and(|(_, at)| at > payload.occurred_at);
+        let told_late = item.assessed.is_some_and(|(_, at)| at > payload.occurred_at)
+            || item.requested_at.is_some_and(|at| at > payload.occurred_at);
         if corrected.is_none() && told_late {
-            // Somebody has looked again since.
+            // Somebody has asked or looked again since.
             return;
         }
         match verdict {

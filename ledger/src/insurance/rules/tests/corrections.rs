@@ -621,10 +621,13 @@ fn a_refusal_corrected_after_something_that_changed_nothing_ends_the_claim_on_it
     let mut world = world();
     let on = |day: u8| format!("2025-05-{day:02}T12:00:00Z");
     world.take("broker", opened(&on(1), "K", 100));
-    let refused = world.take("ins", decided(&on(2), "K", 0, 100));
-    world.take("ins", paid(&on(9), "K", 0));
-    world.take("ins", correcting(decided(&on(3), "K", 0, 100), &refused));
-    for (day, open) in [("2025-05-02", 1), ("2025-05-03", 0)] {
+    let approved = world.take("ins", decided(&on(2), "K", 100, 0));
+    let data = json!({"data": {"status": "ordered"}});
+    world.take("ins", with(paid(&on(9), "K", 10), data));
+    // Refused, it would leave a payment that nothing allows.
+    let refused = correcting(decided(&on(2), "K", 0, 100), &approved);
+    world.take("ins", refused);
+    for (day, open) in [("2025-05-01", 1), ("2025-05-02", 0)] {
         let statement = json!({"type": "statement.issued", "occurred_at": on(28), "data": {
             "to": "broker", "period": {"from": "2025-05-01", "to": day},
             "frequency": "monthly", "paid_count": 0, "paid_sum": 0,
@@ -632,4 +635,37 @@ fn a_refusal_corrected_after_something_that_changed_nothing_ends_the_claim_on_it
         }});
         world.take("ins", statement);
     }
+}
+
+#[test]
+fn who_withdraws_a_ceiling_leaves_what_another_has_asked_for() {
+    let mut world = world();
+    let asked = |amount: u64| {
+        let data = json!({"change": "ceiling", "to": amount, "wanted_on": "2026-03-01",
+            "currency": "EUR"});
+        record("contract.change_requested", AT, data)
+    };
+    let renewed = |ceiling: u64| {
+        let period = json!({"from": "2026-03-01", "to": "2027-02-28"});
+        let data = json!({"version": 2, "period": period, "annual_ceiling": ceiling,
+            "currency": "EUR"});
+        record("contract.renewed", "2026-03-01T00:00:00+01:00", data)
+    };
+    world.take("broker", asked(200_000));
+    let of_insurer = world.take("ins", asked(200_000));
+    world.take("ins", correcting(asked(300_000), &of_insurer));
+    world.refuse(Code::NoChangeRequest, "ins", renewed(400_000));
+    world.take("ins", renewed(200_000));
+}
+
+#[test]
+fn a_contract_issued_again_without_a_ceiling_counts_in_the_currency_it_is_used_in() {
+    let mut world = World::new();
+    let first = world.take("ins", issued());
+    let without = json!({"data": {"annual_ceiling": null, "currency": null}});
+    world.take("ins", correcting(with(issued(), without), &first));
+    let dollars = json!({"data": {"currency": "USD"}});
+    world.take("broker", with(opened(AT, "K", 100), dollars.clone()));
+    world.take("ins", with(decided(AT, "K", 100, 0), dollars));
+    assert_eq!(world.period("ins/C", 1).spent.minor_units(), 100);
 }

@@ -198,7 +198,23 @@ fn a_cost_commitment_raises_the_deductible_of_the_next_claim_within_a_year_only(
     world.take("ins", judged("2022-05-05", "C", 30_000));
     // Decided once more, it has the same.
     let again = with(judged("2022-05-05", "B", 50_000), json!({"corrects": first.id()}));
-    world.take("ins", again);
+    let again = world.take("ins", again);
+    // So it has where the commitment is corrected, and no other claim then.
+    let commitment = world.records[3].id();
+    let corrected = set(DAY, "bonus", 50_000, "cost_commitment");
+    world.take("ins", with(corrected, json!({ "corrects": commitment })));
+    world.take("ins", case(&on("2022-05-02"), "E", "legal_case"));
+    world.refuse(Code::DeductibleWrong, "ins", judged("2022-05-06", "E", 50_000));
+    // Where it turns out too small for a deductible, the next one has it.
+    let small = with(judged("2022-05-05", "B", 0), json!({"data": {"approved": 25_000}}));
+    world.take("ins", with(small, json!({"corrects": again.id()})));
+    world.refuse(Code::DeductibleWrong, "ins", judged("2022-05-06", "E", 30_000));
+    world.take("ins", judged("2022-05-06", "E", 50_000));
+    // A claim that was open before it has what was before, whatever steps followed.
+    world.take("ins", set("2024-01-01T00:00:00+01:00", "bonus", 40_000, "claim_free:2023"));
+    world.take("ins", case(&on("2021-05-01"), "F", "legal_case"));
+    world.refuse(Code::DeductibleWrong, "ins", judged("2024-01-02", "F", 40_000));
+    world.take("ins", judged("2024-01-02", "F", 30_000));
 }
 
 #[test]

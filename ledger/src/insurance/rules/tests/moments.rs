@@ -234,3 +234,169 @@ fn a_broker_that_takes_over_speaks_for_the_contract_from_that_day_on() {
     world.take("broker", consent(first));
     world.refuse(Code::NotAParty, "rival", consent(first));
 }
+
+fn statement(world: &mut World, payee: &str, days: (&str, &str), figures: (u64, u64, u64)) {
+    let statement = |open: u64| {
+        json!({"type": "statement.issued", "occurred_at": "2025-06-30T12:00:00Z", "data": {
+            "to": payee, "period": {"from": days.0, "to": days.1}, "frequency": "monthly",
+            "paid_count": figures.0, "paid_sum": figures.1, "open_count": open,
+            "currency": "EUR",
+        }})
+    };
+    world.take("ins", statement(figures.2));
+    world.refuse(Code::StatementMismatch, "ins", statement(figures.2 + 1));
+}
+
+fn partly(at: &str, approved: u64, refused: u64) -> Value {
+    decided(at, "K", approved, refused)
+}
+
+fn disputed(at: &str) -> Value {
+    of_claim("claim.disputed", at, "K", json!({"between": ["policyholder"]}))
+}
+
+#[test]
+fn a_claim_is_one_or_none_on_every_day_however_late_it_is_told() {
+    let on = |day: u8| format!("2025-05-{day:02}T12:00:00Z");
+    let days = |day: u8| format!("2025-05-{day:02}");
+    let mut world = world();
+    world.take("broker", opened(&on(1), "K", 300));
+    world.take("ins", partly(&on(5), 100, 200));
+    world.take("ins", paid(&on(20), "K", 100));
+    world.take("broker", disputed(&on(21)));
+    // What is decided again is decided after the dispute, and the claim is open from then.
+    world.refuse(Code::ClaimState, "ins", partly(&on(6), 200, 100));
+    world.take("ins", partly(&on(22), 200, 100));
+    for (day, open) in [(1, 1), (19, 1), (20, 0), (21, 0), (22, 1)] {
+        statement(&mut world, "broker", ("2025-05-25", "2025-05-25"), (0, 0, 1));
+        statement(&mut world, "broker", (&days(1), &days(day)), (0, 0, open));
+    }
+    // Told late, it ends no earlier than it was opened again.
+    world.take("ins", paid(&on(10), "K", 100));
+    for (day, open) in [(9, 1), (10, 1), (19, 1), (20, 0), (21, 0), (22, 0), (23, 0)] {
+        statement(&mut world, "broker", (&days(1), &days(day)), (0, 0, open));
+    }
+}
+
+#[test]
+fn nothing_is_paid_before_something_was_approved_whatever_was_refused_before() {
+    let on = |day: u8| format!("2025-05-{day:02}T12:00:00Z");
+    let mut world = world();
+    world.take("broker", opened(&on(1), "K", 100));
+    world.take("ins", partly(&on(10), 0, 100));
+    world.take("broker", disputed(&on(11)));
+    let second = world.take("ins", partly(&on(20), 100, 0));
+    world.refuse(Code::NotDecided, "ins", paid(&on(19), "K", 100));
+    world.take("ins", paid(&on(20), "K", 60));
+    // Nor does the decision move behind what was paid on it.
+    let moved = |at: &str| with(partly(at, 100, 0), json!({"corrects": second.id()}));
+    world.refuse(Code::NotDecided, "ins", moved(&on(21)));
+    world.take("ins", moved(&on(15)));
+    world.take("ins", paid(&on(15), "K", 40));
+}
+
+#[test]
+fn a_payment_is_of_something() {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 100));
+    world.refuse(Code::Malformed, "ins", returned(AT, 0, "vet"));
+    world.take("ins", partly(AT, 100, 0));
+    world.refuse(Code::Malformed, "ins", paid(AT, "K", 0));
+    world.take("ins", paid(AT, "K", 1));
+}
+
+#[test]
+fn a_month_in_which_more_came_back_than_went_out_is_stated_as_none() {
+    let mut world = world();
+    world.take("broker", opened("2025-04-10T12:00:00Z", "K", 100));
+    world.take("ins", partly("2025-04-11T12:00:00Z", 100, 0));
+    world.take("ins", paid("2025-04-30T12:00:00Z", "K", 100));
+    for amount in [40, 60] {
+        world.take("ins", returned("2025-05-02T12:00:00Z", amount, "policyholder"));
+    }
+    statement(&mut world, "policyholder", ("2025-04-01", "2025-04-30"), (1, 100, 0));
+    statement(&mut world, "policyholder", ("2025-05-01", "2025-05-31"), (0, 0, 0));
+    statement(&mut world, "policyholder", ("2025-04-01", "2025-05-31"), (0, 0, 0));
+}
+
+#[test]
+fn no_payee_is_left_with_more_back_than_it_received_by_a_correction() {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 300));
+    world.take("ins", partly(AT, 300, 0));
+    let first = world.take("ins", paid(AT, "K", 100));
+    world.take("ins", returned(AT, 100, "policyholder"));
+    let to_vet = with(paid(AT, "K", 100), json!({"data": {"payee": "vet"}}));
+    let to_vet = with(to_vet, json!({"corrects": first.id()}));
+    world.refuse(Code::TotalMismatch, "ins", to_vet.clone());
+    world.take("ins", paid(AT, "K", 100));
+    world.take("ins", to_vet);
+}
+
+#[test]
+fn a_closed_claim_takes_no_answer_and_its_returns_can_be_corrected() {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 300));
+    world.take("ins", partly(AT, 300, 0));
+    world.take("ins", paid(AT, "K", 300));
+    let offer = json!({"round": 1, "amount": 300, "currency": "EUR"});
+    world.take("ins", of_claim("settlement.offered", AT, "K", offer));
+    let told = json!({"round": 1, "to": "policyholder"});
+    world.take("broker", of_claim("settlement.notified", AT, "K", told));
+    world.take("ins", of_claim("claim.closed", AT, "K", json!({"paid": 300, "currency": "EUR"})));
+    let objected = json!({"round": 1, "answer": "objected"});
+    let objected = of_claim("settlement.answered", AT, "K", objected);
+    world.refuse(Code::ClaimState, "broker", objected);
+    let back = world.take("ins", returned(AT, 100, "policyholder"));
+    let corrects = json!({"corrects": back.id()});
+    world.refuse(
+        Code::TotalMismatch,
+        "ins",
+        with(returned(AT, 301, "policyholder"), corrects.clone()),
+    );
+    world.take("ins", with(returned(AT, 50, "policyholder"), corrects));
+}
+
+#[test]
+fn two_brokers_to_come_leave_the_one_there_is() {
+    let mut world = World::new();
+    world.take("ins", with(issued(), json!({"data": {"broker": "broker"}})));
+    let change = |version: u64, to: &str, effective: &str| {
+        let data = json!({"version": version, "change": "broker", "to": to,
+            "effective": effective});
+        record("contract.amended", AT, data)
+    };
+    world.take("ins", change(2, "rival", "2025-07-01"));
+    world.take("ins", change(3, "heca", "2025-09-01"));
+    let letter = |at: &str| record("document.issued", at, json!({"kind": "letter"}));
+    for (at, broker) in [
+        ("2025-06-30T12:00:00Z", "broker"),
+        ("2025-07-01T12:00:00Z", "rival"),
+        ("2025-08-31T12:00:00Z", "rival"),
+        ("2025-09-01T12:00:00Z", "heca"),
+    ] {
+        for other in ["broker", "rival", "heca"] {
+            if other == broker {
+                world.take(other, letter(at));
+            } else {
+                world.refuse(Code::NotAParty, other, letter(at));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_word_on_a_document_told_late_is_about_what_had_been_asked_for_by_then() {
+    let on = |day: u8| format!("2025-05-{day:02}T12:00:00+02:00");
+    let mut world = world();
+    let asked = json!({"items": ["licence"], "due": "2025-06-10"});
+    let accepted = json!({"item": "licence", "verdict": "accepted"});
+    for day in [2, 10] {
+        world.take("broker", record("document.requested", &on(day), asked.clone()));
+    }
+    world.take("broker", record("document.assessed", &on(5), accepted.clone()));
+    let card = record("document.issued", &on(11), json!({"kind": "green_card"}));
+    world.refuse(Code::DossierRed, "broker", card.clone());
+    world.take("broker", record("document.assessed", &on(10), accepted));
+    world.take("broker", card);
+}

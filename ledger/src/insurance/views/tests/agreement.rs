@@ -464,7 +464,7 @@ fn contracts_agree(world: &Ruled) -> Result<(), TestCaseError> {
         let rules = held_contract(world, named);
         let facts = dossier.facts.as_ref().unwrap();
         prop_assert_eq!(facts.version, rules.version.get(), "{}", told(world));
-        let broker = rules.broker.as_ref().map(ToString::to_string);
+        let broker = rules.broker_on(latest.unwrap().into()).map(ToString::to_string);
         prop_assert_eq!(&facts.broker, &broker, "broker of {}\n{}", named, told(world));
         prop_assert_eq!(facts.signed_at, rules.signed_at.map(|at| at.timestamp()));
 
