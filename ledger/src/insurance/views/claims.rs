@@ -165,7 +165,7 @@ impl ClaimFold {
                 };
                 self.view.progress.push(Progress {
                     record,
-                    occurred_at: standing.said_at(),
+                    occurred_at: standing.at,
                     state: data.state.as_str().to_owned(),
                     label: data.label.as_ref().map(ToString::to_string),
                 });
@@ -175,7 +175,7 @@ impl ClaimFold {
                 self.view.status = ClaimStatus::Disputed;
                 self.view.disputes.push(Dispute {
                     record,
-                    occurred_at: standing.said_at(),
+                    occurred_at: standing.at,
                     between: data.between.iter().map(ToString::to_string).collect(),
                     by: standing
                         .payload()

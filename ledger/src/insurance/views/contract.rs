@@ -432,13 +432,12 @@ impl ContractFold {
     }
 
     /// The period that pays what a record tells of: that of its day, of those which
-    /// the ledger held when it was recorded. A correction that tells of the day of the
-    /// first record stays in the period of that.
+    /// the ledger held when it was recorded. A correction that tells of the day of
+    /// what it corrects stays in the period of that.
     pub(super) fn period_for(&self, standing: &Standing<'_>, zone: &TimeZone) -> Option<u32> {
         let day = day_of(standing.at, zone);
-        let first = standing.first();
-        let is_same_day = day_of(first.record.payload().occurred_at, zone) == day;
-        let recorded = if is_same_day { first.index } else { standing.line.index };
+        let since = standing.since(|line| day_of(line.record.payload().occurred_at, zone) == day);
+        let recorded = since.index;
         let known = (1..).zip(&self.begins).filter(|(_, (index, _))| *index < recorded);
         let begun = known.clone().filter(|(_, (_, from))| *from <= day).last();
         begun.or_else(|| known.min_by_key(|(number, _)| *number)).map(|(number, _)| number)

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::AsOf;
 use crate::{
     digest::RecordId,
-    insurance::{ClaimRef, Data, RecordType, rules},
+    insurance::{ClaimRef, Data, rules},
     record::{Payload, Record},
     refusal::Code,
 };
@@ -44,31 +44,27 @@ impl Line {
 }
 
 /// A record that counts, with what it stands in the place of.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Standing<'a> {
     pub(super) line: &'a Line,
-    /// The first of the records that correct each other; itself, where nothing is
-    /// corrected.
-    first: &'a Line,
-    /// When it happened, as it says itself; as the first says, where the rules go
-    /// by that.
+    /// What it corrects, what that corrected, and so on; the first of all comes first.
+    corrected: Vec<&'a Line>,
+    /// When it happened.
     pub(super) at: Timestamp,
 }
 
 impl<'a> Standing<'a> {
-    /// When it happened, as it says itself.
-    pub(super) fn said_at(&self) -> Timestamp {
-        self.line.record.payload().occurred_at
+    /// The first of the records that correct each other; itself, where nothing is
+    /// corrected.
+    pub(super) fn first(&self) -> &'a Line {
+        self.corrected.first().copied().unwrap_or(self.line)
     }
 
-    /// The first of the records that correct each other.
-    pub(super) const fn first(&self) -> &'a Line {
-        self.first
-    }
-
-    /// What the first of the records says that correct each other.
-    pub(super) fn first_data(&self) -> &'a Data {
-        &self.first.record.payload().data
+    /// The first of those that correct each other and tell of the same as this one,
+    /// all of them up to this one.
+    pub(super) fn since(&self, same: impl Fn(&Line) -> bool) -> &'a Line {
+        let alike = self.corrected.iter().rev().take_while(|line| same(line));
+        alike.last().copied().unwrap_or(self.line)
     }
 
     pub(super) fn id(&self) -> RecordId {
@@ -109,30 +105,14 @@ pub(super) struct Selection<'a> {
     pub(super) standing: Vec<Standing<'a>>,
 }
 
-/// Whether the rules go on with what the first record of that type did, whatever
-/// corrects it: the newer one is there for readers (`rules::corrections`).
-const fn first_counts(record_type: RecordType) -> bool {
-    matches!(
-        record_type,
-        RecordType::SignatureRequested
-            | RecordType::SignatureChallenged
-            | RecordType::SignatureFailed
-            | RecordType::SignatureCompleted
-            | RecordType::PreauthorisationReleased
-            | RecordType::ClaimRegistered
-            | RecordType::ClaimState
-            | RecordType::ClaimDisputed
-    )
-}
-
 /// Selects what counts as of a moment from lines in the order of the ledger.
 pub(super) fn select<'a>(lines: impl IntoIterator<Item = &'a Line>, as_of: AsOf) -> Selection<'a> {
     let lines: Vec<&Line> = lines.into_iter().collect();
     let mut places: HashMap<RecordId, usize> = HashMap::with_capacity(lines.len());
     // For each line the first of its chain of corrections, and for each such
-    // first one the newest of the chain that counts.
+    // first one the chain up to the newest that counts.
     let mut first: Vec<usize> = Vec::with_capacity(lines.len());
-    let mut newest: Vec<Option<usize>> = vec![None; lines.len()];
+    let mut chains: Vec<Vec<&Line>> = vec![Vec::new(); lines.len()];
     let mut counts: Vec<bool> = Vec::with_capacity(lines.len());
     for (place, line) in lines.iter().enumerate() {
         let payload = line.record.payload();
@@ -142,21 +122,22 @@ pub(super) fn select<'a>(lines: impl IntoIterator<Item = &'a Line>, as_of: AsOf)
         places.insert(line.record.id(), place);
         first.push(root);
         counts.push(passes);
-        if passes && let Some(newest) = newest.get_mut(root) {
-            *newest = Some(place);
+        if let Some(chain) = chains.get_mut(root) {
+            chain.push(line);
         }
     }
-    let standing = newest
-        .iter()
-        .enumerate()
-        .filter_map(|(root, newest)| {
-            let (first, line) = (*lines.get(root)?, *lines.get((*newest)?)?);
-            if !first_counts(line.record.payload().record_type) {
-                return Some(Standing { line, first, at: line.record.payload().occurred_at });
-            }
-            let at = first.record.payload().occurred_at;
-            let had_happened = counts.get(root).copied().unwrap_or(false);
-            had_happened.then_some(Standing { line, first, at })
+    for chain in &mut chains {
+        let passes = |line: &&Line| as_of.lets_pass(line.height, line.record.payload().occurred_at);
+        let newest = chain.iter().rposition(passes);
+        chain.truncate(newest.map_or(0, |newest| newest + 1));
+    }
+    let newest: Vec<Option<RecordId>> =
+        chains.iter().map(|chain| Some(chain.last()?.record.id())).collect();
+    let standing = chains
+        .into_iter()
+        .filter_map(|mut corrected| {
+            let line = corrected.pop()?;
+            Some(Standing { line, corrected, at: line.record.payload().occurred_at })
         })
         .collect();
     let recorded = lines
@@ -164,14 +145,13 @@ pub(super) fn select<'a>(lines: impl IntoIterator<Item = &'a Line>, as_of: AsOf)
         .enumerate()
         .zip(first.iter().zip(&counts))
         .filter(|(_, (_, counts))| **counts)
-        .map(|((place, line), (root, _))| Recorded {
+        .map(|((_, line), (root, _))| Recorded {
             line,
             corrected_by: newest
                 .get(*root)
                 .copied()
                 .flatten()
-                .filter(|newest| *newest != place)
-                .and_then(|newest| lines.get(newest).map(|line| line.record.id())),
+                .filter(|newest| *newest != line.record.id()),
         })
         .collect();
     Selection { recorded, standing }

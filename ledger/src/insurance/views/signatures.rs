@@ -122,23 +122,13 @@ impl Signatures {
                 }
                 shown.signer = Some(data.signer.to_string());
                 shown.method = Some(data.method.to_string());
-                // By when it has to be signed is what the first request says.
-                let first = match standing.first_data() {
-                    Data::SignatureRequested(first) => first,
-                    _ => data,
-                };
-                shown.expires = Some(first.expires.timestamp());
+                shown.expires = Some(data.expires.timestamp());
                 shown.requested_by = Some(standing.id());
             }
             Data::SignatureChallenged(_) => shown.state = SignatureStatus::Challenged,
             Data::SignatureFailed(data) => {
                 shown.failed_attempts = shown.failed_attempts.saturating_add(1);
-                // Whether another attempt may follow is decided by the first record.
-                let reason = match standing.first_data() {
-                    Data::SignatureFailed(first) => first.reason,
-                    _ => data.reason,
-                };
-                shown.state = match reason {
+                shown.state = match data.reason {
                     SignatureFailure::WrongCode => SignatureStatus::Failed,
                     SignatureFailure::Expired => SignatureStatus::Expired,
                     SignatureFailure::Declined => SignatureStatus::Declined,

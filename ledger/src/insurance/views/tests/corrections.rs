@@ -402,78 +402,37 @@ fn in_force(world: &Ruled, at: &str) -> bool {
 }
 
 #[test]
-fn a_contract_is_in_force_from_its_first_signature_record_on_whatever_corrects_it() {
+fn a_corrected_signature_shows_what_the_newer_record_says_in_words_and_keeps_its_moments() {
     let moments =
         ["2025-01-20T10:00:00Z", "2025-02-01T09:59:59Z", SIGNED, "2025-02-05T10:00:00Z", NOW];
+    let (mut world, [requested, _, completed]) = signed();
+    let expected = [false, false, true, true, true];
+    assert_eq!(moments.map(|at| in_force(&world, at)), expected);
     for moved in ["2025-01-10T10:00:00Z", "2025-02-08T10:00:00Z"] {
-        let (mut world, [_, _, completed]) = signed();
-        let expected = [false, false, true, true, true];
-        assert_eq!(moments.map(|at| in_force(&world, at)), expected);
-        // Whether the rules take such corrections or refuse them.
         let newer = correcting(signature_completed(moved, "QES_claimed"), &completed);
-        let taken = world.try_take("otp", newer);
-        assert_eq!(moments.map(|at| in_force(&world, at)), expected, "corrected to {moved}");
-        let dossier = world.now();
-        let shown = &dossier.signatures[0];
-        assert_eq!(
-            (shown.state, shown.completed_at),
-            (SignatureStatus::Completed, Some(time(SIGNED)))
-        );
-        assert_eq!(dossier.facts.unwrap().signed_at, Some(time(SIGNED)));
-        if let Ok(newer) = taken {
-            assert_eq!(
-                (shown.record, shown.level_claimed.as_deref()),
-                (newer.id(), Some("QES_claimed"))
-            );
-            assert_eq!(dossier.events[3].corrected_by, Some(newer.id()));
-        }
+        assert!(world.try_take("otp", newer).is_err());
     }
-}
-
-/// The same without the rules, which may come to refuse such corrections.
-#[test]
-fn a_corrected_signature_shows_what_the_newer_record_says_and_keeps_the_moments_of_the_first() {
-    let (world, [requested, _, completed]) = signed();
-    let mut lines = world.views();
-    let with_moments = |lines: &Lines| {
-        let dossier = lines.dossier("ins/1", now());
-        let shown = dossier.signatures[0].clone();
-        (shown.completed_at, shown.expires, dossier.status)
+    let crate::insurance::Data::SignatureRequested(asked) = &requested.payload().data else {
+        panic!()
     };
-    let before = with_moments(&lines);
-    let newer = correcting(signature_requested("2025-01-15T00:00:00Z", "pen"), &requested);
-    let newer = lines.add("broker", newer);
-    let level = correcting(signature_completed("2025-01-12T10:00:00Z", "QES_claimed"), &completed);
-    lines.add("otp", level);
-    assert_eq!(with_moments(&lines), before);
-    let shown = lines.dossier("ins/1", now()).signatures[0].clone();
-    assert_eq!((shown.method.as_deref(), shown.requested_by), (Some("pen"), Some(newer)));
-    assert_eq!(shown.level_claimed.as_deref(), Some("QES_claimed"));
-    // Of a time at which the first had not happened, the newer tells nothing either.
-    let then = lines.at("ins/1", "2025-01-20T00:00:00Z");
-    assert_eq!((then.status, then.signatures.len()), (ContractStatus::AwaitingSignature, 0));
+    let expires = asked.expires.to_string();
+    let later = correcting(signature_requested("2039-12-31T00:00:00Z", "pen"), &requested);
+    assert!(world.try_take("broker", later).is_err());
+    let method = world.take("broker", correcting(signature_requested(&expires, "pen"), &requested));
+    let level = correcting(signature_completed(SIGNED, "QES_claimed"), &completed);
+    let level = world.take("otp", level);
+    assert_eq!(moments.map(|at| in_force(&world, at)), expected);
+    let dossier = world.now();
+    let shown = &dossier.signatures[0];
+    assert_eq!((shown.state, shown.completed_at), (SignatureStatus::Completed, Some(time(SIGNED))));
+    assert_eq!((shown.method.as_deref(), shown.requested_by), (Some("pen"), Some(method.id())));
+    assert_eq!((shown.record, shown.level_claimed.as_deref()), (level.id(), Some("QES_claimed")));
+    assert_eq!(dossier.events[3].corrected_by, Some(level.id()));
+    assert_eq!(dossier.facts.unwrap().signed_at, Some(time(SIGNED)));
 }
 
 #[test]
-fn an_attempt_that_is_corrected_ends_a_signature_as_its_first_record_says() {
-    let failed = |reason: &str| {
-        let data = json!({"signature": "S", "reason": reason, "attempt": 1});
-        record("signature.failed", "2025-02-01T09:30:00Z", data)
-    };
-    let mut world = Ruled::with_contract(true);
-    world.take("broker", signature_requested("2039-02-10T00:00:00Z", "otp"));
-    let data = json!({"signature": "S", "channel": "sms"});
-    world.take("otp", record("signature.challenged", "2025-02-01T09:00:00Z", data));
-    let first = world.take("otp", failed("wrong_code"));
-    let mut lines = world.views();
-    lines.add("otp", correcting(failed("declined"), &first));
-    assert!(world.lets_pass("otp", signature_completed(SIGNED, "AdES_claimed")));
-    let shown = lines.dossier("ins/1", now()).signatures[0].clone();
-    assert_eq!((shown.state, shown.failed_attempts), (SignatureStatus::Failed, 1));
-}
-
-#[test]
-fn a_hold_that_was_given_back_is_over_from_the_first_record_on_whatever_corrects_it() {
+fn a_hold_that_was_given_back_is_over_at_its_moment_whatever_is_said_of_it_since() {
     let mut world = Ruled::with_contract(false);
     let requested = json!({"preauthorisation": "PA", "lines": [{"code": "x", "amount": 900}],
         "currency": "EUR"});
@@ -484,24 +443,22 @@ fn a_hold_that_was_given_back_is_over_from_the_first_record_on_whatever_corrects
     let released = |at: &str, reason: &str| {
         record("preauthorisation.released", at, json!({"preauthorisation": "PA", "reason": reason}))
     };
-    let first = world.take("vet", released("2025-03-01T12:00:00Z", "cancelled"));
-    for (moved, reason) in
-        [("2025-03-01T10:00:00Z", "replaced"), ("2025-03-01T18:00:00Z", "cancelled")]
-    {
-        // Whether the rules take such a correction or refuse it.
-        let mut lines = world.views();
-        let newer = lines.add("vet", correcting(released(moved, reason), &first));
-        let shown = lines.dossier("ins/1", now()).preauthorisations[0].clone();
-        assert_eq!(shown.ended_at, Some(time("2025-03-01T12:00:00Z")));
-        assert_eq!((shown.ended_by, shown.state.as_str()), (Some(newer), reason));
-        let held = |at: &str| lines.at("ins/1", at).ceiling.unwrap().held;
-        let at = ["2025-03-01T11:59:59Z", "2025-03-01T12:00:00Z", "2025-03-01T18:00:00Z"];
-        assert_eq!(at.map(held), [900, 0, 0], "corrected to {moved}");
-        // The rules have nothing held either.
-        let mut claimed = opened("2025-03-01T12:00:00Z", "ins/C1");
-        claimed["data"]["preauthorisation"] = "PA".into();
-        assert!(!world.lets_pass("vet", claimed));
-    }
+    let at = "2025-03-01T12:00:00Z";
+    let first = world.take("vet", released(at, "cancelled"));
+    let moved = correcting(released("2025-03-01T18:00:00Z", "replaced"), &first);
+    assert!(world.try_take("vet", moved).is_err());
+    let newer = world.take("vet", correcting(released(at, "replaced"), &first));
+    let dossier = world.now();
+    let shown = &dossier.preauthorisations[0];
+    assert_eq!(shown.ended_at, Some(time(at)));
+    assert_eq!((shown.ended_by, shown.state.as_str()), (Some(newer.id()), "replaced"));
+    let held = |at: &str| world.views().at("ins/1", at).ceiling.unwrap().held;
+    let moments = ["2025-03-01T11:59:59Z", at, "2025-03-01T18:00:00Z"];
+    assert_eq!(moments.map(held), [900, 0, 0]);
+    // The rules have nothing held either.
+    let mut claimed = opened(at, "ins/C1");
+    claimed["data"]["preauthorisation"] = "PA".into();
+    assert!(!world.lets_pass("vet", claimed));
 }
 
 #[test]
@@ -514,24 +471,23 @@ fn a_corrected_dispute_number_or_state_shows_the_newer_and_leaves_the_claim_as_i
     let state =
         |label: &str| of_claim("claim.state", AT, json!({"state": "in_review", "label": label}));
     let decided = json!({"outcome": "refused", "approved": 0, "refused": 100, "currency": "EUR"});
-    let disputed =
-        |at: &str, with: &str| of_claim("claim.disputed", at, json!({"between": ["ins", with]}));
+    let at = "2025-03-02T10:00:00Z";
+    let disputed = |with: &str| of_claim("claim.disputed", at, json!({"between": ["ins", with]}));
     let first = world.take("ins", number("A-1"));
     world.take("ins", correcting(number("A-2"), &first));
     let first = world.take("ins", state("wird geprüft"));
     world.take("ins", correcting(state("in Prüfung"), &first));
     world.take("ins", of_claim("claim.decided", AT, decided.clone()));
-    let first = world.take("broker", disputed("2025-03-02T10:00:00Z", "vet"));
-    let mut lines = world.views();
-    let newer = lines.add("broker", correcting(disputed("2025-03-05T10:00:00Z", "broker"), &first));
+    let first = world.take("broker", disputed("vet"));
+    let newer = world.take("broker", correcting(disputed("broker"), &first));
+    let lines = world.views();
     let claim = lines.claim("ins/1", "ins/C1", now());
     assert_eq!((claim.adjuster.as_deref(), claim.number.as_deref()), (Some("A-2"), Some("N-1")));
     assert_eq!(claim.progress[0].label.as_deref(), Some("in Prüfung"));
     let dispute = &claim.disputes[0];
-    assert_eq!((dispute.record, dispute.occurred_at), (newer, time("2025-03-05T10:00:00Z")));
+    assert_eq!((dispute.record, dispute.occurred_at), (newer.id(), time(at)));
     assert_eq!(dispute.between, ["ins", "broker"]);
     assert_eq!((claim.status, claim.open), (ClaimStatus::Disputed, false));
-    // Disputed it is from the first record on: so the rules let it be decided anew.
     let then = AsOf::Time(time("2025-03-03T00:00:00Z"));
     assert_eq!(lines.claim("ins/1", "ins/C1", then).status, ClaimStatus::Disputed);
     assert!(world.lets_pass("ins", of_claim("claim.decided", "2025-03-10T10:00:00Z", decided)));
