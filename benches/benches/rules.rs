@@ -17,6 +17,11 @@ use quittance_ledger::{
     store::Store,
 };
 use rayon::prelude::*;
+use tikv_jemallocator::Jemalloc;
+
+/// The program's own.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 const RECORDS: u64 = 100_000;
 const BLOCK: usize = 4000;

@@ -20,6 +20,7 @@ use crate::{
             keys,
         },
     },
+    record::Record,
     refusal::Code,
 };
 
@@ -30,7 +31,16 @@ const CHANNELS: [&str; 4] = ["portal", "vet_system", "crm", "insurer"];
 const PORTAL_DOCUMENTS: [&str; 2] = ["care_sheet", "invoice"];
 
 /// Whose claim it is where the signer only passes it on.
-pub(super) const POLICYHOLDER: &str = "policyholder";
+pub(crate) const POLICYHOLDER: &str = "policyholder";
+
+/// Who opened the claim that a record opens: its signer, or the policyholder where
+/// the signer says so.
+pub(crate) fn opener_of(record: &Record) -> &str {
+    match &record.payload().declared_by {
+        Some(by) if by.as_str() == POLICYHOLDER => POLICYHOLDER,
+        _ => record.signer().as_str(),
+    }
+}
 
 impl Claim {
     /// What has left less what came back.
@@ -67,18 +77,11 @@ impl Case<'_, '_> {
             }
             number
         };
-        let is_policyholders = self
-            .record
-            .payload()
-            .declared_by
-            .as_ref()
-            .is_some_and(|declared_by| declared_by.as_str() == POLICYHOLDER);
-        let opener = if is_policyholders { POLICYHOLDER } else { self.record.signer().as_str() };
         let kept = self.kept.claim.take();
         let claim = Claim {
             opened: self.record.id(),
             contract: named.clone(),
-            opener: opener.to_owned(),
+            opener: opener_of(self.record).to_owned(),
             opened_at: self.at(),
             opened_on: day_of(self.at(), &contract.zone()),
             period,

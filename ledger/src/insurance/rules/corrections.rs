@@ -96,10 +96,6 @@ impl<'r> Case<'r, '_> {
             );
             return refuse(Code::NotAParty, FIELD, detail);
         }
-        if keeps_its_moment(&before.data) && before.occurred_at != now.occurred_at {
-            let [before, now] = [before, now].map(|said| said.occurred_at.to_string());
-            return differs("moment", &before, &now);
-        }
         for ((what, before), (_, now)) in
             identity(&before.data).into_iter().zip(identity(&now.data))
         {
@@ -108,6 +104,16 @@ impl<'r> Case<'r, '_> {
             }
         }
         Ok(())
+    }
+
+    fn check_same_moment(&self, old: &Record) -> Verdict {
+        let [before, now] = [old, self.record].map(|record| record.payload().occurred_at);
+        if before == now {
+            return Ok(());
+        }
+        let detail =
+            format!("a correction of this type keeps the moment, {before}; this one has {now}");
+        refuse(Code::Malformed, FIELD, detail)
     }
 
     /// Takes back what a record did. Whether the one that corrects it then does
@@ -165,8 +171,8 @@ impl<'r> Case<'r, '_> {
             Data::PaymentRecorded(data) => {
                 self.undo_payment(old, data)?;
             }
-            // What rules ask of them is the same in the newer one, which replaces them
-            // for readers (`keeps_its_moment`, `identity`).
+            // Rules rest on their moment and cannot undo what they made of it; what they
+            // ask of them else is the same (`identity`). The newer one is for readers.
             Data::SignatureRequested(_)
             | Data::SignatureChallenged(_)
             | Data::SignatureFailed(_)
@@ -174,7 +180,10 @@ impl<'r> Case<'r, '_> {
             | Data::PreauthorisationReleased(_)
             | Data::ClaimRegistered(_)
             | Data::ClaimState(_)
-            | Data::ClaimDisputed(_) => return Ok(false),
+            | Data::ClaimDisputed(_) => {
+                self.check_same_moment(old)?;
+                return Ok(false);
+            }
             // They are judged and change nothing, or name something once more.
             Data::ContractQuoted(_)
             | Data::ContractApplied(_)
@@ -444,22 +453,6 @@ impl<'r> Case<'r, '_> {
         }
         self.put_claim(&claim)
     }
-}
-
-/// Whether rules rest on the moment of such a record, and cannot undo what they
-/// made of it: a correction tells of the same moment.
-const fn keeps_its_moment(data: &Data) -> bool {
-    matches!(
-        data,
-        Data::SignatureRequested(_)
-            | Data::SignatureChallenged(_)
-            | Data::SignatureFailed(_)
-            | Data::SignatureCompleted(_)
-            | Data::PreauthorisationReleased(_)
-            | Data::ClaimRegistered(_)
-            | Data::ClaimState(_)
-            | Data::ClaimDisputed(_)
-    )
 }
 
 /// What a correction must leave as it is: the numbers by which others refer to it.

@@ -23,9 +23,10 @@ mod signature;
 mod statement;
 mod tally;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod time;
 
+pub(crate) use claim::{POLICYHOLDER, opener_of};
 pub use statement::{PaidFigures, StatementFigures, statement_figures};
 pub(crate) use time::{TIME_ZONE, time_zone_of_insurer};
 

@@ -1,7 +1,11 @@
 //! What a block has changed so far, over the state before it, and what the
 //! record at hand changes, over that.
 
-use std::{collections::BTreeMap, fmt, ops::Bound};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+    ops::Bound,
+};
 
 use bincode::{Decode, Encode};
 
@@ -14,8 +18,14 @@ use crate::refusal::{Code, Refusal};
 struct Cell {
     /// Before the block.
     before: Option<Vec<u8>>,
-    /// After the records so far.
-    now: Option<Vec<u8>>,
+    /// After the records so far, where that is another.
+    changed: Option<Option<Vec<u8>>>,
+}
+
+impl Cell {
+    fn now(&self) -> Option<&[u8]> {
+        self.changed.as_ref().unwrap_or(&self.before).as_deref()
+    }
 }
 
 /// Two layers of changes over a state. A record that is refused is discarded
@@ -24,6 +34,8 @@ struct Cell {
 pub(in crate::insurance) struct Overlay<'a> {
     reader: &'a dyn StateReader,
     block: BTreeMap<Vec<u8>, Cell>,
+    /// What there was not before the block, as far as somebody has looked.
+    absent: HashSet<Vec<u8>>,
     record: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
@@ -34,8 +46,9 @@ impl fmt::Debug for Overlay<'_> {
 }
 
 impl<'a> Overlay<'a> {
-    pub(in crate::insurance) const fn new(reader: &'a dyn StateReader) -> Self {
-        Self { reader, block: BTreeMap::new(), record: BTreeMap::new() }
+    pub(in crate::insurance) fn new(reader: &'a dyn StateReader) -> Self {
+        let (block, absent, record) = (BTreeMap::new(), HashSet::new(), BTreeMap::new());
+        Self { reader, block, absent, record }
     }
 
     /// The state before the block.
@@ -48,13 +61,20 @@ impl<'a> Overlay<'a> {
         if self.record.contains_key(key) {
             return Ok(self.record.get(key).and_then(Option::as_deref));
         }
-        if !self.block.contains_key(key)
-            && let Some(before) = self.reader.get(key)?
-        {
-            let cell = Cell { now: Some(before.clone()), before: Some(before) };
-            self.block.insert(key.to_vec(), cell);
+        self.load(key)?;
+        Ok(self.block.get(key).and_then(Cell::now))
+    }
+
+    /// Looks up what there was before the block, once.
+    fn load(&mut self, key: &[u8]) -> Result<(), StateError> {
+        if self.block.contains_key(key) || self.absent.contains(key) {
+            return Ok(());
         }
-        Ok(self.block.get(key).and_then(|cell| cell.now.as_deref()))
+        match self.reader.get(key)? {
+            None => drop(self.absent.insert(key.to_vec())),
+            before => drop(self.block.insert(key.to_vec(), Cell { before, changed: None })),
+        }
+        Ok(())
     }
 
     /// The value under a key, read as what it is.
@@ -102,18 +122,17 @@ impl<'a> Overlay<'a> {
             return Ok(Vec::new());
         }
         let bounds = (Bound::Included(from), Bound::Excluded(to));
-        let changed = self
-            .block
-            .range::<[u8], _>(bounds)
-            .map(|(key, cell)| (key, &cell.now))
-            .chain(self.record.range::<[u8], _>(bounds));
-        let changed: BTreeMap<&Vec<u8>, &Option<Vec<u8>>> = changed.collect();
+        let changed =
+            self.block.range::<[u8], _>(bounds).map(|(key, cell)| (key, cell.now())).chain(
+                self.record.range::<[u8], _>(bounds).map(|(key, now)| (key, now.as_deref())),
+            );
+        let changed: BTreeMap<&Vec<u8>, Option<&[u8]>> = changed.collect();
         // Each change hides at most one key of the state before.
         let before = self.reader.range(from, to, limit.saturating_add(changed.len()))?;
         let mut merged: BTreeMap<Vec<u8>, Vec<u8>> = before.into_iter().collect();
         for (key, value) in changed {
             match value {
-                Some(value) => merged.insert(key.clone(), value.clone()),
+                Some(value) => merged.insert(key.clone(), value.to_vec()),
                 None => merged.remove(key),
             };
         }
@@ -126,25 +145,25 @@ impl<'a> Overlay<'a> {
         &mut self,
         mut note: impl FnMut(&[u8], Option<&[u8]>),
     ) -> Result<(), StateError> {
-        // All is read before anything is told.
-        let mut changes = Vec::with_capacity(self.record.len());
-        for (key, value) in std::mem::take(&mut self.record) {
-            let cell = match self.block.remove(&key) {
-                Some(cell) => cell,
-                None => {
-                    let before = self.reader.get(&key)?;
-                    Cell { now: before.clone(), before }
-                }
-            };
-            changes.push((key, cell, value));
+        let changes = std::mem::take(&mut self.record);
+        for key in changes.keys() {
+            self.load(key)?;
         }
-        for (key, mut cell, value) in changes {
-            if cell.now != value {
-                note(&key, value.as_deref());
-                cell.now = value;
-            }
-            if cell.now.is_some() || cell.before.is_some() {
-                self.block.insert(key, cell);
+        for (key, value) in changes {
+            match self.block.get_mut(&key) {
+                Some(cell) if cell.now() != value.as_deref() => {
+                    note(&key, value.as_deref());
+                    if value.is_none() && cell.before.is_none() {
+                        self.block.remove(&key);
+                    } else {
+                        cell.changed = Some(value);
+                    }
+                }
+                None if value.is_some() => {
+                    note(&key, value.as_deref());
+                    self.block.insert(key, Cell { before: None, changed: Some(value) });
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -157,8 +176,11 @@ impl<'a> Overlay<'a> {
 
     /// What the block changes.
     pub(in crate::insurance) fn into_changes(self) -> StateChanges {
-        let changed = self.block.into_iter().filter(|(_, cell)| cell.now != cell.before);
-        changed.map(|(key, cell)| (key, cell.now)).collect()
+        let changed = self.block.into_iter().filter_map(|(key, cell)| {
+            let now = cell.changed.filter(|now| *now != cell.before)?;
+            Some((key, now))
+        });
+        changed.collect()
     }
 }
 

@@ -12,12 +12,11 @@ use super::{
     AsOf, ClaimView, Deadline, DeadlineKind, DeadlineState, Dossier, Line, Preauthorisation,
     dossier::Fold,
     money, select, shown,
-    statement::POLICYHOLDER,
     time::{hours_after, timestamp_of_ms},
 };
 use crate::{
     digest::RecordId,
-    insurance::{ContractRef, Data, settlement::PaymentStatus},
+    insurance::{ContractRef, Data, rules, settlement::PaymentStatus},
     limits::EXCEPTION_OTHERS_MAX,
 };
 
@@ -263,7 +262,9 @@ impl Consequences {
         let payments = self.claims.iter().flat_map(|claim| &claim.payments);
         let executed = PaymentStatus::Executed.as_str();
         let Some(payment) = payments.into_iter().find(|payment| {
-            payment.record == id && payment.status == executed && payment.payee == POLICYHOLDER
+            payment.record == id
+                && payment.status == executed
+                && payment.payee == rules::POLICYHOLDER
         }) else {
             return;
         };

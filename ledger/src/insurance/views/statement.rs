@@ -13,21 +13,19 @@ use super::{
 };
 use crate::{
     digest::RecordId,
-    insurance::{ClaimRef, ContractRef, Data, rules::StatementFigures, settlement::PaymentStatus},
+    insurance::{
+        ClaimRef, ContractRef, Data,
+        rules::{self, StatementFigures},
+        settlement::PaymentStatus,
+    },
     record::Record,
 };
-
-/// The payee that has no key (DOMAIN).
-pub(super) const POLICYHOLDER: &str = "policyholder";
 
 /// Who opened a claim: `policyholder` where the record declares its statement,
 /// else the member that signed.
 #[must_use]
 pub fn opener_of(record: &Record) -> String {
-    match &record.payload().declared_by {
-        Some(by) if by.as_str() == POLICYHOLDER => POLICYHOLDER.to_owned(),
-        _ => record.signer().to_string(),
-    }
+    rules::opener_of(record).to_owned()
 }
 
 /// The payee whose statements a record is a part of: who is paid, or who opened

@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// 2040-01-01T00:00:00Z, after everything the tests tell of, in milliseconds.
-const BLOCK_MS: u64 = 2_208_988_800_000;
+pub(in crate::insurance) const BLOCK_MS: u64 = 2_208_988_800_000;
 
 const MEMBERS: [(&str, Role); 18] = [
     ("petexpert", Role::Insurer),
@@ -59,9 +59,9 @@ const MEMBERS: [(&str, Role); 18] = [
 
 /// A ledger of one-record blocks.
 #[derive(Clone)]
-pub(super) struct World {
+pub(in crate::insurance) struct World {
     pub(super) members: MembershipState,
-    pub(super) state: MemoryState,
+    pub(in crate::insurance) state: MemoryState,
     pub(super) records: Vec<Record>,
     /// The effects of each block.
     pub(super) effects: Vec<crate::digest::Digest>,
@@ -69,7 +69,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(in crate::insurance) fn new() -> Self {
         Self::with_rules(RuleDispositions::default())
     }
 
@@ -112,13 +112,13 @@ impl World {
     }
 
     /// Signs a record; each has another salt, so that none is another's double.
-    pub(super) fn sign(&mut self, signer: &str, record: Value) -> Record {
+    pub(in crate::insurance) fn sign(&mut self, signer: &str, record: Value) -> Record {
         self.salt += 1;
         sign(self.membership(), self.salt, signer, record)
     }
 
     /// Takes a record in a block of its own. A refused one leaves no trace.
-    pub(super) fn append(&mut self, record: &Record) -> Result<(), Refusal> {
+    pub(in crate::insurance) fn append(&mut self, record: &Record) -> Result<(), Refusal> {
         let index = self.records.len() as u64;
         let mut block = BlockState::new(index + 1, BLOCK_MS, index, &self.members, &self.state);
         match block.apply(record) {
@@ -138,13 +138,17 @@ impl World {
         }
     }
 
-    pub(super) fn try_take(&mut self, signer: &str, record: Value) -> Result<Record, Refusal> {
+    pub(in crate::insurance) fn try_take(
+        &mut self,
+        signer: &str,
+        record: Value,
+    ) -> Result<Record, Refusal> {
         let record = self.sign(signer, record);
         self.append(&record).map(|()| record)
     }
 
     #[track_caller]
-    pub(super) fn take(&mut self, signer: &str, record: Value) -> Record {
+    pub(in crate::insurance) fn take(&mut self, signer: &str, record: Value) -> Record {
         match self.try_take(signer, record.clone()) {
             Ok(record) => record,
             Err(refusal) => panic!("{refusal}\n{record}"),

@@ -63,12 +63,12 @@ fn contract_of(claim: usize) -> &'static str {
 }
 
 fn claim_of(world: &Ruled, claim: &str) -> Option<entities::Claim> {
-    state::read(&world.state, &keys::claim(&claim.parse().unwrap())).unwrap()
+    state::read(&world.world.state, &keys::claim(&claim.parse().unwrap())).unwrap()
 }
 
 fn held_contract(world: &Ruled, contract: &str) -> entities::Contract {
     let key = keys::contract(&contract.parse().unwrap());
-    state::read(&world.state, &key).unwrap().unwrap()
+    state::read(&world.world.state, &key).unwrap().unwrap()
 }
 
 /// Whether it is open now by what the rules hold.
@@ -94,7 +94,7 @@ fn records(world: &Ruled, at: &str, attempt: &Attempt) -> Vec<(&'static str, Jso
     let number = format!("P-{}", choice % 2);
     let round = known.as_ref().and_then(|claim| claim.offer.as_ref()).map(|it| it.round.get());
     let held = held_contract(world, contract);
-    let broker = if choice % 4 == 3 { "other" } else { "broker" };
+    let broker = if choice % 4 == 3 { "rival" } else { "broker" };
     let one = match kind {
         0 => {
             let lines = json!([{"code": "x", "amount": amount}]);
@@ -104,7 +104,7 @@ fn records(world: &Ruled, at: &str, attempt: &Attempt) -> Vec<(&'static str, Jso
         1 => {
             let number_key =
                 keys::preauthorisation(&contract.parse().unwrap(), &number.parse().unwrap());
-            let asked = state::read(&world.state, &number_key).unwrap();
+            let asked = state::read(&world.world.state, &number_key).unwrap();
             let total = asked.map_or(amount, |asked| asked.total.minor_units());
             let until: Timestamp = time(at) + jiff::SignedDuration::from_hours(24);
             let guaranteed = amount.min(total);
@@ -223,7 +223,7 @@ fn records(world: &Ruled, at: &str, attempt: &Attempt) -> Vec<(&'static str, Jso
             ("ins", of_claim("claim.registered", data))
         }
         13 => {
-            let to = ["broker", "other"][usize::from(choice % 2)];
+            let to = ["broker", "rival"][usize::from(choice % 2)];
             let effective = format!("2026-01-0{}", 1 + choice % 7);
             let data = json!({"version": held.version.get() + 1, "change": "broker",
                 "to": to, "effective": effective});
@@ -252,7 +252,7 @@ fn records(world: &Ruled, at: &str, attempt: &Attempt) -> Vec<(&'static str, Jso
         }
         19 => {
             let key = keys::ladder(&contract.parse().unwrap());
-            let stand = state::read(&world.state, &key).unwrap();
+            let stand = state::read(&world.world.state, &key).unwrap();
             let (amount, cause) = match stand {
                 None => (0, "start".to_owned()),
                 Some(stand) => (
@@ -297,7 +297,7 @@ fn correcting(world: &Ruled, mut record: Json, which: &Index) -> Option<(&'stati
         return None;
     }
     let old = which.get(&of_type);
-    let signer = ["ins", "broker", "other", "vet", "otp"];
+    let signer = ["ins", "broker", "rival", "vet", "otp"];
     let signer = signer.into_iter().find(|id| *id == old.signer().as_str()).unwrap();
     let said: Json = serde_json::from_slice(old.payload_json()).unwrap();
     for name in ["contract", "claim", "declared_by"] {
@@ -441,7 +441,7 @@ fn statements_agree(world: &Ruled) -> Result<(), TestCaseError> {
         ("2026-01-01", "2026-01-03"),
         ("2025-12-31", "2025-12-31"),
     ];
-    for payee in ["policyholder", "vet", "broker", "other"] {
+    for payee in ["policyholder", "vet", "broker", "rival"] {
         for (place, (from, to)) in periods.into_iter().enumerate() {
             let contract = (place % 2 == 1).then(|| CONTRACTS[0].parse().unwrap());
             let query = StatementQuery {
@@ -493,7 +493,7 @@ fn contracts_agree(world: &Ruled) -> Result<(), TestCaseError> {
 
         for number in 1..=rules.period {
             let key = keys::period(&contract, number);
-            let held: entities::Period = state::read(&world.state, &key).unwrap().unwrap();
+            let held: entities::Period = state::read(&world.world.state, &key).unwrap().unwrap();
             let shown = &dossier.periods[usize::try_from(number).unwrap() - 1];
             let live = held.holds.iter().filter(|hold| hold.until.timestamp() >= latest.unwrap());
             let live: u64 = live.map(|hold| hold.amount.minor_units()).sum();
@@ -508,7 +508,7 @@ fn contracts_agree(world: &Ruled) -> Result<(), TestCaseError> {
             );
         }
 
-        let counts = state::read(&world.state, &keys::dossier(&contract)).unwrap();
+        let counts = state::read(&world.world.state, &keys::dossier(&contract)).unwrap();
         let missing = counts.map_or(0, |counts| counts.missing);
         let is_red = dossier.documents.colour == Colour::Red;
         prop_assert_eq!(
@@ -519,7 +519,7 @@ fn contracts_agree(world: &Ruled) -> Result<(), TestCaseError> {
             told(world)
         );
 
-        let ladder = state::read(&world.state, &keys::ladder(&contract)).unwrap();
+        let ladder = state::read(&world.world.state, &keys::ladder(&contract)).unwrap();
         let stand = ladder.map(|ladder| ladder.step.amount.minor_units());
         prop_assert_eq!(dossier.deductible.map(|shown| shown.current), stand);
 
@@ -540,7 +540,7 @@ fn replays(world: &Ruled) {
         again.append(line.record.clone()).unwrap();
     }
     let bytes = |world: &Ruled| -> Vec<(Vec<u8>, Vec<u8>)> {
-        world.state.iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
+        world.world.state.iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
     };
     assert_eq!(bytes(&again), bytes(world), "{}", told(world));
 }

@@ -7,60 +7,23 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::{
     insurance::{
-        rules::BlockState,
-        state::{self, ApplyError, MemoryState, StateReader, entities, keys},
+        rules::tests::{BLOCK_MS, World},
+        state::{self, StateReader, entities, keys},
     },
-    membership::{Genesis, Member, MembershipState, RecordKey, Role},
     record::Record,
     refusal::Refusal,
 };
 
-/// 2040-01-01T00:00:00Z, after everything the tests tell of, in milliseconds.
-const BLOCK_MS: u64 = 2_208_988_800_000;
-
-const MEMBERS: [(&str, Role); 5] = [
-    ("ins", Role::Insurer),
-    ("broker", Role::Broker),
-    ("vet", Role::Provider),
-    ("otp", Role::TrustService),
-    ("other", Role::Broker),
-];
-
 /// A ledger of one-record blocks that the rules have let pass, about `ins/1`.
 #[derive(Clone)]
 pub(super) struct Ruled {
-    members: MembershipState,
-    pub(super) state: MemoryState,
+    pub(super) world: World,
     pub(super) lines: Vec<Line>,
-    salt: u32,
 }
 
 impl Ruled {
     pub(super) fn new() -> Self {
-        let members = MEMBERS.map(|(id, role)| Member {
-            id: id.parse().unwrap(),
-            name: id.to_owned(),
-            role,
-            time_zone: None,
-            keys: vec![RecordKey {
-                id: "1".parse().unwrap(),
-                public: key(1).verifying_key().into(),
-            }],
-            validator: None,
-            observer: None,
-        });
-        // One key serves one member only.
-        let members = (1..).zip(members).map(|(seed, mut member)| {
-            member.keys[0].public = key(seed).verifying_key().into();
-            member
-        });
-        let genesis = Genesis::from_members(ORIGIN.parse().unwrap(), members.collect()).unwrap();
-        Self {
-            members: MembershipState::from_genesis(&genesis),
-            state: MemoryState::default(),
-            lines: Vec::new(),
-            salt: 0,
-        }
+        Self { world: World::new(), lines: Vec::new() }
     }
 
     /// With a contract of 2025; it begins in January and is not signed where that
@@ -74,31 +37,15 @@ impl Ruled {
         world
     }
 
-    fn sign(&mut self, signer: &str, record: Json) -> Record {
-        let Json::Object(mut payload) = record else { panic!("a record is an object") };
-        self.salt += 1;
-        payload.insert("salt".to_owned(), format!("{:A>21}A", self.salt).into());
-        let seed = 1 + MEMBERS.iter().position(|(id, _)| *id == signer).unwrap();
-        let (origin, member) = (ORIGIN.parse().unwrap(), signer.parse().unwrap());
-        let key = key(u8::try_from(seed).unwrap());
-        sign(payload, &origin, &member, &"1".parse().unwrap(), &key).unwrap().trusted()
-    }
-
     pub(super) fn try_take(&mut self, signer: &str, record: Json) -> Result<Record, Refusal> {
-        let record = self.sign(signer, record);
+        let record = self.world.sign(signer, record);
         self.append(record)
     }
 
     /// Takes a record as it was signed.
     pub(super) fn append(&mut self, record: Record) -> Result<Record, Refusal> {
+        self.world.append(&record)?;
         let index = self.lines.len() as u64;
-        let mut block = BlockState::new(index + 1, BLOCK_MS, index, &self.members, &self.state);
-        match block.apply(&record) {
-            Ok(()) => {}
-            Err(ApplyError::Refused(refusal)) => return Err(refusal),
-            Err(error) => panic!("{error}"),
-        }
-        self.state.apply(block.into_parts().1, std::slice::from_ref(&record));
         let (height, block_time_ms) = (index + 1, BLOCK_MS);
         let line = Line { index, height, block_time_ms, record, flags: Vec::new() };
         self.lines.push(line.clone());
@@ -241,12 +188,13 @@ fn an_offer_that_was_corrected_has_not_been_told_until_it_is_told_again() {
 /// and the record that asked for it.
 fn items_of_rules(world: &Ruled) -> BTreeSet<(String, bool, String)> {
     let (from, to) = keys::items(&"ins/1".parse().unwrap());
-    let items = world.state.range(&from, &to, 1000).unwrap().into_iter().map(|(key, value)| {
-        let item: entities::Item = state::decode(&value).unwrap();
-        let name = String::from_utf8(key[from.len()..key.len() - 1].to_vec()).unwrap();
-        let missing = item.verdict != Some(crate::insurance::contract::Verdict::Accepted);
-        (name, missing, item.requested_by.to_string())
-    });
+    let items =
+        world.world.state.range(&from, &to, 1000).unwrap().into_iter().map(|(key, value)| {
+            let item: entities::Item = state::decode(&value).unwrap();
+            let name = String::from_utf8(key[from.len()..key.len() - 1].to_vec()).unwrap();
+            let missing = item.verdict != Some(crate::insurance::contract::Verdict::Accepted);
+            (name, missing, item.requested_by.to_string())
+        });
     items.collect()
 }
 
