@@ -42,13 +42,6 @@ pub(crate) fn opener_of(record: &Record) -> &str {
     }
 }
 
-impl Claim {
-    /// What has left less what came back.
-    pub(super) fn paid(&self) -> Amount {
-        self.executed.checked_sub(self.returned).unwrap_or(Amount::ZERO)
-    }
-}
-
 impl Case<'_, '_> {
     pub(super) fn put_claim(&mut self, claim: &Claim) -> Verdict {
         self.state.write(keys::claim(self.claim_ref()?), claim)
@@ -96,8 +89,6 @@ impl Case<'_, '_> {
             step: LadderStep::None,
             offer: None,
             counted,
-            executed: Amount::ZERO,
-            returned: Amount::ZERO,
             stood: Stood {
                 approved: None,
                 accepted: None,
@@ -210,14 +201,15 @@ impl Case<'_, '_> {
         let mut claim = self.claim()?;
         check_not_closed(&claim)?;
         check_currency(Some(data.currency), claim.currency, "data.currency")?;
-        if data.paid != claim.paid() {
+        let stands = claim.stands();
+        if data.paid != stands.paid() {
             let detail = format!(
                 "paid {} ≠ {} {}, the payments executed less those that came back ({} − {})",
                 figure(data.paid),
-                figure(claim.paid()),
+                figure(stands.paid()),
                 unit(data.currency),
-                figure(claim.executed),
-                figure(claim.returned)
+                figure(stands.executed),
+                figure(stands.returned)
             );
             return refuse(Code::TotalMismatch, "data.paid", detail);
         }

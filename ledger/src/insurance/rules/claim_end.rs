@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::case::{Case, Verdict, refuse};
 use crate::{
+    digest::RecordId,
     insurance::{
         Amount, Day, Moment,
         state::entities::{Claim, ClaimStep, ClaimStepKind, Stood},
@@ -16,8 +17,12 @@ impl Stood {
     /// Whether it is neither closed nor all paid that is due; one that was refused
     /// has nothing due, unless an offer was accepted.
     fn is_open(&self) -> bool {
-        let paid = self.executed.checked_sub(self.returned).unwrap_or_default();
-        !self.closed && self.accepted.or(self.approved).is_none_or(|due| paid < due)
+        !self.closed && self.accepted.or(self.approved).is_none_or(|due| self.paid() < due)
+    }
+
+    /// What has left less what came back.
+    pub(super) fn paid(&self) -> Amount {
+        self.executed.checked_sub(self.returned).unwrap_or_default()
     }
 
     /// Takes a step in. The moment at which the claim turns by it, if it does:
@@ -46,6 +51,24 @@ impl Stood {
 }
 
 impl Claim {
+    /// Where it stands after every step.
+    pub(crate) fn stands(&self) -> Stood {
+        let mut stood = self.stood.clone();
+        self.steps.iter().for_each(|step| stood.take(step));
+        stood
+    }
+
+    /// What has left less what came back.
+    pub(super) fn paid(&self) -> Amount {
+        self.stands().paid()
+    }
+
+    /// Whether something was paid or came back after that record.
+    pub(super) fn is_paid_since(&self, record: RecordId) -> bool {
+        let mut after = self.steps.iter().skip_while(|step| step.record != record);
+        after.any(|step| matches!(step.kind, ClaimStepKind::Executed | ClaimStepKind::Returned))
+    }
+
     /// The moments at which it ended, was open again, ended again, and so on.
     fn turns(&self) -> Vec<Moment> {
         let mut stood = self.stood.clone();
@@ -54,9 +77,7 @@ impl Claim {
 
     #[cfg(test)]
     pub(crate) fn is_open(&self) -> bool {
-        let mut stood = self.stood.clone();
-        self.steps.iter().for_each(|step| stood.take(step));
-        stood.is_open()
+        self.stands().is_open()
     }
 }
 
@@ -69,9 +90,19 @@ impl Case<'_, '_> {
         kind: ClaimStepKind,
         amount: Amount,
     ) -> Verdict {
-        let before = self.counts(claim);
         let step = ClaimStep { record: self.record.id(), at: self.at(), kind, amount };
-        match self.corrected.as_ref().map(|corrected| corrected.id()) {
+        self.put_step(claim, self.corrected.as_ref().map(|corrected| corrected.id()), step)
+    }
+
+    /// Takes a step in, in the place of that record's if one is given.
+    pub(super) fn put_step(
+        &mut self,
+        claim: &mut Claim,
+        corrected: Option<RecordId>,
+        step: ClaimStep,
+    ) -> Verdict {
+        let before = self.counts(claim);
+        match corrected {
             None => claim.steps.push(step),
             Some(id) => match claim.steps.iter_mut().find(|step| step.record == id) {
                 Some(corrected) => *corrected = step,

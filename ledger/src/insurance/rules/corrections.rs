@@ -445,9 +445,7 @@ impl<'r> Case<'r, '_> {
         let Some(answered) = answered.filter(|answered| answered.record == id) else {
             return refuse(Code::RoundGap, FIELD, "another offer followed");
         };
-        if (claim.executed, claim.returned) != (answered.executed, answered.returned)
-            || claim.closed.is_some()
-        {
+        if claim.is_paid_since(answered.record) || claim.closed.is_some() {
             let detail = "something was paid since, or the claim closed";
             return refuse(Code::RoundGap, FIELD, detail);
         }

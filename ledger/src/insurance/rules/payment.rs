@@ -12,7 +12,7 @@ use crate::{
         Amount, Currency, Moment,
         settlement::{Answer, Outcome, PaymentRecorded, PaymentStatus},
         state::{
-            entities::{Claim, ClaimStepKind, Mark},
+            entities::{Claim, ClaimStep, ClaimStepKind, Mark, Stood},
             keys::{Figure, Scope},
         },
     },
@@ -65,61 +65,56 @@ impl Case<'_, '_> {
             return refuse(Code::Malformed, "data.amount", "a payment of nothing is none");
         }
         check_currency(Some(data.currency), claim.currency, "data.currency")?;
-        match data.status {
+        let stands = claim.stands();
+        let kind = match data.status {
             PaymentStatus::Returned => {
-                let Some(returned) = claim
-                    .returned
-                    .checked_add(data.amount)
-                    .filter(|returned| *returned <= claim.executed)
-                else {
+                let returned = stands.returned.checked_add(data.amount);
+                if returned.is_none_or(|returned| returned > stands.executed) {
                     let detail = format!(
                         "{} came back before, and {} more are more than the {} {} executed",
-                        figure(claim.returned),
+                        figure(stands.returned),
                         figure(data.amount),
-                        figure(claim.executed),
+                        figure(stands.executed),
                         unit(data.currency)
                     );
                     return refuse(Code::TotalMismatch, "data.amount", detail);
-                };
-                claim.returned = returned;
+                }
                 self.check_was_paid(&claim, data)?;
+                ClaimStepKind::Returned
             }
             PaymentStatus::Ordered | PaymentStatus::Executed => {
                 check_not_closed(&claim)?;
                 let on_account = data.on_account == Some(true);
                 check_payable(data.amount, on_account, data.currency, &claim)?;
                 self.check_since_payable(&claim, on_account)?;
-                if data.status == PaymentStatus::Executed {
-                    let Some(executed) = claim.executed.checked_add(data.amount) else {
-                        let detail = "the payments would exceed 2^53 − 1 minor units";
-                        return refuse(Code::TooLarge, "data.amount", detail);
-                    };
-                    claim.executed = executed;
+                if data.status == PaymentStatus::Ordered {
+                    ClaimStepKind::Ordered
+                } else if stands.executed.checked_add(data.amount).is_some() {
+                    ClaimStepKind::Executed
+                } else {
+                    let detail = "the payments would exceed 2^53 − 1 minor units";
+                    return refuse(Code::TooLarge, "data.amount", detail);
                 }
             }
-        }
+        };
+        self.step(&mut claim, kind, data.amount)?;
+        let stands = claim.stands();
         // Where a correction lowers what was executed.
-        if claim.returned > claim.executed {
+        if stands.returned > stands.executed {
             let detail = format!(
                 "{} came back, more than the {} executed",
-                figure(claim.returned),
-                figure(claim.executed)
+                figure(stands.returned),
+                figure(stands.executed)
             );
             return refuse(Code::TotalMismatch, "data.amount", detail);
         }
-        if self.kept.paid.is_some_and(|before| claim.paid() > before) {
+        if self.kept.paid.is_some_and(|before| stands.paid() > before) {
             // Where a correction lowers what came back.
             check_payable(Amount::ZERO, true, data.currency, &claim)?;
         }
         self.count(&mut claim, "data.amount", "paid on account")?;
         self.tally_payment(&claim, data, self.at(), 1)?;
         self.check_payee_keeps_balance(&claim)?;
-        let kind = match data.status {
-            PaymentStatus::Ordered => ClaimStepKind::Ordered,
-            PaymentStatus::Executed => ClaimStepKind::Executed,
-            PaymentStatus::Returned => ClaimStepKind::Returned,
-        };
-        self.step(&mut claim, kind, data.amount)?;
         self.put_claim(&claim)
     }
 
@@ -199,16 +194,14 @@ impl Case<'_, '_> {
             check_not_closed(&claim)?;
         }
         self.kept.paid = Some(claim.paid());
-        match data.status {
-            PaymentStatus::Ordered => {}
-            PaymentStatus::Executed => {
-                self.kept.payee = Some((data.payee.to_string(), data.currency));
-                claim.executed = claim.executed.checked_sub(data.amount).unwrap_or_default();
-            }
-            PaymentStatus::Returned => {
-                claim.returned = claim.returned.checked_sub(data.amount).unwrap_or_default();
-            }
+        if data.status == PaymentStatus::Executed {
+            self.kept.payee = Some((data.payee.to_string(), data.currency));
         }
+        // Nothing is paid in its place until the one that corrects it is.
+        let at = old.payload().occurred_at.into();
+        let (kind, amount) = (ClaimStepKind::Ordered, Amount::ZERO);
+        let step = ClaimStep { record: old.id(), at, kind, amount };
+        self.put_step(&mut claim, Some(old.id()), step)?;
         self.tally_payment(&claim, data, old.payload().occurred_at.into(), -1)?;
         self.put_claim(&claim)
     }
@@ -238,7 +231,8 @@ fn check_payable(amount: Amount, on_account: bool, currency: Currency, claim: &C
                       was objected to can be paid";
         return refuse(Code::NotDecided, "claim", detail);
     };
-    let paid = i128::from(claim.executed.minor_units()) - i128::from(claim.returned.minor_units());
+    let Stood { executed, returned, .. } = claim.stands();
+    let paid = i128::from(executed.minor_units()) - i128::from(returned.minor_units());
     if paid + i128::from(amount.minor_units()) <= i128::from(payable.minor_units()) {
         return Ok(());
     }

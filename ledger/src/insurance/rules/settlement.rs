@@ -122,13 +122,7 @@ impl Case<'_, '_> {
                 return refuse(Code::PaidExceedsApproved, ROUND, detail);
             }
         }
-        let answer = Answered {
-            record: self.record.id(),
-            at,
-            answer: data.answer,
-            executed: claim.executed,
-            returned: claim.returned,
-        };
+        let answer = Answered { record: self.record.id(), at, answer: data.answer };
         let amount = offer.amount;
         claim.offer = Some(Offer { answer: Some(answer), ..offer });
         self.check_payments_after(&claim)?;

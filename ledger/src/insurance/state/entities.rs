@@ -222,10 +222,6 @@ entities! {
         offer: Option<Offer>,
         /// What of its period's `spent` is for this claim.
         counted: Amount,
-        /// The payments executed.
-        executed: Amount,
-        /// The payments that came back.
-        returned: Amount,
         /// Where it stood before the steps that follow.
         stood: Stood,
         /// What ends it or opens it again, in the order of the ledger, each
@@ -301,7 +297,7 @@ entities! {
         answer: Option<Answered>,
     }
 
-    /// The answer to an offer, and where the claim stood before it.
+    /// The answer to an offer.
     Answered {
         /// The record that says so.
         record: RecordId,
@@ -309,10 +305,6 @@ entities! {
         at: Moment,
         /// The answer.
         answer: Answer,
-        /// What had been executed.
-        executed: Amount,
-        /// What had come back.
-        returned: Amount,
     }
 
     /// The claim that has a number of the insurer's.

@@ -269,7 +269,7 @@ fn check(world: &World, at: crate::insurance::Moment) {
             continue;
         }
         let claim: entities::Claim = state::decode(value).unwrap();
-        let paid = claim.executed.minor_units() - claim.returned.minor_units();
+        let paid = claim.paid().minor_units();
         let decision = claim.decision.as_ref();
         let approved = decision.filter(|decision| decision.outcome != Outcome::Refused);
         let approved = approved.map(|decision| decision.approved.minor_units());
@@ -407,7 +407,8 @@ proptest! {
         let (mut count, mut open) = (0_i64, 0);
         for (claim, sum) in &sums {
             let claim = world.claim(claim);
-            prop_assert_eq!((claim.executed.minor_units(), claim.returned.minor_units()), *sum);
+            let stands = claim.stands();
+            prop_assert_eq!((stands.executed.minor_units(), stands.returned.minor_units()), *sum);
         }
         for record in world.records.iter().filter(|record| !corrected.contains(&record.id())) {
             match &record.payload().data {

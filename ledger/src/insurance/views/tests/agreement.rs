@@ -386,11 +386,11 @@ fn claims_agree(world: &Ruled) -> Result<(), TestCaseError> {
     for (place, claim) in CLAIMS.iter().enumerate() {
         let Some(rules) = claim_of(world, claim) else { continue };
         let view = world.views().claim(contract_of(place), claim, now());
-        let executed = i64::try_from(rules.executed.minor_units()).unwrap();
+        let executed = i64::try_from(rules.stands().executed.minor_units()).unwrap();
         let held = Said {
             claimed: rules.claimed.map(|claimed| claimed.minor_units()),
             approved: rules.decision.as_ref().map(|decision| decision.approved.minor_units()),
-            paid: executed - i64::try_from(rules.returned.minor_units()).unwrap(),
+            paid: executed - i64::try_from(rules.stands().returned.minor_units()).unwrap(),
             spent: rules.counted.minor_units(),
             period: Some(rules.period),
             open: is_open(&rules),
