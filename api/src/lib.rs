@@ -9,6 +9,9 @@
 //! to the node in one call; what is read waits for the disk on the runtime's
 //! blocking threads. The async threads do neither.
 
+// What comes in must not end the process; tests may.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::string_slice, clippy::unreachable))]
+
 pub mod access;
 mod append;
 mod budget;
