@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 
 use quittance_ledger::{
     insurance::Data,
-    record::Record,
     store::Store,
     vault::{Erasure, Vault},
 };
@@ -54,9 +53,7 @@ pub(super) async fn round(
     .await?;
     for erasure in unsaid {
         // Only a key that is in force is taken.
-        let membership = store.membership();
-        let record = Record::open(Arc::clone(erasure.signed.jws()), &membership);
-        let refused = match record {
+        let refused = match erasure.signed.clone().verify(&store.membership()) {
             Ok(record) => {
                 let accepted = node.submit(vec![record]).await?.pop();
                 matches!(accepted, Some(Accepted::Refused(_)))
