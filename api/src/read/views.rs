@@ -106,13 +106,8 @@ impl<'a> Lines<'a> {
 
     /// Gives the share to the answer.
     pub(crate) fn into_answer(self, mut response: Response) -> Response {
-        response.extensions_mut().insert(self.into_reserved());
+        response.extensions_mut().insert(Reserved::from(self.share));
         response
-    }
-
-    /// The share, for an answer that is yet to be made.
-    pub(crate) fn into_reserved(self) -> Reserved {
-        Reserved::from(self.share)
     }
 
     /// The bytes that were counted, and the share that stands for them, for as
