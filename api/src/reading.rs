@@ -19,6 +19,7 @@ use crate::{
     limits::{LOOKING_TIME, READ_PLACE_TIME},
     problem::{Kind, Problem},
     state::{App, Shared},
+    submit::Submit,
 };
 
 /// Why a job gives no answer.
@@ -124,6 +125,16 @@ impl Reads {
     }
 }
 
+/// The answer where the store failed. Damage is the end of the node, which must
+/// not go on serving from files that are not what was written.
+pub(crate) fn store_failed(node: &dyn Submit, error: StoreError) -> Problem {
+    let problem = Problem::internal(&error);
+    if error.is_damage() {
+        node.damaged(error);
+    }
+    problem
+}
+
 impl App {
     /// Runs a job that reads the store, once there is a place for it.
     pub(crate) async fn read<T: Send + 'static>(
@@ -158,14 +169,9 @@ impl App {
         }
     }
 
-    /// The answer where the store failed. Damage is the end of the node, which
-    /// must not go on serving from files that are not what was written.
+    /// The answer where the store failed.
     pub(crate) fn store_failed(&self, error: StoreError) -> Problem {
-        let problem = Problem::internal(&error);
-        if error.is_damage() {
-            self.node.damaged(error);
-        }
-        problem
+        store_failed(&*self.node, error)
     }
 
     /// The node has too much to do.

@@ -4,6 +4,9 @@
 //! `quittance` (src/main.rs) is [`cli::main`] and nothing else, so that tests
 //! and tools can use every part of a node as a library.
 
+// What comes in must not end the process; tests may.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::string_slice, clippy::unreachable))]
+
 #[cfg(feature = "byzantine")]
 pub mod byzantine;
 pub mod cli;

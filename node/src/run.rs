@@ -246,7 +246,7 @@ pub fn start(config: &Config) -> Result<RunningNode, RunError> {
         resync::begin(&folder, &genesis)?;
     }
     let resume = resync::pending(&folder)?;
-    let store = open_store(&folder, &genesis, config.store.cache_bytes)?;
+    let store = open_store(&folder, &genesis, config.store_options())?;
     // Who is on the ledger now, which may no longer be who the genesis lists.
     let membership = store.decided().membership().clone();
     let mut signers = signers(&folder, &membership)?;
@@ -411,10 +411,9 @@ fn own_member(folder: &DataFolder, membership: &Membership) -> Result<Option<Mem
 fn open_store(
     folder: &DataFolder,
     membership: &Membership,
-    cache_bytes: u64,
+    options: store::Options,
 ) -> Result<Store, RunError> {
     let path: PathBuf = folder.ledger_path();
-    let options = store::Options { cache_bytes, ..store::Options::default() };
     let store = Store::open(&path, membership.clone(), options)?;
     if store.disk_bytes()? <= SCRUB_FIRST_BYTES_MAX {
         store.scrub(|_| true)?;
@@ -456,7 +455,7 @@ mod tests {
         let folder = setup::ensure(root.path()).unwrap();
         let membership = folder.membership().unwrap();
         let signers = signers(&folder, &membership).unwrap();
-        let store = open_store(&folder, &membership, 8 << 20).unwrap();
+        let store = open_store(&folder, &membership, store::Options::default()).unwrap();
         let (pending, waiting) = Pending::open(store.folder(), &membership, false).unwrap();
         let limits = QueueLimits::default();
         let network =

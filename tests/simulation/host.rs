@@ -10,12 +10,13 @@ use arc_malachitebft_app::{
 };
 use bytes::Bytes;
 use quittance_ledger::{
-    chain::{self, Block, BlockError, Certificate, CommitSignature, Header, RawBlock},
+    chain::{self, Block, BlockError, Header, RawBlock},
     digest::{Digest, RecordId},
     record::Record,
     store::StoredProposal,
 };
 use quittance_node::engine::{
+    certificate,
     context::{Address, BlockHash, Context, Height, Init},
     limits::{CLOCK_AHEAD_MS_MAX, EARLY_PROPOSALS_MAX, PROPOSALS_MAX},
 };
@@ -404,17 +405,7 @@ impl Works {
         let Some(block) = self.host.known.remove(&hash) else {
             return Err(Halt::Failed(format!("decided on block {hash}, which is not held")));
         };
-        let mut signatures: Vec<_> = decided
-            .commit_signatures
-            .iter()
-            .map(|signed| CommitSignature {
-                validator: signed.address.0,
-                signature: signed.signature.0,
-            })
-            .collect();
-        signatures.sort_by_key(|signed| signed.validator);
-        let round = decided.round.as_u32().unwrap_or(0);
-        let certificate = Certificate { round, signatures };
+        let certificate = certificate::kept(decided);
         let validators = self.disk.membership().validators();
         certificate
             .verify(&block.header, validators)

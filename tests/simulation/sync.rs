@@ -3,12 +3,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use arc_malachitebft_app::types::core::{
-    ExtendedCommitCertificate, ExtendedCommitSignature, Round, ValueResponse,
-};
+use arc_malachitebft_app::types::core::ValueResponse;
 use bytes::Bytes;
 use quittance_ledger::chain::{self, Certificate};
-use quittance_node::engine::context::{Address, BlockHash, Context, Height, Signature};
+use quittance_node::engine::{certificate, context::Context};
 
 use crate::{
     clock::Moment,
@@ -128,18 +126,6 @@ fn response(
     certificate: &Certificate,
 ) -> ValueResponse<Context> {
     let (header, _) = chain::decode_block(&block).unwrap();
-    let certificate = ExtendedCommitCertificate {
-        height: Height(height),
-        round: Round::new(certificate.round),
-        value_id: BlockHash(header.hash()),
-        commit_signatures: certificate
-            .signatures
-            .iter()
-            .map(|signed| {
-                let signature = Signature(signed.signature);
-                ExtendedCommitSignature::new(Address(signed.validator), signature, None)
-            })
-            .collect(),
-    };
+    let certificate = certificate::for_peers(height, header.hash(), certificate);
     ValueResponse { peer: peer_id(from), value_bytes: block, certificate }
 }

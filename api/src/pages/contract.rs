@@ -114,12 +114,12 @@ pub(super) async fn contract(
     let asked = query.at.unwrap_or_default();
     let read = app.read(move |app, patience| {
         let (dossier, lines) = dossier(app, patience, &contract, at)?;
-        Ok((ContractPage::of(&dossier, asked), lines.into_reserved()))
+        // Here, since the page of a long dossier takes its time.
+        let page = page(&ContractPage::of(&dossier, asked));
+        let response = page.map_err(|PageProblem(problem)| problem)?;
+        Ok(lines.into_answer(response))
     });
-    let (template, reserved) = read.await?;
-    let mut response = page(&template)?;
-    response.extensions_mut().insert(reserved);
-    Ok(response)
+    Ok(read.await?)
 }
 
 /// The address of a contract's page.

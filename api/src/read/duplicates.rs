@@ -2,7 +2,7 @@
 
 use axum::{
     extract::State,
-    http::{HeaderMap, header},
+    http::{HeaderMap, Uri},
     response::Response,
 };
 use jiff::tz::TimeZone;
@@ -18,7 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     table::Table,
     utc,
-    views::{Asked, Form, at_of, cell},
+    views::{Asked, Form, at_of, cell, link_next},
 };
 use crate::{
     budget::Reserved,
@@ -213,6 +213,7 @@ const STEPS_MAX: usize = 64;
 pub(crate) async fn list_duplicates(
     State(app): State<Shared>,
     QueryOf(query): QueryOf<DuplicatesQuery>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let at = at_of(query.at.as_deref())?;
@@ -250,11 +251,7 @@ pub(crate) async fn list_duplicates(
         let next = after.map(|index| index.to_string());
         let answer = DuplicatesAnswer { duplicates, next };
         let mut response = form.answer(&answer, || table(&answer))?;
-        if let Some(next) = &answer.next
-            && let Ok(link) = format!("</v1/duplicates?after={next}>; rel=\"next\"").parse()
-        {
-            response.headers_mut().insert(header::LINK, link);
-        }
+        link_next(&mut response, &uri, answer.next.as_deref());
         response.extensions_mut().insert(Reserved::from(share));
         Ok(response)
     })

@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use axum::{extract::State, http::HeaderMap, response::Response};
+use axum::{
+    extract::State,
+    http::{HeaderMap, Uri},
+    response::Response,
+};
 use jiff::tz::TimeZone;
 use quittance_ledger::{
     insurance::views::{self, AsOf, Consequences, Exception, ExceptionKind},
@@ -15,7 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     records::bound,
     table::Table,
-    views::{Asked, Form, Lines, at_of, cell, line_of},
+    views::{Asked, Form, Lines, at_of, cell, line_of, link_next},
 };
 use crate::{
     budget::{Reserved, Share},
@@ -103,6 +107,7 @@ pub(crate) struct ExceptionsAnswer {
 pub(crate) async fn list_exceptions(
     State(app): State<Shared>,
     QueryOf(query): QueryOf<ExceptionsQuery>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let limit = page_items(query.limit, &app.config.limits)?;
@@ -142,11 +147,7 @@ pub(crate) async fn list_exceptions(
         let next = next.map(|next| next.to_string());
         let answer = ExceptionsAnswer { exceptions, not_examined, next };
         let mut response = form.answer(&answer, || table(&answer))?;
-        if let Some(next) = &answer.next
-            && let Ok(link) = format!("</v1/exceptions?after={next}>; rel=\"next\"").parse()
-        {
-            response.headers_mut().insert(axum::http::header::LINK, link);
-        }
+        link_next(&mut response, &uri, answer.next.as_deref());
         response.extensions_mut().insert(Reserved::from(share));
         Ok(response)
     })
@@ -154,11 +155,8 @@ pub(crate) async fn list_exceptions(
 }
 
 fn kind_of(text: &str) -> Result<ExceptionKind, Problem> {
-    serde_json::from_value(text.into()).map_err(|_| {
-        let detail = "kind: must be one of flagged, late, corrected, hold_expired, offer_overdue, \
-                      handling_overdue, payment_overdue, bank_change and two_providers";
-        Problem::query("kind", detail)
-    })
+    serde_json::from_value(text.into())
+        .map_err(|error| Problem::query("kind", format!("kind: {error}")))
 }
 
 /// A page while it is made.

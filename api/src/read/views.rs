@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, Uri, header},
     response::{IntoResponse, Response},
 };
 use jiff::{Timestamp, tz::TimeZone};
@@ -106,13 +106,8 @@ impl<'a> Lines<'a> {
 
     /// Gives the share to the answer.
     pub(crate) fn into_answer(self, mut response: Response) -> Response {
-        response.extensions_mut().insert(self.into_reserved());
+        response.extensions_mut().insert(Reserved::from(self.share));
         response
-    }
-
-    /// The share, for an answer that is yet to be made.
-    pub(crate) fn into_reserved(self) -> Reserved {
-        Reserved::from(self.share)
     }
 
     /// The bytes that were counted, and the share that stands for them, for as
@@ -199,6 +194,19 @@ impl Form {
     }
 }
 
+/// Names the page that follows in the header `Link` (RFC 8288), for a table has no
+/// other place for its cursor: what was asked, from the cursor on.
+pub(crate) fn link_next(response: &mut Response, asked: &Uri, next: Option<&str>) {
+    let Some(next) = next else { return };
+    let parameters = asked.query().unwrap_or_default().split('&');
+    let kept = parameters.filter(|one| !one.is_empty() && !one.starts_with("after="));
+    let query: String = kept.flat_map(|one| [one, "&"]).collect();
+    let link = format!("<{}?{query}after={next}>; rel=\"next\"", asked.path());
+    if let Ok(link) = HeaderValue::try_from(link) {
+        response.headers_mut().insert(header::LINK, link);
+    }
+}
+
 /// A value that may be missing, as a cell.
 pub(crate) fn cell(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
@@ -268,7 +276,35 @@ pub(crate) fn contract_lines<'a>(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
+
+    #[test]
+    fn the_page_that_follows_is_of_the_same_question() {
+        let link = |asked: &'static str| {
+            let mut response = Response::default();
+            link_next(&mut response, &Uri::from_static(asked), Some("7"));
+            response.headers().get(header::LINK).cloned()
+        };
+        for (asked, next) in [
+            ("/v1/duplicates", "/v1/duplicates?after=7"),
+            ("/v1/duplicates?after=3", "/v1/duplicates?after=7"),
+            (
+                "/v1/exceptions?kind=late&after=3&limit=2",
+                "/v1/exceptions?kind=late&limit=2&after=7",
+            ),
+            (
+                "/v1/exceptions?at=2025-09-01T10%3A00%2B02%3A00&",
+                "/v1/exceptions?at=2025-09-01T10%3A00%2B02%3A00&after=7",
+            ),
+        ] {
+            assert_eq!(link(asked), Some(format!("<{next}>; rel=\"next\"").parse().unwrap()));
+        }
+        let mut response = Response::default();
+        link_next(&mut response, &Uri::from_static("/v1/exceptions"), None);
+        assert!(response.headers().is_empty());
+    }
 
     #[test]
     fn an_amount_without_its_currency_keeps_its_minor_units() {

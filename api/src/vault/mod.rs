@@ -23,7 +23,7 @@ use quittance_ledger::{
     digest::RecordId,
     limits::PRESENTATION_BYTES_MAX,
     membership::MemberId,
-    record::{Envelope, Record},
+    record::Record,
     refusal::{Code, Refusal},
     store::Entry,
     vault::{
@@ -221,8 +221,7 @@ pub(crate) async fn get_private(
                 Held::Erased(by) => return Err(VaultError::Erased { record: id, by }.into()),
                 Held::Nothing => return Err(VaultError::NotHeld(id).into()),
             };
-            let record = Envelope::parse(Arc::clone(record.jws())).map_err(Problem::from)?;
-            Ok(Presentation::new(record, disclosures).map_err(Problem::from)?)
+            Ok(Presentation::new(record.into(), disclosures).map_err(Problem::from)?)
         })
         .await?;
     let mut response = if wants_text {

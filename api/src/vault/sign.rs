@@ -51,7 +51,8 @@ pub(crate) fn named_fields(value: &Value) -> Result<Vec<PrivateField>, Problem> 
 /// ago. To everybody else the same record would tell that they guessed the
 /// fields, so their salts are made anew, and it is another record.
 ///
-/// Where its fields were erased, it would bring them back: [`refuse_erased`].
+/// Where its fields were erased, it would bring them back:
+/// [`Again::refuse_erased`].
 pub(crate) fn sign(
     app: &App,
     member: &MemberId,
@@ -59,14 +60,16 @@ pub(crate) fn sign(
     named: &[PrivateField],
     sender: &Sender,
 ) -> Result<Opened, Problem> {
-    let vault = app.node.vault();
-    if let Some(vault) = &vault {
-        let before = signed_before(app, vault, member, &payload, named, sender)?;
-        if let Some((record, disclosures)) = before {
+    if let Some(vault) = app.node.vault()
+        && let Some(of_record) = salt_of(&payload)
+    {
+        let again =
+            Again { app, vault: &vault, member, payload: &payload, named, of_record, sender };
+        if let Some((record, disclosures)) = again.signed_before()? {
             let staging = vault.stage(&record, disclosures)?;
             return Ok(Opened { record, staging: Some(staging) });
         }
-        refuse_erased(app, vault, member, &payload, named, sender)?;
+        again.refuse_erased()?;
     }
     let Concealed { payload, disclosures } = conceal(payload, named, |_, _, _| random_salt())?;
     if disclosures.is_empty() {
@@ -81,83 +84,90 @@ pub(crate) fn sign(
     Ok(Opened { record, staging: Some(staging) })
 }
 
-/// The record that `payload` was signed as before, if its private fields are
-/// held and whoever sends it may know of that. Salts are taken from it all
-/// together or not at all: one that stood in two records would tell that they say
-/// the same (RFC 9901, section 9.3).
-fn signed_before(
-    app: &App,
-    vault: &Vault,
-    member: &MemberId,
-    payload: &Map<String, Value>,
-    named: &[PrivateField],
-    sender: &Sender,
-) -> Result<Option<(Record, Vec<Disclosure>)>, Problem> {
-    let Some(of_record) = salt_of(payload) else { return Ok(None) };
-    let reads = reads_private(sender, member);
-    let token = sender.token_id();
-    let may_be = |id: &RecordId| {
-        reads || token.as_ref().is_some_and(|token| app.senders.was_sent_by(id, token))
-    };
-    for (id, held) in vault.held_with_salt(&of_record, may_be)? {
-        let mut all_held = true;
-        let Concealed { payload, disclosures } =
-            conceal(payload.clone(), named, |place, name, value| {
-                let same = held.iter().find(|field| {
-                    field.place == place
-                        && field.disclosure.name() == name
-                        && field.disclosure.value() == value
-                });
-                all_held &= same.is_some();
-                same.map_or_else(random_salt, |field| Ok(field.disclosure.salt().clone()))
-            })?;
-        if !all_held || disclosures.is_empty() {
-            continue;
-        }
-        // Whether it is of this member, and says the rest alike, the id tells.
-        let record = app.node.sign(member, payload)?;
-        if record.id() == id {
-            return Ok(Some((record, disclosures)));
-        }
-    }
-    Ok(None)
+/// What is to be signed, as something that may have been signed before.
+struct Again<'a> {
+    app: &'a App,
+    vault: &'a Vault,
+    member: &'a MemberId,
+    payload: &'a Map<String, Value>,
+    named: &'a [PrivateField],
+    /// The salt in the payload, by which it is found.
+    of_record: Salt,
+    sender: &'a Sender,
 }
 
-/// Refuses what was signed before as a record whose private fields were erased
-/// since. It is known by what everybody sees of that record: its salt, its
-/// signer, and all that it does not hide. What was hidden is gone, so that it is
-/// not compared, and the answer tells nobody whether a guess of it is right. It
-/// tells that there is such a record and that it was erased, as the ledger does;
-/// so whoever may neither read the ledger nor had it signed a moment ago is not
-/// told, and gets another record.
-fn refuse_erased(
-    app: &App,
-    vault: &Vault,
-    member: &MemberId,
-    payload: &Map<String, Value>,
-    named: &[PrivateField],
-    sender: &Sender,
-) -> Result<(), Problem> {
-    let Some(of_record) = salt_of(payload) else { return Ok(()) };
-    let erased = vault.erased_with_salt(&of_record);
-    if erased.is_empty() {
-        return Ok(());
+impl Again<'_> {
+    /// The record that it was signed as before, if its private fields are held and
+    /// whoever sends it may know of that. Salts are taken from it all together or
+    /// not at all: one that stood in two records would tell that they say the same
+    /// (RFC 9901, section 9.3).
+    fn signed_before(&self) -> Result<Option<(Record, Vec<Disclosure>)>, Problem> {
+        let may_know = self.may_know(self.reads_private());
+        for (id, held) in self.vault.held_with_salt(&self.of_record, may_know)? {
+            let mut all_held = true;
+            let Concealed { payload, disclosures } =
+                conceal(self.payload.clone(), self.named, |place, name, value| {
+                    let same = held.iter().find(|field| {
+                        field.place == place
+                            && field.disclosure.name() == name
+                            && field.disclosure.value() == value
+                    });
+                    all_held &= same.is_some();
+                    same.map_or_else(random_salt, |field| Ok(field.disclosure.salt().clone()))
+                })?;
+            if !all_held || disclosures.is_empty() {
+                continue;
+            }
+            // Whether it is of this member, and says the rest alike, the id tells.
+            let record = self.app.node.sign(self.member, payload)?;
+            if record.id() == id {
+                return Ok(Some((record, disclosures)));
+            }
+        }
+        Ok(None)
     }
-    let concealed = conceal(payload.clone(), named, |_, _, _| random_salt())?;
-    if concealed.disclosures.is_empty() {
-        return Ok(());
+
+    /// Refuses what was signed before as a record whose private fields were erased
+    /// since. It is known by what everybody sees of that record: its salt, its
+    /// signer, and all that it does not hide. What was hidden is gone, so that it
+    /// is not compared, and the answer tells nobody whether a guess of it is right.
+    /// It tells that there is such a record and that it was erased, as the ledger
+    /// does; so whoever may neither read the ledger nor had it signed a moment ago
+    /// is not told, and gets another record.
+    fn refuse_erased(&self) -> Result<(), Problem> {
+        let erased = self.vault.erased_with_salt(&self.of_record);
+        if erased.is_empty() {
+            return Ok(());
+        }
+        let concealed = conceal(self.payload.clone(), self.named, |_, _, _| random_salt())?;
+        if concealed.disclosures.is_empty() {
+            return Ok(());
+        }
+        let shown = shown(concealed.payload);
+        let may_know = self.may_know(
+            self.app.access.has_open_reading() || self.sender.reads() || self.reads_private(),
+        );
+        for (id, by) in erased {
+            if may_know(&id) && shows(self.app, &id, self.member, &shown)? {
+                return Err(VaultError::Erased { record: id, by }.into());
+            }
+        }
+        Ok(())
     }
-    let shown = shown(concealed.payload);
-    let reads = app.access.has_open_reading() || sender.reads() || reads_private(sender, member);
-    let token = sender.token_id();
-    for (id, by) in erased {
-        let may_know =
-            reads || token.as_ref().is_some_and(|token| app.senders.was_sent_by(&id, token));
-        if may_know && shows(app, &id, member, &shown)? {
-            return Err(VaultError::Erased { record: id, by }.into());
+
+    /// Whether it reads what is private of the member's records.
+    fn reads_private(&self) -> bool {
+        Asker(self.sender.clone()).check(self.member).is_ok()
+    }
+
+    /// Of which records whoever sends this may know that they say the same: of all
+    /// that it `reads`, and of what it had signed a moment ago.
+    fn may_know(&self, reads: bool) -> impl Fn(&RecordId) -> bool {
+        let token = self.sender.token_id();
+        move |id| {
+            reads || token.as_ref().is_some_and(|token| self.app.senders.was_sent_by(id, token))
         }
     }
-    Ok(())
 }
 
 /// Whether the record on the ledger is of that signer, and shows that.
@@ -167,7 +177,7 @@ fn shows(
     signer: &MemberId,
     expected: &Map<String, Value>,
 ) -> Result<bool, Problem> {
-    let failed = |error: StoreError| Problem::internal(&error);
+    let failed = |error: StoreError| app.store_failed(error);
     let Some(location) = app.store.find(id).map_err(failed)? else { return Ok(false) };
     let Some(entry) = app.store.entry(location.index).map_err(failed)? else { return Ok(false) };
     let payload = serde_json::from_slice(entry.record.payload_json());
@@ -193,10 +203,6 @@ fn shown(mut payload: Map<String, Value>) -> Map<String, Value> {
         count(data);
     }
     payload
-}
-
-fn reads_private(sender: &Sender, member: &MemberId) -> bool {
-    Asker(sender.clone()).check(member).is_ok()
 }
 
 fn salt_of(payload: &Map<String, Value>) -> Option<Salt> {

@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 
 use quittance_ledger::{
     insurance::Data,
-    record::Record,
     store::Store,
     vault::{Erasure, Vault},
 };
@@ -13,6 +12,7 @@ use quittance_ledger::{
 use super::erase::signed_erasure;
 use crate::{
     problem::Problem,
+    reading::store_failed,
     submit::{Accepted, Submit},
 };
 
@@ -49,14 +49,12 @@ pub(super) async fn round(
     let unsaid = blocking(move || {
         settle_staged(&job_vault, &job_store, &*job_node)?;
         job_vault.resume_erasures()?;
-        unsaid(&job_vault, &job_store)
+        unsaid(&job_vault, &job_store, &*job_node)
     })
     .await?;
     for erasure in unsaid {
         // Only a key that is in force is taken.
-        let membership = store.membership();
-        let record = Record::open(Arc::clone(erasure.signed.jws()), &membership);
-        let refused = match record {
+        let refused = match erasure.signed.clone().verify(&store.membership()) {
             Ok(record) => {
                 let accepted = node.submit(vec![record]).await?.pop();
                 matches!(accepted, Some(Accepted::Refused(_)))
@@ -81,7 +79,7 @@ fn settle_staged(vault: &Vault, store: &Store, node: &dyn Submit) -> Result<(), 
     for id in vault.staged() {
         // A record may become final between the two questions, so pending comes first.
         let is_pending = node.pending(&id).is_some();
-        if store.find(&id).map_err(|error| Problem::internal(&error))?.is_some() {
+        if store.find(&id).map_err(|error| store_failed(node, error))?.is_some() {
             vault.keep(&id)?;
         } else if !is_pending {
             tracing::info!(%id, "a record was not taken; what was private of it is destroyed");
@@ -92,10 +90,11 @@ fn settle_staged(vault: &Vault, store: &Store, node: &dyn Submit) -> Result<(), 
 }
 
 /// The erasures that are not on the ledger; of the others that is noted.
-fn unsaid(vault: &Vault, store: &Store) -> Result<Vec<Erasure>, Problem> {
+fn unsaid(vault: &Vault, store: &Store, node: &dyn Submit) -> Result<Vec<Erasure>, Problem> {
     let mut unsaid = Vec::new();
     for erasure in vault.erasures() {
-        if store.find(&erasure.signed.id()).map_err(|error| Problem::internal(&error))?.is_some() {
+        let found = store.find(&erasure.signed.id()).map_err(|error| store_failed(node, error))?;
+        if found.is_some() {
             vault.erasure_recorded(&erasure.record)?;
         } else {
             unsaid.push(erasure);

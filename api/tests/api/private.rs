@@ -411,6 +411,23 @@ async fn what_was_erased_does_not_come_back_when_it_is_sent_again() {
 }
 
 #[tokio::test]
+async fn damage_that_signing_again_or_the_upkeep_meets_is_told_to_the_node() {
+    let told = |api: &Api, of: &str| api.node.damage.lock().unwrap().join(" ").contains(of);
+    let api = api_of(Mode::Commit);
+    let id = append_as(&api, "broker", &fields(), None).await;
+    assert_eq!(erase(&api, &id).await.status, 200);
+    crate::harness::damage(&api.folder().join("blocks"));
+    assert_eq!(append_unsigned(&api, &fields()).await.status, 500);
+    assert!(told(&api, "blocks"));
+
+    let api = api_of(Mode::Commit);
+    append_as(&api, "broker", &fields(), None).await;
+    std::fs::write(api.folder().join("nodes.flat"), "").unwrap();
+    upkeep(&api).await;
+    assert!(told(&api, "nodes.flat"));
+}
+
+#[tokio::test]
 async fn who_may_not_read_the_ledger_is_not_told_what_was_erased_unless_it_sent_it() {
     let api = api_with(Mode::Commit, false);
     let id = append_as(&api, "broker", &fields(), Some(3)).await;

@@ -337,7 +337,7 @@ async fn tables_are_given_as_csv() {
     assert!(line.contains(",executed,24000,240.00,EUR,late,"), "{line}");
     let exceptions = csv(&api, "/v1/exceptions?limit=2").await;
     assert_eq!(exceptions.text().lines().count(), 3);
-    assert_eq!(exceptions.header("link"), "</v1/exceptions?after=1>; rel=\"next\"");
+    assert_eq!(exceptions.header("link"), "</v1/exceptions?limit=2&after=1>; rel=\"next\"");
 }
 
 #[tokio::test]
@@ -416,7 +416,7 @@ async fn duplicates_are_a_table_with_a_row_for_each_use() {
     }
     let first = csv(&api, "/v1/duplicates?limit=1").await;
     assert_eq!(first.text().lines().count(), 3);
-    assert_eq!(first.header("link"), "</v1/duplicates?after=1>; rel=\"next\"");
+    assert_eq!(first.header("link"), "</v1/duplicates?limit=1&after=1>; rel=\"next\"");
 }
 
 #[tokio::test]

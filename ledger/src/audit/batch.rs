@@ -1,6 +1,8 @@
 //! What of blocks can be verified before the ones in front of them are followed:
 //! signatures, on all cores.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use super::{Defect, History};
@@ -83,7 +85,7 @@ pub(super) fn verify<E: std::fmt::Display + Send>(
             index += 1;
         }
     }
-    let open = |jws: Vec<u8>, index: u64| {
+    let open = |jws: Arc<[u8]>, index: u64| {
         let envelope = Envelope::parse(jws)?;
         if index < since_size {
             return Ok(VerifiedRecord::Verified(envelope.trusted()));
@@ -99,8 +101,11 @@ pub(super) fn verify<E: std::fmt::Display + Send>(
     let verified = flat
         .into_par_iter()
         .map(|(height, index, jws)| {
-            let id = RecordId::of(&jws);
-            open(jws, index).map_err(|refusal| Defect::Record { height, index, id, refusal })
+            let jws: Arc<[u8]> = jws.into();
+            open(Arc::clone(&jws), index).map_err(|refusal| {
+                let id = RecordId::of(&jws);
+                Defect::Record { height, index, id, refusal }
+            })
         })
         .collect::<Vec<_>>();
     let mut verified = verified.into_iter();

@@ -224,6 +224,13 @@ impl Envelope {
     }
 }
 
+/// The same record, as it was before its signature was verified.
+impl From<Record> for Envelope {
+    fn from(record: Record) -> Self {
+        Self(record.0)
+    }
+}
+
 impl Record {
     /// Reads and verifies the bytes of a record.
     ///

@@ -9,7 +9,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::{Entry, Store, StoreError, Term, TermKind, terms_of};
+use super::{Entry, Store, StoreError, Term, TermKind, query::terms_of};
 use crate::{
     digest::{Digest, RecordId},
     insurance::{Code, RecordType},

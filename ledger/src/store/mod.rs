@@ -30,6 +30,7 @@ mod pending;
 mod proposals;
 mod query;
 mod read;
+mod reindex;
 mod scrub;
 mod segments;
 mod state;
@@ -64,7 +65,7 @@ use self::{
 use crate::{
     chain::{Applied, Block, Certificate, CommitSignature, HEADER_BYTES, Header, Tip},
     digest::{Digest, RecordId},
-    insurance::{state::StateChanges, views},
+    insurance::state::StateChanges,
     membership::{Membership, MembershipState},
     record::Record,
     transparency::{Checkpoint, SignedCheckpoint, tree},
@@ -455,9 +456,7 @@ impl Store {
         state::write(&changes, &mut batch);
         let run = self.terms.prepare_run(head.tree_size, &mut batch)?;
         if run.is_some() {
-            self.nodes.sync()?;
-            self.positions.sync()?;
-            self.heights.sync()?;
+            self.sync_flat()?;
             let indexed = Indexed { height: head.height, tree_size: head.tree_size, end };
             batch.insert(INDEXED, codec::encode("index head", &indexed)?);
         }
@@ -527,9 +526,7 @@ impl Store {
     /// # Errors
     /// The disk refuses.
     pub fn close(&self) -> Result<(), StoreError> {
-        self.nodes.sync()?;
-        self.positions.sync()?;
-        self.heights.sync()?;
+        self.sync_flat()?;
         self.blocks.sync()?;
         self.database.flush()?;
         if self.blocks.end()? != *self.end.read().map_err(|_| poisoned())? {
@@ -537,6 +534,12 @@ impl Store {
             return Ok(());
         }
         self.write_clean_mark()
+    }
+
+    fn sync_flat(&self) -> Result<(), StoreError> {
+        self.nodes.sync()?;
+        self.positions.sync()?;
+        self.heights.sync()
     }
 
     /// Whole or not at all: a process that is killed here must open again.
@@ -582,31 +585,4 @@ fn poisoned() -> StoreError {
 
 fn tree_error(error: impl std::fmt::Display) -> StoreError {
     StoreError::Tree(error.to_string())
-}
-
-/// What a record is found by.
-fn terms_of(record: &Record) -> impl Iterator<Item = Term> + use<> {
-    let payload = record.payload();
-    let mut terms = vec![
-        Term::of_id(&record.id()),
-        Term::of(TermKind::Signer, record.signer().as_str()),
-        Term::of(TermKind::Type, payload.record_type.as_str()),
-    ];
-    if let Some(contract) = &payload.contract {
-        terms.push(Term::of(TermKind::Contract, &contract.to_string()));
-    }
-    if let Some(claim) = &payload.claim {
-        terms.push(Term::of(TermKind::Claim, &claim.to_string()));
-    }
-    if let Some(corrected) = &payload.corrects {
-        terms.push(Term::of(TermKind::Corrects, &corrected.to_string()));
-    }
-    if let Some(payee) = views::payee_of(record) {
-        terms.push(Term::of(TermKind::Payee, &payee));
-    }
-    for document in &payload.documents {
-        terms.push(Term::of(TermKind::Document, &document.commitment.to_string()));
-        terms.extend(document.match_tag.map(duplicates::term_of_match));
-    }
-    terms.into_iter()
 }

@@ -10,8 +10,7 @@ use bincode::{Decode, Encode};
 
 use super::{
     StoreError, codec,
-    open::remove_folder,
-    segments::{Frame, Segments, sync_folder},
+    segments::{Frame, Segments, remove_folder, sync_folder},
 };
 use crate::digest::LedgerId;
 

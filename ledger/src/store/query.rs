@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::{Entry, Store, StoreError, Term, TermKind};
+use super::{Entry, Store, StoreError, Term, TermKind, duplicates::term_of_match};
 use crate::{
     digest::Digest,
-    insurance::{Family, RecordType},
+    insurance::{Family, RecordType, views},
     membership::MemberId,
     record::{ClaimRef, ContractRef, Record},
 };
@@ -195,4 +195,31 @@ impl Filter {
             && is(self.from.map(|from| payload.occurred_at >= from))
             && is(self.to.map(|to| payload.occurred_at <= to))
     }
+}
+
+/// What a record is found by.
+pub(super) fn terms_of(record: &Record) -> impl Iterator<Item = Term> + use<> {
+    let payload = record.payload();
+    let mut terms = vec![
+        Term::of_id(&record.id()),
+        Term::of(TermKind::Signer, record.signer().as_str()),
+        Term::of(TermKind::Type, payload.record_type.as_str()),
+    ];
+    if let Some(contract) = &payload.contract {
+        terms.push(Term::of(TermKind::Contract, contract.as_str()));
+    }
+    if let Some(claim) = &payload.claim {
+        terms.push(Term::of(TermKind::Claim, claim.as_str()));
+    }
+    if let Some(corrected) = &payload.corrects {
+        terms.push(Term::of(TermKind::Corrects, &corrected.to_string()));
+    }
+    if let Some(payee) = views::payee_of(record) {
+        terms.push(Term::of(TermKind::Payee, &payee));
+    }
+    for document in &payload.documents {
+        terms.push(Term::of(TermKind::Document, &document.commitment.to_string()));
+        terms.extend(document.match_tag.map(term_of_match));
+    }
+    terms.into_iter()
 }

@@ -432,6 +432,14 @@ pub fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     file.sync_all().map_err(StoreError::io("syncing", folder))
 }
 
+/// Removes a folder with all that is in it, where there is one.
+pub fn remove_folder(folder: &Path) -> Result<(), StoreError> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).map_err(StoreError::io("removing", folder))?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]

@@ -21,9 +21,6 @@ pub const LEVEL_MAX: u8 = 63;
 /// Bytes of one entry in a bundle: two of its length, then the id.
 pub const ENTRY_BYTES: usize = 34;
 
-/// The path of the checkpoint, behind the leading slash.
-pub const CHECKPOINT_PATH: &str = "checkpoint";
-
 /// `Content-Type` of the checkpoint.
 pub const CHECKPOINT_CONTENT_TYPE: &str = "text/plain; charset=utf-8";
 

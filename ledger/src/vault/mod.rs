@@ -27,7 +27,8 @@
 //! 1. `erasing/<id>` is written: from here on the erasure is finished at every
 //!    open, whatever happens.
 //! 2. The slot is overwritten in place with a tombstone. The record's key is gone
-//!    with it; slots are never copied or moved.
+//!    with it; slots are never copied or moved. Its id and a digest of its salt
+//!    stay, by which the same record, sent again, is known for what it is.
 //! 3. The sealed file is overwritten with zeros, cut to nothing, and removed;
 //!    the folder is flushed.
 //! 4. The caller records the erasure on the ledger, and then says so

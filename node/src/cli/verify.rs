@@ -10,7 +10,7 @@ use quittance_ledger::{
     digest::RecordId,
     limits::RECEIPT_BYTES_MAX,
     membership::Membership,
-    record::{Envelope, Record},
+    record::Envelope,
     refusal::Code,
     transparency::{Check, Policy, Receipt, Verification, verify_bytes},
 };
@@ -130,17 +130,19 @@ fn verified(
 ) -> Verified {
     let mut verification = verify_bytes(bytes, policy);
     let receipt = Receipt::parse(bytes).ok();
+    let record = receipt.as_ref().map(|receipt| Envelope::parse(receipt.record.clone()));
     let mut undecided = false;
     if let Some(membership) = membership {
         let sound = verification.is_valid();
-        verification.checks.push(match &receipt {
-            Some(receipt) => match check_signer(receipt, membership) {
+        verification.checks.push(match &record {
+            Some(Ok(record)) => match check_signer(record, membership) {
                 Signer::Checked(check) => check,
                 Signer::Unknown(detail) => {
                     undecided = sound;
                     Check::fail(RECORD_SIGNATURE, detail)
                 }
             },
+            Some(Err(refusal)) => Check::fail(RECORD_SIGNATURE, refusal.to_string()),
             None => Check::fail(RECORD_SIGNATURE, "not checked"),
         });
     }
@@ -150,7 +152,7 @@ fn verified(
         index: receipt.as_ref().map(|receipt| receipt.index),
         verification,
         undecided,
-        says: receipt.and_then(|receipt| says(&receipt)),
+        says: record.and_then(Result::ok).map(|record| says(&record)),
     }
 }
 
@@ -167,20 +169,17 @@ enum Signer {
 
 /// Whether a member of the ledger signed the record, with a key of its own and
 /// a role that may. Of members and keys that came later a genesis knows nothing.
-fn check_signer(receipt: &Receipt, membership: &Membership) -> Signer {
-    let refusal = match Record::open(receipt.record.clone(), membership) {
-        Ok(record) => {
-            let (signer, key_id) = (record.signer(), record.key_id());
+fn check_signer(record: &Envelope, membership: &Membership) -> Signer {
+    let (signer, key_id) = (record.signer(), record.key_id());
+    let refusal = match record.clone().verify(membership) {
+        Ok(_) => {
             let role = membership.member(signer).map_or("", |member| member.role.as_str());
             let detail = format!("signed by {signer}#{key_id}, {role}");
             return Signer::Checked(Check::pass(RECORD_SIGNATURE, detail));
         }
         Err(refusal) => refusal,
     };
-    if matches!(refusal.code, Code::UnknownMember | Code::UnknownKey)
-        && let Ok(record) = Envelope::parse(receipt.record.clone())
-    {
-        let (signer, key_id) = (record.signer(), record.key_id());
+    if matches!(refusal.code, Code::UnknownMember | Code::UnknownKey) {
         // The role of a member never changes, whatever its keys are.
         let record_type = record.payload().record_type;
         let known = membership.member(signer);
@@ -199,8 +198,7 @@ fn check_signer(receipt: &Receipt, membership: &Membership) -> Signer {
 }
 
 /// What the record says, in a line.
-fn says(receipt: &Receipt) -> Option<String> {
-    let record = Envelope::parse(receipt.record.clone()).ok()?;
+fn says(record: &Envelope) -> String {
     let payload = record.payload();
     let mut text = format!("{} by {}", payload.record_type.as_str(), record.signer());
     if let Some(contract) = &payload.contract {
@@ -210,7 +208,7 @@ fn says(receipt: &Receipt) -> Option<String> {
         text.push_str(&format!(", claim {}", claim.as_str()));
     }
     text.push_str(&format!(", {}", payload.occurred_at));
-    Some(text)
+    text
 }
 
 fn show(verified: &Verified) -> Result<(), Failure> {

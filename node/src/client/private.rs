@@ -10,11 +10,7 @@ use quittance_ledger::{
 };
 use serde_json::json;
 
-use super::{
-    ANSWER_BYTES_MAX, Client, ClientError,
-    answers::ErasedAnswer,
-    request::{ANSWER_TIMEOUT, problem},
-};
+use super::{ANSWER_BYTES_MAX, Client, ClientError, answers::ErasedAnswer, request::problem};
 
 impl Client {
     /// Puts what is private of a record into the node's vault: its presentation.
@@ -25,17 +21,9 @@ impl Client {
     pub fn put_private(&self, id: &RecordId, presentation: &str) -> Result<bool, ClientError> {
         let path = path_of(id);
         let answer = self.patiently(&path, ANSWER_BYTES_MAX, |url| {
-            let mut request = self
-                .agent
-                .put(url)
-                .config()
-                .timeout_global(Some(ANSWER_TIMEOUT))
-                .build()
-                .header("content-type", PRESENTATION_MEDIA_TYPE);
-            if let Some(authorization) = &self.authorization {
-                request = request.header("authorization", authorization);
-            }
-            request.send(presentation)
+            self.prepared(self.agent.put(url), Duration::ZERO)
+                .header("content-type", PRESENTATION_MEDIA_TYPE)
+                .send(presentation)
         })?;
         match answer.status {
             200 | 201 => Ok(true),
@@ -87,18 +75,10 @@ impl Client {
         let path = path_of(id);
         let body = json!({"basis": basis.as_str()}).to_string();
         let answer = self.patiently(&path, ANSWER_BYTES_MAX, |url| {
-            let mut request = self
-                .agent
-                .delete(url)
-                .config()
-                .timeout_global(Some(ANSWER_TIMEOUT.saturating_add(wait)))
-                .build()
+            self.prepared(self.agent.delete(url), wait)
                 .header("content-type", "application/json")
-                .header("prefer", format!("wait={}", wait.as_secs()));
-            if let Some(authorization) = &self.authorization {
-                request = request.header("authorization", authorization);
-            }
-            request.force_send_body().send(&body)
+                .force_send_body()
+                .send(&body)
         })?;
         if !matches!(answer.status, 200 | 202) {
             return Err(self.refused(&path, problem(answer.status, &answer.body)));

@@ -4,12 +4,15 @@
 use std::{io::Read as _, thread, time::Duration};
 
 use serde::de::DeserializeOwned;
-use ureq::http::{Response, StatusCode};
+use ureq::{
+    RequestBuilder,
+    http::{Response, StatusCode},
+};
 
 use super::{Client, ClientError, Problem};
 
 /// How long an answer may take beyond what the request allows the node to wait.
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 const PAUSE_MIN: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(15);
 
@@ -55,11 +58,7 @@ impl Client {
         media_type: Option<&str>,
     ) -> Result<Vec<u8>, ClientError> {
         let answer = self.patiently(path, bytes_max, |url| {
-            let mut request =
-                self.agent.get(url).config().timeout_global(Some(ANSWER_TIMEOUT)).build();
-            if let Some(authorization) = &self.authorization {
-                request = request.header("authorization", authorization);
-            }
+            let mut request = self.prepared(self.agent.get(url), Duration::ZERO);
             if let Some(media_type) = media_type {
                 request = request.header("accept", media_type);
             }
@@ -81,19 +80,28 @@ impl Client {
         bytes_max: usize,
     ) -> Result<Answer, ClientError> {
         self.patiently(path, bytes_max, |url| {
-            let mut request = self
-                .agent
-                .post(url)
-                .config()
-                .timeout_global(Some(ANSWER_TIMEOUT.saturating_add(wait)))
-                .build()
+            self.prepared(self.agent.post(url), wait)
                 .header("content-type", content_type)
-                .header("prefer", format!("wait={}", wait.as_secs()));
-            if let Some(authorization) = &self.authorization {
-                request = request.header("authorization", authorization);
-            }
-            request.send(body)
+                .send(body)
         })
+    }
+
+    /// A request with the token, where there is one, that the node may take `wait` to
+    /// answer.
+    pub(super) fn prepared<B>(
+        &self,
+        request: RequestBuilder<B>,
+        wait: Duration,
+    ) -> RequestBuilder<B> {
+        let mut request =
+            request.config().timeout_global(Some(ANSWER_TIMEOUT.saturating_add(wait))).build();
+        if !wait.is_zero() {
+            request = request.header("prefer", format!("wait={}", wait.as_secs()));
+        }
+        match &self.authorization {
+            Some(authorization) => request.header("authorization", authorization),
+            None => request,
+        }
     }
 
     /// Sends a request that may be sent again, until there is an answer that

@@ -48,6 +48,7 @@ impl engine::Context for Context {
     type SigningScheme = Ed25519;
 
     /// Validators take turns, by height and round, in the order of their keys.
+    #[allow(clippy::indexing_slicing, reason = "a node starts with no ledger without validators")]
     fn select_proposer<'a>(
         &self,
         validators: &'a ValidatorSet,

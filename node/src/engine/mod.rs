@@ -7,6 +7,7 @@
 //! wait for its answer as long as the ledger is idle.
 
 pub mod arrivals;
+pub mod certificate;
 mod codec;
 pub mod context;
 pub mod limits;

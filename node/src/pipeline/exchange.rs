@@ -440,10 +440,9 @@ impl Exchange {
             if self.shared.store.decided().height == self.shared.store.tip().height {
                 behind_since = None;
             } else if behind_since.get_or_insert_with(Instant::now).elapsed() > FINALITY_PATIENCE
-                && !peers.is_empty()
+                && let Some(peer) = peers.get(turn % peers.len().max(1)).copied()
             {
                 turn = turn.wrapping_add(1);
-                let peer = peers[turn % peers.len()];
                 let before = self.shared.store.tip().height;
                 self.clone().ask_checkpoints(gossip.clone(), peer).await;
                 // While it helps, go on at once.

@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ed25519_dalek::VerifyingKey;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     super::{
@@ -126,10 +126,7 @@ impl MemberFile {
     /// # Errors
     /// It is not such a file; the text names line and field.
     pub fn from_toml(text: &str) -> Result<Self, GenesisError> {
-        if text.len() > GENESIS_BYTES_MAX {
-            return Err(GenesisError::TooLarge);
-        }
-        toml::from_str(text).map_err(|error| GenesisError::Toml(error.to_string()))
+        read(text)
     }
 
     /// Writes the file.
@@ -137,8 +134,20 @@ impl MemberFile {
     /// # Errors
     /// Never for an entry that was read; kept so that no caller has to panic.
     pub fn to_toml(&self) -> Result<String, GenesisError> {
-        toml::to_string(self).map_err(|error| GenesisError::Toml(error.to_string()))
+        write(self)
     }
+}
+
+/// Reads a file of a bounded size.
+pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, GenesisError> {
+    if text.len() > GENESIS_BYTES_MAX {
+        return Err(GenesisError::TooLarge);
+    }
+    toml::from_str(text).map_err(|error| GenesisError::Toml(error.to_string()))
+}
+
+pub(super) fn write(file: &impl Serialize) -> Result<String, GenesisError> {
+    toml::to_string(file).map_err(|error| GenesisError::Toml(error.to_string()))
 }
 
 #[derive(Serialize, Deserialize)]

@@ -146,11 +146,7 @@ impl Genesis {
     /// It is not such a file, or describes no ledger that could run; the error
     /// names the field or member.
     pub fn from_toml(text: &str) -> Result<Self, GenesisError> {
-        if text.len() > GENESIS_BYTES_MAX {
-            return Err(GenesisError::TooLarge);
-        }
-        let file: File =
-            toml::from_str(text).map_err(|error| GenesisError::Toml(error.to_string()))?;
+        let file: File = files::read(text)?;
         let genesis = Self {
             backdating: file.ledger.backdating.parse()?,
             origin: file.ledger.origin,
@@ -177,7 +173,7 @@ impl Genesis {
             rules: self.rules,
             member: self.members.iter().map(MemberEntry::of_member).collect(),
         };
-        toml::to_string(&file).map_err(|error| GenesisError::Toml(error.to_string()))
+        files::write(&file)
     }
 
     /// Sorts the members and keys and checks everything a node relies on later.

@@ -466,24 +466,3 @@ proptest! {
         prop_assert!(merkle::verify_consistency(a, &Digest::ZERO, b, &EMPTY_ROOT, &proof).is_err());
     }
 }
-
-/// `cargo test -p quittance-ledger -- --ignored --nocapture appending`
-#[test]
-#[ignore = "a measurement"]
-fn appending_a_million_records() {
-    let ids: Vec<_> = (0..1_000_000_u32)
-        .map(|number| {
-            let mut bytes = [0; 32];
-            bytes[..4].copy_from_slice(&number.to_be_bytes());
-            RecordId::from_digest(Digest::from_bytes(bytes))
-        })
-        .collect();
-    let start = std::time::Instant::now();
-    let stored: MemoryNodes = merkle::append(0, &ids, &MemoryNodes::default()).unwrap().into();
-    let appended = start.elapsed();
-    let start = std::time::Instant::now();
-    for index in 0..1_000 {
-        merkle::inclusion(index * 997, 1_000_000, &stored).unwrap();
-    }
-    println!("appended in {appended:?}; a proof in {:?}", start.elapsed() / 1_000);
-}

@@ -160,7 +160,7 @@ fn same_head(nodes: &DemoNodes) -> Result<bool, Failure> {
         let heads = nodes
             .nodes
             .iter()
-            .map(|node| Ok(node.client()?.status_json()?["head"].clone()))
+            .map(|node| Ok(node.client()?.status_json()?.get("head").cloned().unwrap_or_default()))
             .collect::<Result<Vec<_>, Failure>>()?;
         if let [first, others @ ..] = &heads[..]
             && others.iter().all(|head| head["hash"] == first["hash"])

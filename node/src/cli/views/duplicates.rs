@@ -7,7 +7,7 @@ use quittance_ledger::digest::{Digest, RecordId};
 use serde::Deserialize;
 
 use super::{
-    CommandResult, Failure, Question, TableArgs, output,
+    CommandResult, Failure, PageArgs, Question, TableArgs, note_next, output,
     shown::{coloured, id, moment, some, text},
 };
 
@@ -16,12 +16,8 @@ pub(in crate::cli) struct DuplicatesArgs {
     /// Only of the document with this match, 64 hexadecimal digits
     #[arg(long = "match", value_name = "MATCH")]
     match_tag: Option<Digest>,
-    /// Go on after this record: what the page before ended with
-    #[arg(long, value_name = "INDEX")]
-    after: Option<u64>,
-    /// How many at most; 1 to 1000
-    #[arg(long, value_name = "COUNT")]
-    limit: Option<u32>,
+    #[command(flatten)]
+    page: PageArgs,
     #[command(flatten)]
     how: TableArgs,
 }
@@ -56,8 +52,8 @@ struct Use {
 pub(in crate::cli) fn duplicates(args: &DuplicatesArgs) -> CommandResult {
     let question = Question::new("/v1/duplicates")
         .with("match", args.match_tag)
-        .with("after", args.after)
-        .with("limit", args.limit);
+        .with("after", args.page.after)
+        .with("limit", args.page.limit);
     args.how.view.ask(question, args.how.csv, show)
 }
 
@@ -90,8 +86,6 @@ fn show(page: &Page) -> Result<(), Failure> {
         let index = duplicate.later.index;
         output::note(format!("of no. {index} there may be earlier uses that are not listed"));
     }
-    if let Some(next) = &page.next {
-        output::note(format!("there may be more: --after {}", output::printable_line(next)));
-    }
+    note_next(page.next.as_deref());
     Ok(())
 }

@@ -7,7 +7,7 @@ use quittance_ledger::insurance::{Day, views::Exception};
 use serde::Deserialize;
 
 use super::{
-    CommandResult, Failure, Question, TableArgs, output,
+    CommandResult, Failure, PageArgs, Question, TableArgs, note_next, output,
     shown::{coloured, id, moment, some, text},
 };
 
@@ -22,12 +22,8 @@ pub(in crate::cli) struct ExceptionsArgs {
     /// Only of this kind, such as late or bank_change
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
-    /// Go on after this record: what the page before ended with
-    #[arg(long, value_name = "INDEX")]
-    after: Option<u64>,
-    /// How many at most; 1 to 1000
-    #[arg(long, value_name = "COUNT")]
-    limit: Option<u32>,
+    #[command(flatten)]
+    page: PageArgs,
     #[command(flatten)]
     how: TableArgs,
 }
@@ -45,8 +41,8 @@ pub(in crate::cli) fn exceptions(args: &ExceptionsArgs) -> CommandResult {
         .with("from", args.from)
         .with("to", args.to)
         .with("kind", args.kind.as_ref())
-        .with("after", args.after)
-        .with("limit", args.limit);
+        .with("after", args.page.after)
+        .with("limit", args.page.limit);
     args.how.view.ask(question, args.how.csv, show)
 }
 
@@ -74,8 +70,6 @@ fn show(page: &Page) -> Result<(), Failure> {
             output::printable_line(contract)
         ));
     }
-    if let Some(next) = &page.next {
-        output::note(format!("there may be more: --after {}", output::printable_line(next)));
-    }
+    note_next(page.next.as_deref());
     Ok(())
 }

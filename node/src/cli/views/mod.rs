@@ -45,6 +45,24 @@ struct TableArgs {
     csv: bool,
 }
 
+/// Which page of a listing is asked for.
+#[derive(Debug, Args)]
+struct PageArgs {
+    /// Go on after this record: what the page before ended with
+    #[arg(long, value_name = "INDEX")]
+    after: Option<u64>,
+    /// How many at most; 1 to 1000
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<u32>,
+}
+
+/// Tells how to ask for the page that follows.
+fn note_next(next: Option<&str>) {
+    if let Some(next) = next {
+        output::note(format!("there may be more: --after {}", output::printable_line(next)));
+    }
+}
+
 /// The moment goes to the node as it was written, if it is one.
 fn checked_at(text: &str) -> Result<String, String> {
     text.parse::<At>().map(|_| text.to_owned()).map_err(|error| error.to_string())

@@ -23,11 +23,7 @@ use arc_malachitebft_app::{
         core::{CommitCertificate, HeightParams, Round, Validity},
     },
 };
-use quittance_ledger::{
-    chain::{Block, Certificate, CommitSignature},
-    digest::Digest,
-    store::Proposals,
-};
+use quittance_ledger::{chain::Block, digest::Digest, store::Proposals};
 use ractor::RpcReplyPort;
 
 use super::{
@@ -37,7 +33,7 @@ use super::{
     health::{self, Health, Watchdog},
 };
 use crate::engine::{
-    Engine, Question,
+    Engine, Question, certificate,
     context::{Address, Context, Height, Init, Timeouts, ValidatorSet},
     parts::{Assembled, Streams},
 };
@@ -313,17 +309,7 @@ impl Host {
         let block = self.known.remove(&hash).ok_or_else(|| {
             Fatal::Engine(format!("decided on block {hash}, which this node does not hold"))
         })?;
-        let mut signatures: Vec<_> = decided
-            .commit_signatures
-            .iter()
-            .map(|signed| CommitSignature {
-                validator: signed.address.0,
-                signature: signed.signature.0,
-            })
-            .collect();
-        signatures.sort_by_key(|signed| signed.validator);
-        let round = decided.round.as_u32().unwrap_or(0);
-        let certificate = Certificate { round, signatures };
+        let certificate = certificate::kept(decided);
         certificate
             .verify(&block.header, self.shared.membership().validators())
             .map_err(|error| Fatal::Engine(format!("gave a certificate for {hash}: {error}")))?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_malachitebft_app::{
     engine::host::SyncedValueOutcome,
     types::{
-        core::{ExtendedCommitCertificate, Round, Validity},
+        core::{Round, Validity},
         sync::RawDecidedValue,
     },
 };
@@ -15,7 +15,8 @@ use quittance_ledger::chain;
 use super::{Host, Proposed, proposals::value_of};
 use crate::{
     engine::{
-        context::{Address, BlockHash, Context, Height, Init, Signature},
+        certificate,
+        context::{Address, Context, Height, Init},
         limits::SYNC_RESPONSE_BYTES_MAX,
     },
     pipeline::Fatal,
@@ -75,23 +76,7 @@ impl Host {
             if bytes > SYNC_RESPONSE_BYTES_MAX && !values.is_empty() {
                 break;
             }
-            let certificate = ExtendedCommitCertificate {
-                height: Height(height),
-                round: Round::new(raw.certificate.round),
-                value_id: BlockHash(raw.header.hash()),
-                commit_signatures: raw
-                    .certificate
-                    .signatures
-                    .iter()
-                    .map(|signed| {
-                        arc_malachitebft_app::types::core::ExtendedCommitSignature::new(
-                            Address(signed.validator),
-                            Signature(signed.signature),
-                            None,
-                        )
-                    })
-                    .collect(),
-            };
+            let certificate = certificate::for_peers(height, raw.header.hash(), &raw.certificate);
             values.push(RawDecidedValue::new(block.into(), certificate));
         }
         Ok(values)
