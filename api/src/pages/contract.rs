@@ -5,8 +5,8 @@ use axum::{extract::State, response::Response};
 use jiff::{Timestamp, tz::TimeZone};
 use quittance_ledger::{
     insurance::views::{
-        Colour, ContractStatus, Dossier, Event, PeriodUse, PreauthorisationState, format_amount,
-        time_zone,
+        Colour, ContractStatus, Dossier, Event, PeriodUse, PreauthorisationState,
+        format_amount_or_dash, format_days_left, time_zone,
     },
     record::ContractRef,
 };
@@ -131,27 +131,6 @@ fn moment(time: Timestamp, zone: &TimeZone) -> String {
     time.to_zoned(zone.clone()).strftime("%-d %b %Y, %H:%M:%S %:z").to_string()
 }
 
-fn amount(minor_units: Option<impl Into<i128>>, currency: Option<&str>) -> String {
-    match (minor_units, currency) {
-        (Some(amount), Some(currency)) => format_amount(amount.into(), currency),
-        (Some(amount), None) => match amount.into() {
-            0 => "–".to_owned(),
-            amount => format!("{amount} minor units"),
-        },
-        (None, _) => String::new(),
-    }
-}
-
-fn days(left: i64) -> String {
-    match left {
-        0 => "due today".to_owned(),
-        1 => "1 day left".to_owned(),
-        2.. => format!("{left} days left"),
-        -1 => "1 day overdue".to_owned(),
-        _ => format!("{} days overdue", left.unsigned_abs()),
-    }
-}
-
 fn text(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
@@ -166,10 +145,10 @@ impl Bar {
         let spent_width = width(period.spent);
         Some(Self {
             period: format!("{} to {}", period.from, period.to),
-            limit: amount(Some(limit), currency),
-            spent: amount(Some(period.spent), currency),
-            held: amount(Some(period.held), currency),
-            left: amount(period.left, currency),
+            limit: format_amount_or_dash(Some(limit), currency),
+            spent: format_amount_or_dash(Some(period.spent), currency),
+            held: format_amount_or_dash(Some(period.held), currency),
+            left: format_amount_or_dash(period.left, currency),
             spent_width,
             held_width: width(period.held).min(BAR.saturating_sub(spent_width)),
         })
@@ -204,7 +183,7 @@ impl ContractPage {
             in_force: dossier.status == ContractStatus::InForce,
             green: documents.colour == Colour::Green,
             missing: documents.missing,
-            days_left: documents.days_left.map(days),
+            days_left: documents.days_left.map(format_days_left),
             facts: facts(dossier, &zone),
             ceiling: dossier.ceiling.as_ref().and_then(Bar::of),
             documents: document_lines(dossier),
@@ -233,7 +212,7 @@ fn facts(dossier: &Dossier, zone: &TimeZone) -> Vec<(&'static str, String)> {
             ("Insured", text(says.risk.as_ref())),
             ("Broker", text(says.broker.as_ref())),
             ("Referral", text(says.referral.as_ref())),
-            ("Premium", amount(says.premium, says.currency.as_deref())),
+            ("Premium", format_amount_or_dash(says.premium, says.currency.as_deref())),
             ("Signed", says.signed_at.map(|at| moment(at, zone)).unwrap_or_default()),
         ]);
     }
@@ -241,7 +220,7 @@ fn facts(dossier: &Dossier, zone: &TimeZone) -> Vec<(&'static str, String)> {
         facts.push(("Ended", format!("{}: {}", moment(end.occurred_at, zone), end.reason)));
     }
     if let Some(ladder) = &dossier.deductible {
-        let current = amount(Some(ladder.current), Some(&ladder.currency));
+        let current = format_amount_or_dash(Some(ladder.current), Some(&ladder.currency));
         facts.push(("Deductible", format!("{current} ({})", ladder.model)));
     }
     for alert in &dossier.alerts {
@@ -257,7 +236,7 @@ fn document_lines(dossier: &Dossier) -> Vec<Line<4>> {
             item.item.clone(),
             item.state.to_string(),
             text(item.due),
-            item.days_left.map(days).or_else(|| item.label.clone()).unwrap_or_default(),
+            item.days_left.map(format_days_left).or_else(|| item.label.clone()).unwrap_or_default(),
         ],
         record: item.record.to_string(),
         class: if item.colour == Colour::Green { "good" } else { "bad" },
@@ -278,8 +257,8 @@ fn claim_lines(dossier: &Dossier, zone: &TimeZone) -> Vec<Line<5>> {
                 claim.claim.clone(),
                 claim.status.to_string().replace('_', " "),
                 claim.opened_at.map(|at| moment(at, zone)).unwrap_or_default(),
-                amount(claim.claimed, currency),
-                amount(Some(claim.paid), currency),
+                format_amount_or_dash(claim.claimed, currency),
+                format_amount_or_dash(Some(claim.paid), currency),
             ],
             record: text(claim.record),
             class: if claim.open { "warn" } else { "" },
@@ -296,7 +275,7 @@ fn hold_lines(dossier: &Dossier, zone: &TimeZone) -> Vec<Line<5>> {
                 held.preauthorisation.clone(),
                 held.state.to_string(),
                 text(held.provider.as_ref()),
-                amount(held.guaranteed, currency),
+                format_amount_or_dash(held.guaranteed, currency),
                 held.hold_until.map(|until| moment(until, zone)).unwrap_or_default(),
             ],
             record: text(held.answered_by.or(held.requested_by)),
@@ -316,7 +295,7 @@ fn premium_lines(dossier: &Dossier) -> Vec<Line<4>> {
             premium.receipt.clone(),
             premium.status.clone(),
             premium.due_on.to_string(),
-            amount(Some(premium.amount), Some(&premium.currency)),
+            format_amount_or_dash(Some(premium.amount), Some(&premium.currency)),
         ],
         record: premium.record.to_string(),
         class: match premium.status.as_str() {
@@ -363,7 +342,7 @@ fn step_lines(dossier: &Dossier, zone: &TimeZone) -> Vec<Line<3>> {
     let steps = dossier.deductible.iter().flat_map(|ladder| &ladder.steps);
     let lines = steps.map(|step| Line {
         cells: [
-            amount(Some(step.amount), Some(&step.currency)),
+            format_amount_or_dash(Some(step.amount), Some(&step.currency)),
             step.cause.clone(),
             moment(step.occurred_at, zone),
         ],
@@ -414,20 +393,4 @@ fn lanes(dossier: &Dossier, zone: &TimeZone) -> (String, String, Vec<Lane>) {
         Lane { name, y: 20 + 28 * number, dots: dots.collect() }
     });
     (day(first), day(last), lanes.collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_day_is_no_days_and_no_amount_stands_without_its_currency() {
-        let said = [-2, -1, 0, 1, 2].map(days);
-        let expected =
-            ["2 days overdue", "1 day overdue", "due today", "1 day left", "2 days left"];
-        assert_eq!(said, expected);
-        assert_eq!(amount(Some(0), None), "–");
-        assert_eq!(amount(Some(10_000), None), "10000 minor units");
-        assert_eq!(amount(Some(10_000), Some("EUR")), "100.00 EUR");
-    }
 }

@@ -9,7 +9,7 @@ use quittance_ledger::{
         Code, Data, Day,
         rules::statement_figures,
         state::keys::Scope,
-        views::{self, AsOf, At, Line, Statement, StatementQuery, zone_of_insurer},
+        views::{self, AsOf, At, Line, POLICYHOLDER, Statement, StatementQuery, zone_of_insurer},
     },
     limits::CORRECTION_CHAIN_MAX,
     membership::{MemberId, Role},
@@ -29,9 +29,6 @@ use crate::{
     reading::{Failed, Patience},
     state::Shared,
 };
-
-/// The payee that is no member (DOMAIN).
-const POLICYHOLDER: &str = "policyholder";
 
 /// What a statement is about.
 #[derive(Debug, Default, Deserialize, IntoParams)]

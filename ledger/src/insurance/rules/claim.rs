@@ -31,7 +31,7 @@ const CHANNELS: [&str; 4] = ["portal", "vet_system", "crm", "insurer"];
 const PORTAL_DOCUMENTS: [&str; 2] = ["care_sheet", "invoice"];
 
 /// Whose claim it is where the signer only passes it on.
-pub(crate) const POLICYHOLDER: &str = "policyholder";
+pub const POLICYHOLDER: &str = "policyholder";
 
 /// Who opened the claim that a record opens: its signer, or the policyholder where
 /// the signer says so.

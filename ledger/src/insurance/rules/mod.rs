@@ -26,7 +26,8 @@ mod tally;
 pub(super) mod tests;
 mod time;
 
-pub(crate) use claim::{POLICYHOLDER, opener_of};
+pub use claim::POLICYHOLDER;
+pub(crate) use claim::opener_of;
 pub use statement::{PaidFigures, StatementFigures, statement_figures};
 pub(crate) use time::{TIME_ZONE, time_zone_of_insurer};
 

@@ -536,3 +536,18 @@ pub(super) struct ContractShown {
 fn days(from: Date, to: Date) -> String {
     format!("{from} to {to}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_which_little_is_known_says_no_more() {
+        let value = |text: &str| Some(Value::Text(text.to_owned()));
+        let change = |from, to| Change { property: "address".to_owned(), from, to }.to_string();
+        assert_eq!(change(None, None), "address changed");
+        assert_eq!(change(None, value("new")), "address: new");
+        assert_eq!(change(value("old"), value("new")), "address: old → new");
+        assert_eq!(change(value("old"), None), "address: no longer old");
+    }
+}

@@ -31,6 +31,7 @@ mod statement;
 mod tests;
 mod time;
 
+pub use super::rules::POLICYHOLDER;
 pub use as_of::{AsOf, AsOfShown, At};
 pub use claim_view::{
     ClaimStatus, ClaimView, Deadline, DeadlineKind, DeadlineState, Decision, Dispute, Offer,
@@ -48,7 +49,7 @@ pub use event::Event;
 pub use exceptions::{Consequences, Exception, ExceptionKind, follow_up, of_record};
 pub use holds::{Preauthorisation, PreauthorisationState};
 pub use ladder::{Ladder, Step};
-pub use money::format_amount;
+pub use money::{format_amount, format_amount_or_dash, format_days_left};
 pub use select::Line;
 pub use signatures::{SignatureShown, SignatureStatus};
 pub use statement::{

@@ -1,4 +1,4 @@
-//! Amounts as people read them.
+//! Amounts, and days to a deadline, as people read them.
 
 use crate::insurance::Currency;
 
@@ -16,6 +16,33 @@ pub fn format_amount(minor_units: i128, currency: &str) -> String {
     match usize::from(digits.unwrap_or(0)) {
         0 => format!("{sign}{amount} {currency}"),
         width => format!("{sign}{}.{:0width$} {currency}", amount / unit, amount % unit),
+    }
+}
+
+/// As [`format_amount`], where amount or currency may be missing: nothing of no
+/// currency is a dash, no amount is nothing.
+#[must_use]
+pub fn format_amount_or_dash(
+    minor_units: Option<impl Into<i128>>,
+    currency: Option<&str>,
+) -> String {
+    match (minor_units.map(Into::into), currency) {
+        (Some(amount), Some(currency)) => format_amount(amount, currency),
+        (Some(0), None) => "–".to_owned(),
+        (Some(amount), None) => format!("{amount} minor units"),
+        (None, _) => String::new(),
+    }
+}
+
+/// Days until something is due, negative where that is over: `2 days left`.
+#[must_use]
+pub fn format_days_left(days: i64) -> String {
+    match days {
+        0 => "due today".to_owned(),
+        1 => "1 day left".to_owned(),
+        2.. => format!("{days} days left"),
+        -1 => "1 day overdue".to_owned(),
+        _ => format!("{} days overdue", days.unsigned_abs()),
     }
 }
 
@@ -53,5 +80,17 @@ mod tests {
             "7 minor units of ???",
         ];
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn one_day_is_no_days_and_no_amount_stands_without_its_currency() {
+        let said = [-2, -1, 0, 1, 2].map(format_days_left);
+        let expected =
+            ["2 days overdue", "1 day overdue", "due today", "1 day left", "2 days left"];
+        assert_eq!(said, expected);
+        assert_eq!(format_amount_or_dash(Some(0), None), "–");
+        assert_eq!(format_amount_or_dash(Some(10_000), None), "10000 minor units");
+        assert_eq!(format_amount_or_dash(Some(10_000), Some("EUR")), "100.00 EUR");
+        assert_eq!(format_amount_or_dash(None::<u64>, Some("EUR")), "");
     }
 }

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use quittance_ledger::{
     insurance::views::{
         Colour, ContractStatus, Dossier, PeriodUse, PreauthorisationState, format_amount,
+        format_days_left,
     },
     record::ContractRef,
 };
@@ -37,7 +38,9 @@ fn show(dossier: &Dossier) -> Result<(), Failure> {
     let documents = &dossier.documents;
     let colour = match (documents.colour, documents.days_left) {
         (Colour::Green, _) => "green".to_owned(),
-        (Colour::Red, Some(days)) => format!("red, {} missing, {}", documents.missing, left(days)),
+        (Colour::Red, Some(days)) => {
+            format!("red, {} missing, {}", documents.missing, format_days_left(days))
+        }
         (Colour::Red, None) => format!("red, {} missing", documents.missing),
     };
     let mut rows = vec![
@@ -74,16 +77,6 @@ fn show(dossier: &Dossier) -> Result<(), Failure> {
     money(dossier, &zone)?;
     papers(dossier, &zone)?;
     history(dossier, &zone)
-}
-
-fn left(days: i64) -> String {
-    match days {
-        0 => "due today".to_owned(),
-        1 => "1 day left".to_owned(),
-        2.. => format!("{days} days left"),
-        -1 => "1 day overdue".to_owned(),
-        _ => format!("{} days overdue", days.unsigned_abs()),
-    }
 }
 
 fn money(dossier: &Dossier, zone: &TimeZone) -> Result<(), Failure> {
@@ -188,7 +181,7 @@ fn papers(dossier: &Dossier, zone: &TimeZone) -> Result<(), Failure> {
             text(&item.item),
             judged(item.state.as_str(), item.colour == Colour::Green),
             some(item.due),
-            some(item.days_left.map(left)),
+            some(item.days_left.map(format_days_left)),
             some(item.label.as_ref()),
             id(item.record),
         ]);
@@ -234,17 +227,4 @@ fn history(dossier: &Dossier, zone: &TimeZone) -> Result<(), Failure> {
     }
     section("Versions", &table)?;
     section("Events", &events(&dossier.events, zone))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::left;
-
-    #[test]
-    fn one_day_is_no_days() {
-        let said = [-2, -1, 0, 1, 2].map(left);
-        let expected =
-            ["2 days overdue", "1 day overdue", "due today", "1 day left", "2 days left"];
-        assert_eq!(said, expected);
-    }
 }

@@ -4,7 +4,7 @@ use comfy_table::{Attribute, Cell, CellAlignment, Color, Table};
 use jiff::{Timestamp, tz::TimeZone};
 use quittance_ledger::{
     digest::RecordId,
-    insurance::views::{AsOfShown, Event, format_amount},
+    insurance::views::{AsOfShown, Event, format_amount_or_dash},
 };
 
 use super::super::{Failure, output};
@@ -34,15 +34,7 @@ pub(super) fn judged(words: impl AsRef<str>, good: bool) -> Cell {
 
 /// An amount with its currency, to the right. Nothing of no currency is a dash.
 pub(super) fn amount(minor_units: Option<impl Into<i128>>, currency: Option<&str>) -> Cell {
-    let shown = match (minor_units, currency) {
-        (Some(amount), Some(currency)) => format_amount(amount.into(), currency),
-        (Some(amount), None) => match amount.into() {
-            0 => "–".to_owned(),
-            amount => format!("{amount} minor units"),
-        },
-        (None, _) => String::new(),
-    };
-    text(shown).set_alignment(CellAlignment::Right)
+    text(format_amount_or_dash(minor_units, currency)).set_alignment(CellAlignment::Right)
 }
 
 /// The beginning of a record's id.
@@ -122,7 +114,6 @@ pub(super) fn zone(name: &str) -> TimeZone {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use quittance_ledger::insurance::views::{Change, Value};
     use serde_json::json;
 
     use super::*;
@@ -145,28 +136,5 @@ mod tests {
         assert_eq!(marks(&event(false, true)), ["late", "corrected"]);
         let table = events(&[event(true, false)], &TimeZone::UTC).to_string();
         assert!(table.contains("late, correction"), "{table}");
-    }
-
-    #[test]
-    fn no_amount_stands_without_its_currency() {
-        for (minor_units, currency, expected) in [
-            (Some(10_000), Some("EUR"), "100.00 EUR"),
-            (Some(0), Some("EUR"), "0.00 EUR"),
-            (Some(0), None, "–"),
-            (Some(10_000), None, "10000 minor units"),
-            (None, None, ""),
-        ] {
-            assert_eq!(amount(minor_units, currency).content(), expected);
-        }
-    }
-
-    #[test]
-    fn a_change_of_which_little_is_known_says_no_more() {
-        let value = |text: &str| Some(Value::Text(text.to_owned()));
-        let change = |from, to| Change { property: "address".to_owned(), from, to }.to_string();
-        assert_eq!(change(None, None), "address changed");
-        assert_eq!(change(None, value("new")), "address: new");
-        assert_eq!(change(value("old"), value("new")), "address: old → new");
-        assert_eq!(change(value("old"), None), "address: no longer old");
     }
 }

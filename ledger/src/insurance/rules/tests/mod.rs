@@ -5,6 +5,7 @@
 mod claim;
 mod contract;
 mod corrections;
+mod corrections_of_claims;
 mod documents;
 mod histories;
 mod ladder;
