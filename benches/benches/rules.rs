@@ -12,7 +12,10 @@ use quittance_benches::{
 };
 use quittance_ledger::{
     chain,
-    insurance::{rules::BlockState, state::EmptyState},
+    insurance::{
+        rules::{BlockState, Judge},
+        state::EmptyState,
+    },
     record::{Envelope, Record},
     store::Store,
 };
@@ -71,23 +74,20 @@ fn append(ledger: &Ledger, store: &Store, envelopes: &[Envelope]) {
             .map(|envelope| envelope.clone().verify(&ledger.membership).expect("a record"))
             .collect();
         let tip = store.decided();
-        let time_ms = chain::next_time_ms(&tip, 0);
+        let time_ms = chain::next_time_ms(&tip, 0).max(1_800_000_000_000);
         let (height, first) = (tip.height + 1, tip.frontier.size());
-        let mut state = match ledger.rules {
+        let judged = match ledger.rules {
             Rules::On => {
-                BlockState::new(height, time_ms.max(1_800_000_000_000), first, &tip.members, store)
+                let mut judge = Judge::new(height, time_ms, first, &tip.members, store);
+                records.iter().try_for_each(|record| judge.apply(record))
             }
-            Rules::Off => BlockState::without_rules(
-                height,
-                time_ms.max(1_800_000_000_000),
-                0,
-                &tip.members,
-                &EmptyState,
-            ),
+            Rules::Off => {
+                let members = &tip.members;
+                let mut state = BlockState::without_rules(height, time_ms, 0, members, &EmptyState);
+                records.iter().try_for_each(|record| state.apply(record))
+            }
         };
-        for record in &records {
-            state.apply(record).expect("a record that the rules let pass");
-        }
+        judged.expect("records that the rules let pass");
         ledger.commit_all(store, &records, usize::MAX).expect("a block");
         store.maintain().expect("merging");
     }

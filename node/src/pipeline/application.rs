@@ -12,7 +12,7 @@ use quittance_ledger::{
     chain::{self, Applied, Block, Built, Certificate, Header, Tip},
     digest::{Digest, RecordId},
     insurance::{
-        rules::BlockState,
+        rules::Judge,
         state::{ApplyError, StateError},
     },
     membership::Membership,
@@ -151,7 +151,7 @@ impl Application {
     fn refusal(&self, tip: &Tip, time_ms: u64, record: &Record) -> Result<Option<Refusal>, Fatal> {
         let (height, first) = (tip.height.saturating_add(1), tip.frontier.size());
         let store = &*self.shared.store;
-        match BlockState::new(height, time_ms, first, &tip.members, store).apply(record) {
+        match Judge::new(height, time_ms, first, &tip.members, store).apply(record) {
             Ok(()) => Ok(None),
             Err(ApplyError::Refused(refusal)) => Ok(Some(refusal)),
             Err(ApplyError::State(error)) => Err(StoreError::from(error).into()),

@@ -17,7 +17,7 @@ use quittance_api::submit::{Accepted, Outcome, SubmitError};
 use quittance_ledger::{
     chain::{self, Tip},
     digest::RecordId,
-    insurance::{Family, rules::BlockState, state::ApplyError},
+    insurance::{Family, rules::Judge, state::ApplyError},
     record::Record,
     refusal::{Code, Refusal},
     store::{Pending, Store, StoreError},
@@ -224,7 +224,7 @@ impl Ingress {
         &self,
         record: Record,
         may_wait: bool,
-        block: &mut BlockState<'_>,
+        block: &mut Judge<'_>,
         new: &mut Vec<Record>,
         places: &mut HashMap<RecordId, usize>,
     ) -> Result<Decision, StoreError> {
@@ -282,9 +282,9 @@ impl Ingress {
 }
 
 /// As if records came into the next block: what decides is that block.
-fn next_block<'a>(tip: &Tip, store: &'a Store) -> BlockState<'a> {
+fn next_block<'a>(tip: &Tip, store: &'a Store) -> Judge<'a> {
     let (height, first) = (tip.height.saturating_add(1), tip.frontier.size());
-    BlockState::new(height, chain::next_time_ms(tip, now_ms()), first, &tip.members, store)
+    Judge::new(height, chain::next_time_ms(tip, now_ms()), first, &tip.members, store)
 }
 
 fn bytes_of(records: &[Record]) -> usize {

@@ -104,7 +104,8 @@ pub struct BlockState<'a> {
     deciding: Membership,
     /// What follows from the records so far.
     members: MembershipState,
-    effects: Effects,
+    /// None where nobody will ask.
+    effects: Option<Effects>,
     state: Overlay<'a>,
     /// The index that the next record gets in the log.
     next_index: u64,
@@ -130,7 +131,7 @@ impl<'a> BlockState<'a> {
             at: At { height, time_ms },
             deciding: members.membership().clone(),
             members: members.clone(),
-            effects: Effects::default(),
+            effects: Some(Effects::default()),
             state: Overlay::new(reader),
             next_index: first_index,
             records: HashMap::new(),
@@ -157,8 +158,8 @@ impl<'a> BlockState<'a> {
     /// suffice: it may have waited while the key was revoked.
     ///
     /// # Errors
-    /// The rule that refuses it, or a state that cannot be read. A record that
-    /// is not applied changes nothing.
+    /// The rule that refuses it; such a record changes nothing. Or a state that
+    /// cannot be read, after which nothing of the block can be decided.
     pub fn apply(&mut self, record: &Record) -> Result<(), ApplyError> {
         let Self { at, deciding, members, effects, state, .. } = self;
         deciding.signing_key(record.signer(), record.key_id())?;
@@ -169,7 +170,11 @@ impl<'a> BlockState<'a> {
         if !self.ruled || record.payload().record_type.family() == Family::Member {
             future.clone()?;
         }
-        let mut note = |step: crate::membership::Step<'_>| effects.add(&[&step.encode()]);
+        let mut note = |step: crate::membership::Step<'_>| {
+            if let Some(effects) = effects {
+                effects.add(&[&step.encode()]);
+            }
+        };
         match &record.payload().data {
             Data::MemberProposed(data) => match data.change() {
                 Some(change) => {
@@ -190,7 +195,11 @@ impl<'a> BlockState<'a> {
                     state.discard();
                     return Err(error);
                 }
-                state.commit(|key, value| add_change(effects, key, value))?;
+                state.commit(|key, value| {
+                    if let Some(effects) = effects {
+                        add_change(effects, key, value);
+                    }
+                })?;
                 self.records.insert(record.id(), record.clone());
             }
             _ => {}
@@ -202,13 +211,13 @@ impl<'a> BlockState<'a> {
     /// SHA-256 over what the records so far have changed.
     #[must_use]
     pub fn effects_digest(&self) -> Digest {
-        self.effects.digest()
+        self.effects.as_ref().map_or_else(|| Effects::default().digest(), Effects::digest)
     }
 
     /// What the records so far have changed, for the test vectors.
     #[cfg(test)]
     pub(crate) fn changes(&self) -> &[Vec<u8>] {
-        &self.effects.changes
+        self.effects.as_ref().map_or(&[], |effects| &effects.changes)
     }
 
     /// Who is on the ledger after the block.
@@ -221,6 +230,34 @@ impl<'a> BlockState<'a> {
     #[must_use]
     pub fn into_parts(self) -> (MembershipState, StateChanges) {
         (self.members, self.state.into_changes())
+    }
+}
+
+/// What a block state decides of records, where no block is made of them yet: it
+/// does not digest what they change.
+#[derive(Debug, Clone)]
+pub struct Judge<'a>(BlockState<'a>);
+
+impl<'a> Judge<'a> {
+    /// As [`BlockState::new`].
+    #[must_use]
+    pub fn new(
+        height: u64,
+        time_ms: u64,
+        first_index: u64,
+        members: &MembershipState,
+        reader: &'a dyn StateReader,
+    ) -> Self {
+        let state = BlockState::new(height, time_ms, first_index, members, reader);
+        Self(BlockState { effects: None, ..state })
+    }
+
+    /// As [`BlockState::apply`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn apply(&mut self, record: &Record) -> Result<(), ApplyError> {
+        self.0.apply(record)
     }
 }
 

@@ -2,7 +2,7 @@
 //! record at hand changes, over that.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashSet, btree_map::Entry},
     fmt,
     ops::Bound,
 };
@@ -145,25 +145,29 @@ impl<'a> Overlay<'a> {
         &mut self,
         mut note: impl FnMut(&[u8], Option<&[u8]>),
     ) -> Result<(), StateError> {
-        let changes = std::mem::take(&mut self.record);
-        for key in changes.keys() {
-            self.load(key)?;
-        }
-        for (key, value) in changes {
-            match self.block.get_mut(&key) {
-                Some(cell) if cell.now() != value.as_deref() => {
-                    note(&key, value.as_deref());
-                    if value.is_none() && cell.before.is_none() {
-                        self.block.remove(&key);
+        for (key, value) in std::mem::take(&mut self.record) {
+            match self.block.entry(key) {
+                Entry::Occupied(mut cell) if cell.get().now() != value.as_deref() => {
+                    note(cell.key(), value.as_deref());
+                    if value.is_none() && cell.get().before.is_none() {
+                        cell.remove();
                     } else {
-                        cell.changed = Some(value);
+                        cell.get_mut().changed = Some(value);
                     }
                 }
-                None if value.is_some() => {
-                    note(&key, value.as_deref());
-                    self.block.insert(key, Cell { before: None, changed: Some(value) });
+                Entry::Occupied(_) => {}
+                Entry::Vacant(cell) => {
+                    let before = if self.absent.contains(cell.key()) {
+                        None
+                    } else {
+                        self.reader.get(cell.key())?
+                    };
+                    if before == value {
+                        continue;
+                    }
+                    note(cell.key(), value.as_deref());
+                    cell.insert(Cell { before, changed: Some(value) });
                 }
-                _ => {}
             }
         }
         Ok(())
