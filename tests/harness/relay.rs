@@ -21,7 +21,7 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use crate::namespaces::Namespace;
+use crate::{namespaces::Namespace, wait_for};
 
 /// Pieces of one direction of a connection that are under way at once, and the
 /// bytes of each: what is more waits with its sender.
@@ -70,8 +70,9 @@ impl Relay {
     }
 
     fn start(listen: SocketAddr, target: SocketAddr, namespace: Option<Namespace>) -> Self {
-        let listener =
-            TcpListener::bind(listen).unwrap_or_else(|error| panic!("{listen}: {error}"));
+        // Whoever tried whether the port is free has closed it, but a process that
+        // another test is starting may hold a copy until it runs its program.
+        let listener = wait_for(&format!("{listen} to be free"), || TcpListener::bind(listen).ok());
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let links = Arc::new(Links::default());

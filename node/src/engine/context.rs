@@ -4,7 +4,7 @@
 use std::{fmt, time::Duration};
 
 use arc_malachitebft_app::types::core::{
-    self as engine, LinearTimeouts, NilOrVal, Round, SignedExtension, VoteType, VotingPower,
+    self as engine, NilOrVal, Round, SignedExtension, TimeoutKind, VoteType, VotingPower,
 };
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
@@ -386,30 +386,41 @@ impl engine::ValidatorSet<Context> for ValidatorSet {
     }
 }
 
-/// How long the engine waits in each step.
+/// How long the engine waits in each step. A dead proposer costs 0.7 s at its
+/// turn. Each round of a height waits twice as long as the one before it: where
+/// links or machines are slow, few rounds are lost until there is time enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts(pub LinearTimeouts);
+pub struct Timeouts {
+    propose: Duration,
+    propose_max: Duration,
+    vote: Duration,
+    vote_max: Duration,
+    rebroadcast: Duration,
+}
 
 impl Default for Timeouts {
-    /// A dead proposer costs 0.7 s at its turn; each round of a height waits
-    /// longer than the one before it, so that slow links get there too.
     fn default() -> Self {
-        Self(LinearTimeouts {
+        Self {
             propose: Duration::from_millis(500),
-            propose_delta: Duration::from_millis(250),
-            prevote: Duration::from_millis(200),
-            prevote_delta: Duration::from_millis(200),
-            precommit: Duration::from_millis(200),
-            precommit_delta: Duration::from_millis(200),
+            propose_max: Duration::from_secs(5),
+            vote: Duration::from_millis(200),
+            vote_max: Duration::from_secs(2),
             rebroadcast: Duration::from_secs(1),
-            max_timeout: Duration::from_secs(10),
-        })
+        }
     }
 }
 
 impl engine::Timeouts<Context> for Timeouts {
     fn duration_for(&self, timeout: engine::Timeout) -> Duration {
-        self.0.duration_for(timeout)
+        let doubled = 2_u32.saturating_pow(timeout.round.as_u32().unwrap_or(0));
+        match timeout.kind {
+            TimeoutKind::Propose => self.propose.saturating_mul(doubled).min(self.propose_max),
+            TimeoutKind::Prevote | TimeoutKind::Precommit => {
+                self.vote.saturating_mul(doubled).min(self.vote_max)
+            }
+            TimeoutKind::Rebroadcast => self.rebroadcast,
+            TimeoutKind::FinalizeHeight(time) => time,
+        }
     }
 }
 
@@ -452,5 +463,23 @@ impl engine::SigningScheme for Ed25519 {
 
     fn encode_public_key(key: &VerifyingKey) -> Vec<u8> {
         key.as_bytes().to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_network_gets_twice_the_time_each_round_up_to_a_bound() {
+        let wait = |kind, round| {
+            let timeout = engine::Timeout { kind, round: Round::new(round) };
+            engine::Timeouts::<Context>::duration_for(&Timeouts::default(), timeout).as_millis()
+        };
+        let of_rounds = |kind| [0, 1, 2, 3, 5, 400].map(|round| wait(kind, round));
+        assert_eq!(of_rounds(TimeoutKind::Propose), [500, 1_000, 2_000, 4_000, 5_000, 5_000]);
+        assert_eq!(of_rounds(TimeoutKind::Prevote), [200, 400, 800, 1_600, 2_000, 2_000]);
+        assert_eq!(of_rounds(TimeoutKind::Precommit), of_rounds(TimeoutKind::Prevote));
+        assert_eq!(of_rounds(TimeoutKind::Rebroadcast), [1_000; 6]);
     }
 }

@@ -152,24 +152,36 @@ impl Engine {
 
     /// Talks to one more member's engine, or to one at another address.
     pub fn add_peer(&self, address: Multiaddr) {
-        self.update_peers(PersistentPeersOp::Add(address));
+        self.update_peers([PersistentPeersOp::Add(address)]);
     }
 
     /// Talks to a member's engine no longer.
     pub fn forget_peer(&self, address: Multiaddr) {
-        self.update_peers(PersistentPeersOp::Remove(address));
+        self.update_peers([PersistentPeersOp::Remove(address)]);
     }
 
-    fn update_peers(&self, change: PersistentPeersOp) {
+    /// Gives up the connections to a member's engine and dials it anew.
+    pub fn renew_peer(&self, address: Multiaddr) {
+        self.update_peers([
+            PersistentPeersOp::Remove(address.clone()),
+            PersistentPeersOp::Add(address),
+        ]);
+    }
+
+    fn update_peers(&self, changes: impl IntoIterator<Item = PersistentPeersOp>) {
         let network = self.network.clone();
+        let changes: Vec<_> = changes.into_iter().collect();
         self.runtime.spawn(async move {
-            let asked = ractor::call!(network, |reply| {
-                NetworkMsg::UpdatePersistentPeers(change, reply)
-            });
-            match asked {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!("the engine's peers stay as they are: {error}"),
-                Err(error) => tracing::warn!("the engine's peers stay as they are: {error}"),
+            for change in changes {
+                let asked = ractor::call!(network, |reply| {
+                    NetworkMsg::UpdatePersistentPeers(change, reply)
+                });
+                let problem = match asked {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(error)) => error.to_string(),
+                    Err(error) => error.to_string(),
+                };
+                tracing::warn!("the engine's peers stay as they are: {problem}");
             }
         });
     }

@@ -93,12 +93,13 @@ impl Application {
         self.shared.membership().validators().quorum() == 1 && self.shared.own_validator().is_some()
     }
 
-    /// Builds the next block from records that wait; none when there is nothing
-    /// to put into it. Records that can no longer be taken are settled.
-    pub fn propose(&self) -> Result<Option<Block>, Fatal> {
+    /// Builds the next block, of no more bytes, from records that wait; none when
+    /// there is nothing to put into it. Records that can no longer be taken are
+    /// settled.
+    pub fn propose(&self, bytes_max: usize) -> Result<Option<Block>, Fatal> {
         let store = &self.shared.store;
         let Some(validator) = &self.shared.signers.validator else { return Ok(None) };
-        let waiting = self.shared.queue.first();
+        let waiting = self.shared.queue.first(bytes_max);
         if waiting.is_empty() {
             return Ok(None);
         }

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use quittance_api::submit::PeerStatus;
-use quittance_ledger::{chain::Evidence, store::StoreError};
+use quittance_ledger::{chain::Evidence, membership::MemberId, store::StoreError};
 
 use super::Shared;
 use crate::engine::{Peer, Peers};
@@ -104,6 +104,13 @@ impl Health {
         }
         health.peers = neighbours.into_iter().map(|(status, _)| status).collect();
         health
+    }
+}
+
+impl Health {
+    /// Whether that member's node is reached, by gossip and by the engine.
+    pub fn reaches(&self, member: &MemberId) -> bool {
+        self.peers.iter().any(|peer| peer.connected && peer.member.as_ref() == Some(member))
     }
 }
 

@@ -9,10 +9,7 @@ use std::{
 use libp2p::PeerId;
 use quittance_api::submit::Outcome;
 use quittance_ledger::{
-    digest::RecordId,
-    limits::{BLOCK_BYTES_MAX, RECORD_OVERHEAD_BYTES},
-    record::Record,
-    refusal::Refusal,
+    digest::RecordId, limits::RECORD_OVERHEAD_BYTES, record::Record, refusal::Refusal,
 };
 use tokio::sync::{Notify, watch};
 
@@ -345,8 +342,8 @@ impl Queue {
         self.arrived.notified().await;
     }
 
-    /// The first records that may go into a block, as many as it may hold.
-    pub fn first(&self) -> Vec<Record> {
+    /// The first records that may go into a block, as many as so many bytes hold.
+    pub fn first(&self, bytes_max: usize) -> Vec<Record> {
         let state = self.state();
         let mut bytes = 0;
         state
@@ -356,7 +353,7 @@ impl Queue {
             .filter(|waiting| waiting.stage == Stage::Ready)
             .take_while(|waiting| {
                 bytes += waiting.record.jws().len() + RECORD_OVERHEAD_BYTES;
-                bytes <= BLOCK_BYTES_MAX
+                bytes <= bytes_max
             })
             .map(|waiting| waiting.record.clone())
             .collect()

@@ -12,6 +12,7 @@ use quittance_ledger::{
     chain::{self, Header, Tip},
     digest::Digest,
     insurance::{rules::BlockState, state::EmptyState},
+    limits::BLOCK_BYTES_MAX,
     membership::{Membership, MembershipState},
     record::{Record, sign},
     store::{self, Location, Store},
@@ -79,9 +80,9 @@ fn records_leave_the_queue_only_once_they_are_final() {
     let queue = Queue::new(10, 1 << 20);
     let records: Vec<_> = (0..3).map(|number| bench.record(number)).collect();
     let receivers = queue.push(records.clone(), 7);
-    assert_eq!(queue.first().len(), 3);
+    assert_eq!(queue.first(BLOCK_BYTES_MAX).len(), 3);
     queue.decided(&[records[0].id(), records[2].id()]);
-    let ready: Vec<_> = queue.first().iter().map(Record::id).collect();
+    let ready: Vec<_> = queue.first(BLOCK_BYTES_MAX).iter().map(Record::id).collect();
     assert_eq!(ready, [records[1].id()], "what is decided is not proposed again");
     assert!(queue.get(&records[0].id()).is_some(), "it can still be looked up");
     assert_eq!(queue.first_position(), Some(7));
@@ -114,11 +115,14 @@ fn what_is_set_aside_is_looked_at_again_with_the_next_block() {
     let (first, second) = (bench.record(1), bench.record(2));
     queue.push([first.clone(), second.clone()], 0);
     queue.set_aside(&first.id());
-    assert_eq!(queue.first().iter().map(Record::id).collect::<Vec<_>>(), [second.id()]);
+    assert_eq!(
+        queue.first(BLOCK_BYTES_MAX).iter().map(Record::id).collect::<Vec<_>>(),
+        [second.id()]
+    );
     queue.set_aside(&second.id());
     assert!(!queue.is_ready(), "nothing keeps the engine awake");
     queue.decided(&[]);
-    let ready: Vec<_> = queue.first().iter().map(Record::id).collect();
+    let ready: Vec<_> = queue.first(BLOCK_BYTES_MAX).iter().map(Record::id).collect();
     assert_eq!(ready, [first.id(), second.id()], "in the order of acceptance");
 }
 

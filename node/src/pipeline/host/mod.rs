@@ -103,6 +103,8 @@ pub struct Host {
     resume: Option<Resume>,
     /// Nodes that the membership has no more, and until when they may hear of it.
     leaving: Vec<(Neighbour, Instant)>,
+    /// Whose engine was dialled anew, and until when it has time to speak.
+    renewed: HashMap<libp2p::PeerId, Instant>,
     /// Alerts about validators that contradicted themselves.
     accused: Vec<String>,
     /// Since when a decided block is not final.
@@ -144,6 +146,7 @@ impl Host {
             watchdog: Watchdog::new(),
             resume,
             leaving: Vec::new(),
+            renewed: HashMap::new(),
             accused: health::evidence_alerts(&shared)?,
             behind_since: None,
             shared,
@@ -379,6 +382,7 @@ impl Host {
             return Err(Fatal::Engine(why));
         }
         self.part();
+        self.renew_silent(&health);
         self.application.look_again()?;
         if self.tidied.elapsed() > TIDY_UP {
             self.tidied = Instant::now();

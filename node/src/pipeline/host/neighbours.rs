@@ -3,10 +3,20 @@
 use std::time::{Duration, Instant};
 
 use super::Host;
-use crate::network::{Neighbour, neighbours};
+use crate::{
+    network::{Neighbour, neighbours},
+    pipeline::health::Health,
+};
 
 /// How long a node that is on the ledger no more stays connected.
 const FAREWELL: Duration = Duration::from_secs(30);
+
+/// A validator whose engine is silent for so long while a block is being decided
+/// is dialled anew: those that vote repeat their votes every second.
+const SILENT_MAX: Duration = Duration::from_secs(8);
+
+/// How long a new connection has until it is given up as well.
+const RENEW_AGAIN: Duration = Duration::from_secs(20);
 
 impl Host {
     /// Talks to whom the membership has since the last block, and to nobody else.
@@ -52,6 +62,36 @@ impl Host {
         let now = self.shared.neighbours();
         let leaving = self.leaving.iter().map(|(gone, _)| gone);
         gossip.set_peers(now.iter().chain(leaving).map(Neighbour::gossip_peer).collect());
+    }
+
+    /// Dials validators anew whose node answers gossip while its engine has not been
+    /// heard for long. On a link that was cut and mended, the kernel tries an old
+    /// connection again only after as long as the cut took, up to two minutes; the
+    /// engine does not give such a connection up, and nothing is decided until then.
+    pub(super) fn renew_silent(&mut self, health: &Health) {
+        let now = Instant::now();
+        self.renewed.retain(|_, until| *until > now);
+        // An engine that was not started is silent, and so are its peers.
+        if self.held.is_some() || health.quorum_speaks {
+            return;
+        }
+        let neighbours = self.shared.neighbours().clone();
+        for (id, peer) in self.engine.peers().all() {
+            let known = neighbours.iter().find(|one| one.validator && one.peer.to_string() == id);
+            let Some(neighbour) = known else { continue };
+            if peer.heard_within(SILENT_MAX, now)
+                || self.renewed.contains_key(&neighbour.peer)
+                || !health.reaches(&neighbour.member)
+            {
+                continue;
+            }
+            tracing::info!(
+                member = %neighbour.member,
+                "a validator's engine is silent; it is dialled anew"
+            );
+            self.renewed.insert(neighbour.peer, now + RENEW_AGAIN);
+            self.engine.renew_peer(neighbour.engine_peer());
+        }
     }
 
     /// Ends the connections of those whose time to leave is over.

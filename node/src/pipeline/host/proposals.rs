@@ -10,7 +10,7 @@ use bytes::Bytes;
 use quittance_ledger::{
     chain::{self, Block, Header},
     digest::{Digest, RecordId},
-    limits::VALIDATORS_MAX,
+    limits::{BLOCK_BYTES_MAX, VALIDATORS_MAX},
     store::StoredProposal,
 };
 
@@ -18,11 +18,20 @@ use super::{Host, Proposed, Received, Wanted};
 use crate::{
     engine::{
         context::{Address, BlockHash, Context, Height, Init},
-        limits::{EARLY_PROPOSALS_MAX, PROPOSALS_MAX},
+        limits::{EARLY_PROPOSALS_MAX, PART_DATA_BYTES, PROPOSALS_MAX},
         parts::{self, Assembled},
     },
     pipeline::{Fatal, application::Application},
 };
+
+/// The largest block that is proposed in a round of a height: half of what it was
+/// in the round before, since that one was perhaps too large for somebody's link
+/// or machine to have it in time.
+fn bytes_max(round: Round) -> usize {
+    let halved = round.as_u32().and_then(|round| BLOCK_BYTES_MAX.checked_shr(round));
+    // One part of the engine's; the largest record fits.
+    halved.unwrap_or(0).max(PART_DATA_BYTES)
+}
 
 impl Host {
     /// A proposal that an earlier run kept.
@@ -72,7 +81,7 @@ impl Host {
         });
         let block = match before.and_then(|proposed| self.known.get(&proposed.hash)) {
             Some(block) => block.clone(),
-            None => match self.application.propose()? {
+            None => match self.application.propose(bytes_max(round))? {
                 Some(block) => {
                     #[cfg(feature = "byzantine")]
                     let block = crate::byzantine::spoil(block, &self.shared.store.decided());
@@ -263,5 +272,20 @@ pub(super) fn value_of(height: Height, proposed: &Proposed) -> ProposedValue<Con
         proposer: proposed.proposer,
         value: BlockHash(proposed.hash),
         validity: proposed.validity,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quittance_ledger::limits::{RECORD_BYTES_MAX, RECORD_OVERHEAD_BYTES};
+
+    use super::*;
+
+    #[test]
+    fn blocks_that_were_too_late_get_smaller_and_still_hold_any_record() {
+        let of_rounds = [0, 1, 3, 4, 5, 70].map(|round| bytes_max(Round::new(round)));
+        let kib = of_rounds.map(|bytes| bytes / 1024);
+        assert_eq!(kib, [2_048, 1_024, 256, 128, 128, 128]);
+        assert!(RECORD_BYTES_MAX + RECORD_OVERHEAD_BYTES < bytes_max(Round::new(70)));
     }
 }
