@@ -80,6 +80,7 @@ impl Case<'_, '_> {
             period,
             claimed,
             currency,
+            currency_by: None,
             free_service: data.service.as_ref().is_some_and(super::ladder::is_free),
             preauthorisation: data.preauthorisation.clone(),
             disputed: None,
@@ -148,7 +149,7 @@ impl Case<'_, '_> {
                 self.check_not_before(Code::ClaimState, "that was disputed", disputed)?;
             }
         }
-        check_currency(Some(data.currency), claim.currency, "data.currency")?;
+        self.take_currency(&mut claim, data.currency)?;
         check_decision(data, &claim)?;
         let contract = self.contract()?;
         let deductible = self.judge_deductible(&contract, data, &claim)?;
@@ -164,7 +165,6 @@ impl Case<'_, '_> {
             );
             return refuse(Code::PaidExceedsApproved, "data.approved", detail);
         }
-        claim.currency = Some(data.currency);
         let (record, at) = (self.record.id(), self.at());
         let before = claim.decision.as_ref().and_then(|before| before.since);
         let approves = (data.outcome != Outcome::Refused).then_some(at);

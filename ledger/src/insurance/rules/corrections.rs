@@ -13,7 +13,7 @@ use crate::{
         settlement::{DeductibleSet, PreauthorisationAnswered},
         signature::SignatureTarget,
         state::{
-            entities::{Contract, Correction, Ladder, LadderStand, LadderStep},
+            entities::{Contract, Correction, Ladder, LadderStand, LadderStep, Offer},
             keys,
         },
     },
@@ -153,12 +153,14 @@ impl<'r> Case<'r, '_> {
             }
             Data::DeductibleSet(data) => self.undo_deductible(old, data)?,
             Data::SettlementOffered(_) => {
-                let claim = self.claim()?;
-                let open = claim.offer.filter(|offer| offer.record == id && offer.answer.is_none());
-                if open.is_none() {
+                let mut claim = self.claim()?;
+                let is_open = |offer: &Offer| offer.record == id && offer.answer.is_none();
+                if !claim.offer.as_ref().is_some_and(is_open) {
                     let detail = "the offer was answered, or another one followed";
                     return refuse(Code::RoundGap, FIELD, detail);
                 }
+                self.undo_currency(&mut claim, id)?;
+                self.put_claim(&claim)?;
             }
             Data::SettlementNotified(data) => {
                 let offer = self.claim()?.offer.filter(|offer| offer.round == data.round);
@@ -391,6 +393,7 @@ impl<'r> Case<'r, '_> {
     fn undo_decided(&mut self, id: RecordId) -> Verdict {
         let mut claim = self.claim()?;
         super::claim::check_not_closed(&claim)?;
+        self.undo_currency(&mut claim, id)?;
         match claim.decision.take() {
             Some(decision) if decision.record == id => {
                 self.kept.deductible = Some(decision.deductible);

@@ -3,7 +3,6 @@
 use super::{
     case::{Case, Verdict, refuse},
     claim::check_not_closed,
-    contract::check_currency,
     figures::{figure, shown},
 };
 use crate::{
@@ -57,8 +56,7 @@ impl Case<'_, '_> {
             let mark = Mark { record: before.record, at: before.at };
             self.check_not_before(Code::RoundGap, "the offer before it was made", &mark)?;
         }
-        check_currency(Some(data.currency), claim.currency, "data.currency")?;
-        claim.currency = Some(data.currency);
+        self.take_currency(&mut claim, data.currency)?;
         claim.offer = Some(Offer {
             record: self.record.id(),
             at: self.at(),

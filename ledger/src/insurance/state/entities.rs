@@ -204,6 +204,8 @@ entities! {
         claimed: Option<Amount>,
         /// Of every amount of this claim, once one is known.
         currency: Option<Currency>,
+        /// The offer or decision that said so first; none where its opening did.
+        currency_by: Option<RecordId>,
         /// Whether its service neither costs a deductible nor moves one.
         free_service: bool,
         /// The pre-authorisation that it used up.
