@@ -64,8 +64,6 @@ pub(super) struct Kept {
     pub(super) payee: Option<(String, Currency)>,
     /// The claim that a cost commitment was for, where that is made again.
     pub(super) commitment_claim: Option<ClaimRef>,
-    /// Since when something was approved before it, where the decision is taken back.
-    pub(super) decided_since: Option<Moment>,
     /// The day by which documents were due that a contract was ended for.
     pub(super) due: Option<crate::insurance::Day>,
     /// The deductible by which a decision was judged; none in it where there was no ladder.

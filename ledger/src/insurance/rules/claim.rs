@@ -166,20 +166,15 @@ impl Case<'_, '_> {
             return refuse(Code::PaidExceedsApproved, "data.approved", detail);
         }
         let (record, at) = (self.record.id(), self.at());
-        let before = claim.decision.as_ref().and_then(|before| before.since);
-        let approves = (data.outcome != Outcome::Refused).then_some(at);
-        let since = [self.kept.decided_since, before, approves].into_iter().flatten().min();
         claim.decision = Some(Decision {
             record,
             at,
-            since,
             outcome: data.outcome,
             approved: data.approved,
             deductible,
         });
         // A correction leaves the dispute that followed where it is.
         claim.disputed = claim.disputed.filter(|_| self.corrects());
-        self.check_payments_after(&claim)?;
         self.count(&mut claim, "data.approved", "approved")?;
         self.move_step(&mut claim, &contract, data)?;
         self.step(&mut claim, ClaimStepKind::Approved, data.approved)?;

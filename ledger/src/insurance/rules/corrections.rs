@@ -397,7 +397,6 @@ impl<'r> Case<'r, '_> {
         match claim.decision.take() {
             Some(decision) if decision.record == id => {
                 self.kept.deductible = Some(decision.deductible);
-                self.kept.decided_since = decision.since.filter(|since| *since < decision.at);
             }
             decision => {
                 let by = decision.map(|decision| decision.record.to_string()).unwrap_or_default();

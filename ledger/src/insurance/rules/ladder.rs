@@ -15,7 +15,8 @@ use crate::{
         settlement::{ClaimDecided, DeductibleSet, LadderEffect, Outcome},
         state::{
             entities::{
-                Claim, Commitment, Contract, Ladder, LadderStand, LadderStep, Mark, YearSteps,
+                Claim, ClaimStep, ClaimStepKind, Commitment, Contract, Ladder, LadderStand,
+                LadderStep, Mark, YearSteps,
             },
             keys,
         },
@@ -284,7 +285,14 @@ impl Case<'_, '_> {
         }
         let (claim_ref, claim) = self.claim_of_cause(&data.cause)?;
         if let Some(decision) = &claim.decision {
-            let mark = Mark { record: decision.record, at: decision.since.unwrap_or(decision.at) };
+            // Decided once more, it is raised by the first that approved something.
+            let approves = |step: &&ClaimStep| {
+                step.kind == ClaimStepKind::Approved && step.amount > Amount::ZERO
+            };
+            let mark = match claim.steps.iter().find(approves) {
+                Some(step) => Mark { record: step.record, at: step.at },
+                None => Mark { record: decision.record, at: decision.at },
+            };
             self.check_not_before(Code::LadderStep, "its claim was decided", &mark)?;
         }
         // One that is above the top already does not come down for a claim.

@@ -123,11 +123,10 @@ impl Case<'_, '_> {
         let answer = Answered { record: self.record.id(), at, answer: data.answer };
         let amount = offer.amount;
         claim.offer = Some(Offer { answer: Some(answer), ..offer });
-        self.check_payments_after(&claim)?;
         self.count(&mut claim, ROUND, "accepted")?;
-        let (kind, amount) = match data.answer {
-            Answer::Accepted => (ClaimStepKind::Accepted, amount),
-            Answer::Objected => (ClaimStepKind::Objected, Amount::ZERO),
+        let kind = match data.answer {
+            Answer::Accepted => ClaimStepKind::Accepted,
+            Answer::Objected => ClaimStepKind::Objected,
         };
         self.step(&mut claim, kind, amount)?;
         self.put_claim(&claim)

@@ -273,8 +273,6 @@ entities! {
         record: RecordId,
         /// When.
         at: Moment,
-        /// Since when something is approved.
-        since: Option<Moment>,
         /// How.
         outcome: Outcome,
         /// What will be paid.
