@@ -60,10 +60,12 @@ pub(super) struct Kept {
     pub(super) claim: Option<Claim>,
     /// What was paid of the claim before a payment was taken back.
     pub(super) paid: Option<Amount>,
-    /// Who had received it, in which currency, where it was executed.
-    pub(super) payee: Option<(String, Currency)>,
+    /// Who had received it, in which currency and when, where it was executed.
+    pub(super) payee: Option<(String, Currency, Moment)>,
     /// The claim that a cost commitment was for, where that is made again.
     pub(super) commitment_claim: Option<ClaimRef>,
+    /// What the decision followed that is taken back.
+    pub(super) follows: Option<Mark>,
     /// The day by which documents were due that a contract was ended for.
     pub(super) due: Option<crate::insurance::Day>,
     /// The deductible by which a decision was judged; none in it where there was no ladder.

@@ -142,12 +142,17 @@ impl Case<'_, '_> {
     pub(super) fn claim_decided(&mut self, data: &ClaimDecided) -> Verdict {
         let mut claim = self.claim()?;
         check_undecided(&claim)?;
-        if let Some(before) = &claim.decision {
-            let mark = Mark { record: before.record, at: before.at };
-            self.check_not_before(Code::ClaimState, "it was decided before", &mark)?;
-            if let Some(disputed) = &claim.disputed {
-                self.check_not_before(Code::ClaimState, "that was disputed", disputed)?;
+        let before = claim.decision.as_ref();
+        let before = before.map(|before| Mark { record: before.record, at: before.at });
+        let follows = match self.kept.follows.take() {
+            None if !self.corrects() => {
+                [before, claim.disputed.clone()].into_iter().flatten().max_by_key(|mark| mark.at)
             }
+            kept => kept,
+        };
+        if let Some(mark) = &follows {
+            let what = "the decision before it, or its dispute, came";
+            self.check_not_before(Code::ClaimState, what, mark)?;
         }
         self.take_currency(&mut claim, data.currency)?;
         check_decision(data, &claim)?;
@@ -172,6 +177,7 @@ impl Case<'_, '_> {
             outcome: data.outcome,
             approved: data.approved,
             deductible,
+            follows,
         });
         // A correction leaves the dispute that followed where it is.
         claim.disputed = claim.disputed.filter(|_| self.corrects());

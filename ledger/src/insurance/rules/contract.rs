@@ -143,7 +143,7 @@ impl Case<'_, '_> {
             Some(ladder) if Some(ladder.model) != data.deductible_model => {
                 let detail = format!(
                     "record {} set a deductible of the model {}; the contract keeps that model",
-                    ladder.record,
+                    ladder.step.record,
                     ladder.model.as_str()
                 );
                 refuse(Code::LadderStep, "data.deductible_model", detail)

@@ -397,6 +397,14 @@ impl<'r> Case<'r, '_> {
         match claim.decision.take() {
             Some(decision) if decision.record == id => {
                 self.kept.deductible = Some(decision.deductible);
+                self.kept.follows = decision.follows;
+                if let Some(disputed) = claim.disputed.as_ref().filter(|it| it.at < self.at()) {
+                    let detail = format!(
+                        "it was disputed before that moment, by record {}",
+                        disputed.record
+                    );
+                    return refuse(Code::ClaimState, "occurred_at", detail);
+                }
             }
             decision => {
                 let by = decision.map(|decision| decision.record.to_string()).unwrap_or_default();
@@ -410,7 +418,8 @@ impl<'r> Case<'r, '_> {
     fn undo_deductible(&mut self, old: &Record, data: &DeductibleSet) -> Verdict {
         let named = self.contract_ref()?;
         let key = keys::ladder(named);
-        let Some(ladder) = self.state.read(&key)?.filter(|ladder| ladder.record == old.id()) else {
+        let Some(ladder) = self.state.read(&key)?.filter(|ladder| ladder.step.record == old.id())
+        else {
             return refuse(Code::LadderStep, FIELD, "only the last step can be corrected");
         };
         let LadderStand { claim, commitment, .. } = ladder.step.clone();

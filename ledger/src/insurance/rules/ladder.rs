@@ -97,7 +97,7 @@ impl Case<'_, '_> {
                 _ if data.approved.minor_units() <= SMALL_CASE => {
                     "cases of 250,00 or less have none".to_owned()
                 }
-                Some(ladder) => format!("the ladder stands there by record {}", ladder.record),
+                Some(ladder) => format!("the ladder stands there by record {}", ladder.step.record),
                 None => format!("a {} ladder starts there", model.as_str()),
             };
             let figures =
@@ -194,8 +194,8 @@ impl Case<'_, '_> {
             return refuse(Code::LadderStep, "data.model", detail);
         }
         let before = self.state.read(&keys::ladder(named))?;
-        if let Some(before) = before.as_ref().filter(|_| !self.corrects()) {
-            let mark = Mark { record: before.record, at: before.step.at };
+        if let Some(before) = &before {
+            let mark = Mark { record: before.step.record, at: before.step.at };
             self.check_not_before(Code::LadderStep, "the step before it was made", &mark)?;
         }
         check_currency(
@@ -233,10 +233,10 @@ impl Case<'_, '_> {
             });
         }
         let ladder = Ladder {
-            record: self.record.id(),
             model: data.model,
             currency: data.currency,
             step: LadderStand {
+                record: self.record.id(),
                 amount: data.amount,
                 at: self.at(),
                 year: step.year.or(before.as_ref().and_then(|before| before.year)),
@@ -265,7 +265,10 @@ impl Case<'_, '_> {
         };
         let current = before.step.amount.minor_units();
         if cause == START {
-            return illegal(format!("the ladder has started; record {} stands", before.record));
+            return illegal(format!(
+                "the ladder has started; record {} stands",
+                before.step.record
+            ));
         }
         if cause == COST_COMMITMENT {
             return match data.model {
@@ -325,7 +328,7 @@ impl Case<'_, '_> {
         if let Some(last) = before.step.year.filter(|last| year <= *last) {
             return illegal(format!(
                 "the year {last} has lowered it already; only a later one can (record {})",
-                before.record
+                before.step.record
             ));
         }
         if self.state.holds(&keys::year_steps(self.contract_ref()?, year))? {

@@ -156,9 +156,7 @@ impl Case<'_, '_> {
         let (payee, paid) = (data.payee.as_str(), Figure::Paid(data.currency));
         let scope = Scope::Contract(&claim.contract);
         let mut tallies = Tallies { state: &mut *self.state };
-        let by_then = tallies.sum(scope, payee, paid, None, Some(day))?.sum;
-        let in_all = tallies.sum(scope, payee, paid, None, None)?.sum;
-        let held = by_then.min(in_all);
+        let held = tallies.least(scope, payee, paid, day)?;
         if i128::from(held) >= i128::from(data.amount.minor_units()) {
             return Ok(());
         }
@@ -172,16 +170,18 @@ impl Case<'_, '_> {
     }
 
     /// That nothing has come back from whom a corrected payment went to, and no longer
-    /// does.
+    /// does, or only later.
     fn check_payee_keeps_balance(&mut self, claim: &Claim) -> Verdict {
-        let Some((payee, currency)) = self.kept.payee.take() else { return Ok(()) };
+        let Some((payee, currency, at)) = self.kept.payee.take() else { return Ok(()) };
         let scope = Scope::Contract(&claim.contract);
+        let day = self.day_of_insurer(claim.contract.insurer(), at);
         let mut tallies = Tallies { state: &mut *self.state };
-        let left = tallies.sum(scope, &payee, Figure::Paid(currency), None, None)?.sum;
-        if left >= 0 {
+        if tallies.least(scope, &payee, Figure::Paid(currency), day)? >= 0 {
             return Ok(());
         }
-        let detail = format!("more came back from {payee} under this contract than went there");
+        let detail = format!(
+            "more would have come back from {payee} under this contract than went there by then"
+        );
         refuse(Code::TotalMismatch, "data.payee", detail)
     }
 
@@ -230,16 +230,16 @@ impl Case<'_, '_> {
         if data.status != PaymentStatus::Returned {
             check_not_closed(&claim)?;
         }
+        let at = old.payload().occurred_at.into();
         self.kept.paid = Some(claim.paid());
         if data.status == PaymentStatus::Executed {
-            self.kept.payee = Some((data.payee.to_string(), data.currency));
+            self.kept.payee = Some((data.payee.to_string(), data.currency, at));
         }
         // Nothing is paid in its place until the one that corrects it is.
-        let at = old.payload().occurred_at.into();
         let (kind, amount) = (ClaimStepKind::Ordered, Amount::ZERO);
         let step = ClaimStep { record: old.id(), at, kind, amount };
         self.put_step(&mut claim, Some(old.id()), step)?;
-        self.tally_payment(&claim, data, old.payload().occurred_at.into(), -1)?;
+        self.tally_payment(&claim, data, at, -1)?;
         self.put_claim(&claim)
     }
 

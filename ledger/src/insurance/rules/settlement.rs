@@ -52,9 +52,12 @@ impl Case<'_, '_> {
             );
             return refuse(Code::RoundGap, ROUND, detail);
         }
-        if let Some(before) = claim.offer.as_ref().filter(|_| !self.corrects()) {
-            let mark = Mark { record: before.record, at: before.at };
-            self.check_not_before(Code::RoundGap, "the offer before it was made", &mark)?;
+        let follows = claim.offer.as_ref().and_then(|before| match self.corrects() {
+            true => before.follows.clone(),
+            false => Some(Mark { record: before.record, at: before.at }),
+        });
+        if let Some(mark) = &follows {
+            self.check_not_before(Code::RoundGap, "the offer before it was made", mark)?;
         }
         self.take_currency(&mut claim, data.currency)?;
         claim.offer = Some(Offer {
@@ -62,6 +65,7 @@ impl Case<'_, '_> {
             at: self.at(),
             round: data.round,
             amount: data.amount,
+            follows,
             notified: Vec::new(),
             answer: None,
         });

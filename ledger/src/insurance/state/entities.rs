@@ -279,6 +279,8 @@ entities! {
         approved: Amount,
         /// The contract's deductible then, by which the decision is judged.
         deductible: Option<Amount>,
+        /// The later of the decision before it and of the dispute of that.
+        follows: Option<Mark>,
     }
 
     /// An offer to settle a claim.
@@ -291,6 +293,8 @@ entities! {
         round: Ordinal,
         /// How much.
         amount: Amount,
+        /// The offer before it.
+        follows: Option<Mark>,
         /// When it reached whom it is for, as often as that was told.
         notified: Vec<Mark>,
         /// What was answered.
@@ -333,8 +337,6 @@ entities! {
 
     /// The deductible of a contract.
     Ladder {
-        /// The record that set it.
-        record: RecordId,
         /// How it moves.
         model: DeductibleModel,
         /// Of the amounts.
@@ -347,6 +349,8 @@ entities! {
 
     /// Where a deductible stands.
     LadderStand {
+        /// The record that set it.
+        record: RecordId,
         /// What it is.
         amount: Amount,
         /// Since when.
