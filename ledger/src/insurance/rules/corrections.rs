@@ -327,10 +327,14 @@ impl<'r> Case<'r, '_> {
         Ok(())
     }
 
-    /// Whether the newest word on a document is that record's.
+    /// Whether the newest word on a document is that record's. Where there is none on
+    /// the one that was asked for last, one that is told of before that is none either.
     fn stands(&mut self, id: RecordId, name: &Name) -> Verdict<bool> {
-        let item = self.find_item(name)?;
-        Ok(item.is_some_and(|(_, item)| item.assessed.is_none_or(|newest| newest.record == id)))
+        let (at, item) = (self.at(), self.find_item(name)?);
+        Ok(item.is_some_and(|(_, item)| match item.assessed {
+            Some(newest) => newest.record == id,
+            None => item.requested_at <= at,
+        }))
     }
 
     /// Whether the record tells of the same day as the one it corrects. Then it
