@@ -227,7 +227,11 @@ impl Case<'_, '_> {
     /// Takes back what a payment did, for one that corrects it.
     pub(super) fn undo_payment(&mut self, old: &Record, data: &PaymentRecorded) -> Verdict {
         let mut claim = self.claim()?;
-        if data.status != PaymentStatus::Returned {
+        let mut since = claim.steps.iter().skip_while(|step| step.record != old.id());
+        // The closing says what was paid, with what had come back by then.
+        if data.status != PaymentStatus::Returned
+            || since.any(|step| step.kind == ClaimStepKind::Closed)
+        {
             check_not_closed(&claim)?;
         }
         let at = old.payload().occurred_at.into();

@@ -435,3 +435,17 @@ fn a_payment_is_not_corrected_to_after_what_came_back_of_it() {
     world.refuse(Code::TotalMismatch, "ins", back(9, 1));
     world.take("ins", moved(10, "policyholder"));
 }
+
+#[test]
+fn what_came_back_before_a_claim_was_closed_is_not_corrected_after_it() {
+    let mut world = world();
+    let back = |amount: u64| with(paid(AT, "K", amount), json!({"data": {"status": "returned"}}));
+    world.take("broker", opened(AT, "K", 300));
+    world.take("ins", decided(AT, "K", 300, 0));
+    world.take("ins", paid(AT, "K", 300));
+    let before = world.take("ins", back(100));
+    world.take("ins", of_claim("claim.closed", AT, "K", json!({"paid": 200, "currency": "EUR"})));
+    world.refuse(Code::ClaimState, "ins", correcting(back(50), &before));
+    let after = world.take("ins", back(60));
+    world.take("ins", correcting(back(50), &after));
+}
