@@ -430,7 +430,13 @@ impl<'r> Case<'r, '_> {
         if let Some(claim_ref) = claim
             && let Some(mut claim) = self.state.read(&keys::claim(&claim_ref))?
         {
-            claim.step = LadderStep::Pending;
+            if claim.step == LadderStep::Kept {
+                // It is as its newest decision says.
+                claim.step = LadderStep::None;
+                self.count_steps(named, claim.opened_on.date().year(), -1)?;
+            } else {
+                claim.step = LadderStep::Pending;
+            }
             self.state.write(keys::claim(&claim_ref), &claim)?;
         }
         // The claim that a commitment was for stays that.

@@ -149,6 +149,14 @@ impl Case<'_, '_> {
                 claim.step = LadderStep::None;
                 self.count_steps(&claim.contract, year, -1)
             }
+            (LadderStep::Taken, false) => {
+                claim.step = LadderStep::Kept;
+                Ok(())
+            }
+            (LadderStep::Kept, true) => {
+                claim.step = LadderStep::Taken;
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -356,7 +364,7 @@ impl Case<'_, '_> {
             if claim.step == LadderStep::Pending {
                 return Ok((claim_ref, claim));
             }
-            if claim.step == LadderStep::Taken {
+            if matches!(claim.step, LadderStep::Taken | LadderStep::Kept) {
                 why = format!("claim {claim_ref} has raised it already");
             }
         }

@@ -480,4 +480,6 @@ pub enum LadderStep {
     Pending,
     /// It has raised it.
     Taken,
+    /// It has raised it, and by its newest decision would not.
+    Kept,
 }

@@ -449,3 +449,42 @@ fn what_came_back_before_a_claim_was_closed_is_not_corrected_after_it() {
     let after = world.take("ins", back(60));
     world.take("ins", correcting(back(50), &after));
 }
+
+#[test]
+fn a_step_of_the_deductible_that_is_undone_leaves_no_step_to_a_claim_that_was_refused_since() {
+    let mut world = World::new();
+    let modules = json!({"data": {"modules": ["private", "employment", "traffic"],
+        "deductible_model": "variable"}});
+    world.take("ins", with(issued(), modules));
+    let set = |at: &str, amount: u64, cause: &str| {
+        let data =
+            json!({"model": "variable", "amount": amount, "cause": cause, "currency": "EUR"});
+        record("deductible.set", at, data)
+    };
+    let judged = |claim: &str, approved: u64, ladder: &str| {
+        let more = json!({"data": {"deductible": 0, "ladder": ladder}});
+        with(decided(AT, claim, approved, 1_000 - approved), more)
+    };
+    world.take("ins", set(AT, 0, "start"));
+    for claim in ["K", "L"] {
+        world.take("ins", opened(AT, claim, 1_000));
+        world.take("ins", judged(claim, 900, "step_up"));
+    }
+    let of_first = world.take("ins", set(AT, 10_000, "K"));
+    world.take("ins", of_claim("claim.disputed", AT, "K", json!({"between": ["ins"]})));
+    let refused = world.take("ins", judged("K", 0, "none"));
+    // Decided to raise it once more, it has raised it already.
+    let mut again = world.clone();
+    again.take("ins", correcting(judged("K", 900, "step_up"), &refused));
+    again.refuse(Code::LadderStep, "ins", set(AT, 20_000, "K"));
+    again.take("ins", correcting(set(AT, 10_000, "L"), &of_first));
+    again.take("ins", set(AT, 20_000, "K"));
+    let of_second = world.take("ins", correcting(set(AT, 10_000, "L"), &of_first));
+    world.refuse(Code::LadderStep, "ins", set(AT, 20_000, "K"));
+    // No claim that raises it is left in that year.
+    world.take("ins", of_claim("claim.disputed", AT, "L", json!({"between": ["ins"]})));
+    world.take("ins", judged("L", 0, "none"));
+    let next_year = "2026-01-01T09:00:00+01:00";
+    let free = set(next_year, 0, "claim_free:2025");
+    world.take("ins", correcting(free, &of_second));
+}
