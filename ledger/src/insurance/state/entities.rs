@@ -331,6 +331,8 @@ entities! {
         expires: Moment,
         /// When the signer was sent the code that is still good.
         challenged: Option<Moment>,
+        /// When it last expired or was declined.
+        failed: Option<Moment>,
         /// When it was signed.
         completed: Option<Mark>,
     }

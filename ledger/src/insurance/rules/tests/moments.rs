@@ -431,3 +431,27 @@ fn a_correction_of_an_old_word_is_no_word_on_a_document_asked_for_since() {
     world.take("broker", with(word(2, "c"), corrects(&first)));
     world.take("broker", card);
 }
+
+#[test]
+fn a_code_told_late_revives_no_signature_that_was_declined_since() {
+    let on = |day: u8| format!("2025-05-{day:02}T12:00:00+02:00");
+    let of = |kind: &str, day: u8, more: Value| {
+        record(kind, &on(day), with(json!({"signature": "S"}), more))
+    };
+    let target = json!({"target": {"contract": "ins/C", "version": 1}, "signer": "policyholder",
+        "method": "sms_otp", "expires": "2025-06-01T00:00:00Z"});
+    let sms = |day: u8| of("signature.challenged", day, json!({"channel": "sms"}));
+    let declined =
+        |day: u8| of("signature.failed", day, json!({"reason": "declined", "attempt": 1}));
+    let completed = of("signature.completed", 5, json!({"level": "SES"}));
+    let mut world = world();
+    world.take("broker", of("signature.requested", 1, target));
+    world.take("otp", sms(3));
+    world.take("otp", declined(4));
+    world.take("otp", declined(2));
+    world.take("otp", sms(2));
+    world.take("otp", sms(3));
+    world.refuse(Code::SignatureState, "otp", completed.clone());
+    world.take("otp", sms(5));
+    world.take("otp", completed);
+}
