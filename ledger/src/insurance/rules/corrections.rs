@@ -426,7 +426,7 @@ impl<'r> Case<'r, '_> {
         else {
             return refuse(Code::LadderStep, FIELD, "only the last step can be corrected");
         };
-        let LadderStand { claim, commitment, .. } = ladder.step.clone();
+        let LadderStand { claim, commitments, .. } = ladder.step.clone();
         if let Some(claim_ref) = claim
             && let Some(mut claim) = self.state.read(&keys::claim(&claim_ref))?
         {
@@ -440,19 +440,19 @@ impl<'r> Case<'r, '_> {
             self.state.write(keys::claim(&claim_ref), &claim)?;
         }
         // The claim that a commitment was for stays that.
-        if let Some(commitment) = &commitment {
+        if let Some(commitment) = commitments.last()
+            && data.cause.as_str() == COST_COMMITMENT
+        {
             self.kept.commitment_claim.clone_from(&commitment.claim);
-            if data.cause.as_str() == COST_COMMITMENT {
-                self.count_steps(named, commitment.year, -1)?;
-            }
+            self.count_steps(named, commitment.year, -1)?;
         }
         match ladder.before.clone() {
             None => self.state.remove(key),
             Some(mut step) => {
-                if let (Some(before), Some(now)) = (&mut step.commitment, commitment)
-                    && before.at == now.at
-                {
-                    before.claim = now.claim;
+                for before in &mut step.commitments {
+                    if let Some(now) = commitments.iter().find(|now| now.at == before.at) {
+                        before.claim.clone_from(&now.claim);
+                    }
                 }
                 self.state.write(key, &Ladder { step, ..ladder })?;
             }

@@ -21,6 +21,7 @@ use crate::{
             keys,
         },
     },
+    limits::COMMITMENTS_MAX,
     refusal::Code,
 };
 
@@ -138,7 +139,7 @@ impl Case<'_, '_> {
             Some(DeductibleModel::Bonus) => !claim.free_service && data.outcome != Outcome::Refused,
             None => false,
         };
-        self.use_commitment(contract, data.deductible.unwrap_or_default())?;
+        self.use_commitment(contract, claim, data.deductible.unwrap_or_default())?;
         let year = claim.opened_on.date().year();
         match (claim.step, steps) {
             (LadderStep::None, true) => {
@@ -161,15 +162,18 @@ impl Case<'_, '_> {
         }
     }
 
-    /// Notes for which claim a cost commitment has raised the deductible: that one
-    /// only, or none where its decision is corrected so that none applies.
-    fn use_commitment(&mut self, contract: &Contract, applied: Amount) -> Verdict {
+    /// Notes for which claim a cost commitment has raised the deductible: the first
+    /// opened since that is decided, and that one only, or none where its decision is
+    /// corrected so that none applies.
+    fn use_commitment(&mut self, contract: &Contract, of: &Claim, applied: Amount) -> Verdict {
         if contract.deductible_model != Some(DeductibleModel::Bonus) {
             return Ok(());
         }
         let key = keys::ladder(self.contract_ref()?);
         let Some(mut ladder) = self.state.read(&key)? else { return Ok(()) };
-        let Some(commitment) = &mut ladder.step.commitment else { return Ok(()) };
+        let mut commitments = ladder.step.commitments.iter_mut().rev();
+        let newest = commitments.find(|commitment| commitment.at <= of.opened_at);
+        let Some(commitment) = newest else { return Ok(()) };
         let (claim, raised) = (self.claim_ref()?, applied.minor_units() > TOP);
         match &commitment.claim {
             None if raised => commitment.claim = Some(claim.clone()),
@@ -229,11 +233,15 @@ impl Case<'_, '_> {
             raised_by = Some(claim_ref);
         }
         let before = before.map(|before| before.step);
-        let mut commitment = before.as_ref().and_then(|before| before.commitment.clone());
+        let mut commitments =
+            before.as_ref().map(|before| before.commitments.clone()).unwrap_or_default();
         if data.cause.as_str() == COST_COMMITMENT {
             let year = day_of(self.at(), &contract.zone()).date().year();
             self.count_steps(named, year, 1)?;
-            commitment = Some(Commitment {
+            if commitments.len() >= COMMITMENTS_MAX {
+                commitments.remove(0);
+            }
+            commitments.push(Commitment {
                 at: self.at(),
                 year,
                 amount_before: before.as_ref().map(|before| before.amount).unwrap_or_default(),
@@ -249,7 +257,7 @@ impl Case<'_, '_> {
                 at: self.at(),
                 year: step.year.or(before.as_ref().and_then(|before| before.year)),
                 claim: raised_by,
-                commitment,
+                commitments,
             },
             before,
         };
@@ -377,19 +385,21 @@ impl Ladder {
     /// of such a ladder is for the next claim within a year; claims opened before
     /// the commitment have the deductible of before it.
     fn at_claim(&self, claim: &Claim, claim_ref: &ClaimRef, contract: &Contract) -> Amount {
-        let step = &self.step;
         let start = Amount::new(TOP).unwrap_or_default();
-        let commitment = match &step.commitment {
-            Some(commitment) if step.amount > start => commitment,
-            _ => return step.amount,
-        };
-        if claim.opened_at < commitment.at {
-            return commitment.amount_before.min(start);
+        let mut amount = self.step.amount;
+        for commitment in self.step.commitments.iter().rev() {
+            if amount <= start {
+                return amount;
+            }
+            if claim.opened_at >= commitment.at {
+                let day = day_of(commitment.at, &contract.zone()).date();
+                let last = day.checked_add(1.year()).unwrap_or(day);
+                let is_next = commitment.claim.as_ref().is_none_or(|claim| claim == claim_ref);
+                return if is_next && claim.opened_on.date() <= last { amount } else { start };
+            }
+            amount = commitment.amount_before;
         }
-        let day = day_of(commitment.at, &contract.zone()).date();
-        let last = day.checked_add(1.year()).unwrap_or(day);
-        let is_next = commitment.claim.as_ref().is_none_or(|claim| claim == claim_ref);
-        if is_next && claim.opened_on.date() <= last { step.amount } else { start }
+        amount.min(start)
     }
 }
 

@@ -361,8 +361,9 @@ entities! {
         year: Option<i16>,
         /// The claim that raised it with this step.
         claim: Option<ClaimRef>,
-        /// The last cost commitment that raised it.
-        commitment: Option<Commitment>,
+        /// The cost commitments that raised it, the newest last; those before the last
+        /// few are forgotten.
+        commitments: Vec<Commitment>,
     }
 
     /// A cost commitment, which raises the deductible of the next claim within a year.
