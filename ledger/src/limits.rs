@@ -81,8 +81,8 @@ pub const STATE_VALUE_BYTES_MAX: usize = 256 * 1024;
 /// known to be over.
 pub const PERIOD_HOLDS_MAX: usize = 256;
 
-/// Ceilings asked for in one insurance period, without repetitions; older ones
-/// are forgotten.
+/// Ceilings asked for in one insurance period that are remembered. Who asks more often
+/// makes the ledger forget what it asked for itself.
 pub const PERIOD_CEILINGS_REQUESTED_MAX: usize = 16;
 
 /// Documents asked for about one contract, or about one claim.

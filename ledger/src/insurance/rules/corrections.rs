@@ -286,7 +286,9 @@ impl<'r> Case<'r, '_> {
         match crate::insurance::Ordinal::new(contract.version.get() - 1) {
             Some(version) => {
                 contract.version = version;
-                contract.made_at = contract.made_before.unwrap_or(contract.made_at);
+                if let Some(before) = contract.made_before.take() {
+                    (contract.made_by, contract.made_at) = (before.record, before.at);
+                }
                 Ok(())
             }
             None => refuse(Code::VersionGap, FIELD, "the first version is the contract's issue"),

@@ -37,8 +37,8 @@ entities! {
         made_by: RecordId,
         /// When that was.
         made_at: Moment,
-        /// When the version before it was made.
-        made_before: Option<Moment>,
+        /// The record that made the version before it, and when.
+        made_before: Option<Mark>,
         /// The IANA time zone in which its days are counted.
         time_zone: Code,
         /// The first day of its first period.
@@ -106,6 +106,8 @@ entities! {
     CeilingRequest {
         /// The record that asks for it.
         record: RecordId,
+        /// Who signed it.
+        by: MemberId,
         /// How much.
         amount: Amount,
     }
