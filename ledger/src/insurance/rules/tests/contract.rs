@@ -422,3 +422,50 @@ fn a_version_corrected_to_before_the_one_before_it_is_told_which_that_is() {
     let refusal = world.refuse(Code::VersionGap, "ins", moved);
     assert!(refusal.detail.contains(&world.records[0].id().to_string()), "{refusal}");
 }
+
+/// A state whose records cannot be read, only looked up.
+struct Unread<'a>(&'a state::MemoryState);
+
+impl StateReader for Unread<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, state::StateError> {
+        self.0.get(key)
+    }
+
+    fn range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Result<Vec<state::Pair>, state::StateError> {
+        self.0.range(from, to, limit)
+    }
+
+    fn record(&self, id: &crate::digest::RecordId) -> Result<Option<Record>, state::StateError> {
+        Err(state::StateError::new(format!("{id} is read")))
+    }
+
+    fn holds_record(&self, id: &crate::digest::RecordId) -> Result<bool, state::StateError> {
+        self.0.holds_record(id)
+    }
+}
+
+#[test]
+fn a_record_whose_private_data_is_erased_is_looked_up_and_not_read() {
+    let mut world = world();
+    let erased = |id: String| {
+        let data = json!({"record": id, "basis": "request"});
+        json!({"type": "disclosure.erased", "occurred_at": "2025-05-06T09:00:00Z", "data": data})
+    };
+    let known = world.records[0].id().to_string();
+    let (known, unknown) = (erased(known), erased("ab".repeat(32)));
+    let [known, unknown] = [known, unknown].map(|record| world.sign("broker", record));
+    let of_block = world.sign("broker", erased(known.id().to_string()));
+    let reader = Unread(&world.state);
+    let mut block = BlockState::new(9, BLOCK_MS, 1, &world.members, &reader);
+    block.apply(&known).unwrap();
+    block.apply(&of_block).unwrap();
+    assert!(matches!(
+        block.apply(&unknown),
+        Err(state::ApplyError::Refused(refusal)) if refusal.code == Code::UnknownReference
+    ));
+}
