@@ -81,8 +81,8 @@ pub const STATE_VALUE_BYTES_MAX: usize = 256 * 1024;
 /// known to be over.
 pub const PERIOD_HOLDS_MAX: usize = 256;
 
-/// Ceilings asked for in one insurance period, without repetitions; older ones
-/// are forgotten.
+/// Ceilings asked for in one insurance period that are remembered. Who asks more often
+/// makes the ledger forget what it asked for itself.
 pub const PERIOD_CEILINGS_REQUESTED_MAX: usize = 16;
 
 /// Documents asked for about one contract, or about one claim.
@@ -90,6 +90,9 @@ pub const DOSSIER_ITEMS_MAX: usize = 256;
 
 /// Changes of a contract's broker that are remembered.
 pub const BROKER_CHANGES_MAX: usize = 16;
+
+/// Cost commitments of a contract that are remembered.
+pub const COMMITMENTS_MAX: usize = 4;
 
 /// Decisions, answers and payments of a claim, the newest, that can be corrected.
 pub const CLAIM_STEPS_MAX: usize = 64;

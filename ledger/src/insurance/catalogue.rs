@@ -46,6 +46,7 @@ const OF_CORRECTIONS: &[Code] = &[
     Code::CeilingExceeded,
     Code::ChangeOnlyAtPeriodEnd,
     Code::LadderStep,
+    Code::NotDecided,
     Code::NotHeld,
     Code::PaidExceedsApproved,
     Code::RoundGap,

@@ -126,6 +126,11 @@ impl StateReader for Store {
             None => None,
         })
     }
+
+    /// The tree has its leaf: the record itself is not read.
+    fn holds_record(&self, id: &RecordId) -> Result<bool, StateError> {
+        Ok(self.is_decided(id)?)
+    }
 }
 
 impl From<StoreError> for StateError {

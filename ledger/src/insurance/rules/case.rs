@@ -60,12 +60,12 @@ pub(super) struct Kept {
     pub(super) claim: Option<Claim>,
     /// What was paid of the claim before a payment was taken back.
     pub(super) paid: Option<Amount>,
-    /// Who had received it, in which currency, where it was executed.
-    pub(super) payee: Option<(String, Currency)>,
+    /// Who had received it, in which currency and when, where it was executed.
+    pub(super) payee: Option<(String, Currency, Moment)>,
     /// The claim that a cost commitment was for, where that is made again.
     pub(super) commitment_claim: Option<ClaimRef>,
-    /// Since when something was approved before it, where the decision is taken back.
-    pub(super) decided_since: Option<Moment>,
+    /// What the decision followed that is taken back.
+    pub(super) follows: Option<Mark>,
     /// The day by which documents were due that a contract was ended for.
     pub(super) due: Option<crate::insurance::Day>,
     /// The deductible by which a decision was judged; none in it where there was no ladder.
@@ -275,7 +275,8 @@ impl<'r> Case<'r, '_> {
 
     fn disclosure_erased(&mut self, data: &DisclosureErased) -> Verdict {
         let id = data.record.id();
-        if self.find(&id)?.is_some() {
+        // Records are long, and a block may name thousands: none of them is read.
+        if self.block.contains_key(&id) || self.state.reader().holds_record(&id)? {
             return Ok(());
         }
         refuse(Code::UnknownReference, "data.record", format!("the ledger holds no record {id}"))

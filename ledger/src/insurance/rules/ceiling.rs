@@ -2,6 +2,7 @@
 
 use super::{
     case::{Case, Verdict, refuse},
+    contract::check_currency,
     figures::{figure, grouped, unit},
 };
 use crate::{
@@ -130,6 +131,41 @@ impl Case<'_, '_> {
             self.spend(&mut period, claim.counted, used, field, what)?;
             claim.counted = used;
             self.state.write(keys::period(&contract, claim.period), &period)?;
+        }
+        Ok(())
+    }
+
+    /// That an offer or a decision is in the currency of its claim, and of the
+    /// ceiling, even where it is of nothing; notes it where it is the first.
+    pub(super) fn take_currency(&mut self, claim: &mut Claim, currency: Currency) -> Verdict {
+        const FIELD: &str = "data.currency";
+        check_currency(Some(currency), claim.currency, FIELD)?;
+        counts_in(&mut self.period(&claim.contract, claim.period)?, currency, FIELD)?;
+        if claim.currency.is_none() {
+            (claim.currency, claim.currency_by) = (Some(currency), Some(self.record.id()));
+        }
+        Ok(())
+    }
+
+    /// Takes the currency back that a record which is corrected gave its claim, where
+    /// nothing else is in it: a typing error would keep the claim from being paid.
+    pub(super) fn undo_currency(&mut self, claim: &mut Claim, id: RecordId) -> Verdict {
+        let alone = claim.currency_by == Some(id)
+            && claim.decision.as_ref().is_none_or(|decision| decision.record == id)
+            && claim.offer.as_ref().is_none_or(|offer| offer.record == id)
+            && claim.steps.iter().all(|step| step.record == id);
+        if !alone {
+            return Ok(());
+        }
+        (claim.currency, claim.currency_by) = (None, None);
+        if claim.counted > Amount::ZERO {
+            let mut period = self.period(&claim.contract, claim.period)?;
+            period.spent = period.spent.checked_sub(claim.counted).unwrap_or_default();
+            if period.ceiling.is_none() && period.spent == Amount::ZERO && period.holds.is_empty() {
+                period.currency = None;
+            }
+            self.state.write(keys::period(&claim.contract, claim.period), &period)?;
+            claim.counted = Amount::ZERO;
         }
         Ok(())
     }

@@ -80,6 +80,7 @@ impl Case<'_, '_> {
             period,
             claimed,
             currency,
+            currency_by: None,
             free_service: data.service.as_ref().is_some_and(super::ladder::is_free),
             preauthorisation: data.preauthorisation.clone(),
             disputed: None,
@@ -141,14 +142,19 @@ impl Case<'_, '_> {
     pub(super) fn claim_decided(&mut self, data: &ClaimDecided) -> Verdict {
         let mut claim = self.claim()?;
         check_undecided(&claim)?;
-        if let Some(before) = &claim.decision {
-            let mark = Mark { record: before.record, at: before.at };
-            self.check_not_before(Code::ClaimState, "it was decided before", &mark)?;
-            if let Some(disputed) = &claim.disputed {
-                self.check_not_before(Code::ClaimState, "that was disputed", disputed)?;
+        let before = claim.decision.as_ref();
+        let before = before.map(|before| Mark { record: before.record, at: before.at });
+        let follows = match self.kept.follows.take() {
+            None if !self.corrects() => {
+                [before, claim.disputed.clone()].into_iter().flatten().max_by_key(|mark| mark.at)
             }
+            kept => kept,
+        };
+        if let Some(mark) = &follows {
+            let what = "the decision before it, or its dispute, came";
+            self.check_not_before(Code::ClaimState, what, mark)?;
         }
-        check_currency(Some(data.currency), claim.currency, "data.currency")?;
+        self.take_currency(&mut claim, data.currency)?;
         check_decision(data, &claim)?;
         let contract = self.contract()?;
         let deductible = self.judge_deductible(&contract, data, &claim)?;
@@ -164,22 +170,17 @@ impl Case<'_, '_> {
             );
             return refuse(Code::PaidExceedsApproved, "data.approved", detail);
         }
-        claim.currency = Some(data.currency);
         let (record, at) = (self.record.id(), self.at());
-        let before = claim.decision.as_ref().and_then(|before| before.since);
-        let approves = (data.outcome != Outcome::Refused).then_some(at);
-        let since = [self.kept.decided_since, before, approves].into_iter().flatten().min();
         claim.decision = Some(Decision {
             record,
             at,
-            since,
             outcome: data.outcome,
             approved: data.approved,
             deductible,
+            follows,
         });
         // A correction leaves the dispute that followed where it is.
         claim.disputed = claim.disputed.filter(|_| self.corrects());
-        self.check_payments_after(&claim)?;
         self.count(&mut claim, "data.approved", "approved")?;
         self.move_step(&mut claim, &contract, data)?;
         self.step(&mut claim, ClaimStepKind::Approved, data.approved)?;

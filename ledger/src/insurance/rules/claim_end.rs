@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::case::{Case, Verdict, refuse};
+use super::{
+    case::{Case, Verdict, refuse},
+    payment::check_payments_carried,
+};
 use crate::{
     digest::RecordId,
     insurance::{
@@ -91,7 +94,12 @@ impl Case<'_, '_> {
         amount: Amount,
     ) -> Verdict {
         let step = ClaimStep { record: self.record.id(), at: self.at(), kind, amount };
-        self.put_step(claim, self.corrected.as_ref().map(|corrected| corrected.id()), step)
+        let Some(corrected) = self.corrected.as_ref().map(|corrected| corrected.id()) else {
+            return self.put_step(claim, None, step);
+        };
+        let before = claim.clone();
+        self.put_step(claim, Some(corrected), step)?;
+        check_payments_carried(&before, claim)
     }
 
     /// Takes a step in, in the place of that record's if one is given.

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     digest::RecordId,
     insurance::{
-        Amount, AmountOrText, Code as Name, ContractRef, Currency, Ordinal, Period as Days,
+        Amount, AmountOrText, Code as Name, ContractRef, Currency, Day, Ordinal, Period as Days,
         contract::{
             ConsentRecorded, ContractAmended, ContractApplied, ContractChangeRequested,
             ContractIssued, ContractPremium, ContractQuoted, ContractRenewed, ContractTerminated,
@@ -21,6 +21,8 @@ use crate::{
         },
     },
     limits::{BROKER_CHANGES_MAX, PERIOD_CEILINGS_REQUESTED_MAX},
+    membership::MemberId,
+    record::Record,
     refusal::Code,
     time_zones::time_zone,
 };
@@ -143,7 +145,7 @@ impl Case<'_, '_> {
             Some(ladder) if Some(ladder.model) != data.deductible_model => {
                 let detail = format!(
                     "record {} set a deductible of the model {}; the contract keeps that model",
-                    ladder.record,
+                    ladder.step.record,
                     ladder.model.as_str()
                 );
                 refuse(Code::LadderStep, "data.deductible_model", detail)
@@ -208,7 +210,7 @@ impl Case<'_, '_> {
             })?;
         }
         if let Some(AmountOrText::Amount(to)) = data.to {
-            period.request_ceiling(self.record.id(), to);
+            period.request_ceiling(self.record, to);
             self.state.write(keys::period(named, contract.period), &period)?;
         }
         Ok(())
@@ -220,7 +222,10 @@ impl Case<'_, '_> {
         self.check_in_force(&contract)?;
         match data.change.as_str() {
             "ceiling" => self.amend_ceiling(data, named, &contract)?,
-            "broker" => amend_broker(data, &mut contract)?,
+            "broker" => {
+                let day = day_of(self.at(), &contract.zone());
+                amend_broker(data, day, &mut contract)?;
+            }
             _ => {}
         }
         self.make_version(&mut contract, data.version);
@@ -257,7 +262,7 @@ impl Case<'_, '_> {
             period.made_by = self.record.id();
             self.check_ceiling(&period, "data.to", None, None)?;
         } else {
-            period.request_ceiling(self.record.id(), to);
+            period.request_ceiling(self.record, to);
         }
         self.state.write(keys::period(named, contract.period), &period)
     }
@@ -344,7 +349,7 @@ impl Case<'_, '_> {
 }
 
 /// From its day on another broker administers the contract, or none.
-fn amend_broker(data: &ContractAmended, contract: &mut Contract) -> Verdict {
+fn amend_broker(data: &ContractAmended, today: Day, contract: &mut Contract) -> Verdict {
     let broker = match &data.to {
         None => None,
         Some(AmountOrText::Text(broker)) => match broker.as_str().parse::<Name>() {
@@ -356,19 +361,36 @@ fn amend_broker(data: &ContractAmended, contract: &mut Contract) -> Verdict {
         }
     };
     if contract.broker_changes.len() >= BROKER_CHANGES_MAX {
-        contract.broker = contract.broker_changes.remove(0).broker;
+        let oldest = contract.broker_changes.remove(0);
+        if oldest.from > today {
+            let detail = format!(
+                "{BROKER_CHANGES_MAX} changes of the broker are remembered, and the oldest is to \
+                 come on {}",
+                oldest.from
+            );
+            return refuse(Code::TooLarge, "data.change", detail);
+        }
+        contract.broker = oldest.broker;
     }
     contract.broker_changes.push(BrokerChange { from: data.effective, broker });
     Ok(())
 }
 
 impl Period {
-    /// Remembers a ceiling that was asked for.
-    pub(super) fn request_ceiling(&mut self, record: RecordId, amount: Amount) {
-        if self.ceilings_requested.len() >= PERIOD_CEILINGS_REQUESTED_MAX {
-            self.ceilings_requested.remove(0);
+    /// Remembers a ceiling that was asked for. By asking often nobody makes it forget
+    /// what another has asked for: it forgets the signer's own oldest, or the oldest of
+    /// whoever has the most.
+    fn request_ceiling(&mut self, record: &Record, amount: Amount) {
+        let (id, by) = (record.id(), record.signer().clone());
+        let asked = &self.ceilings_requested;
+        if asked.len() >= PERIOD_CEILINGS_REQUESTED_MAX {
+            let count = |by: &MemberId| asked.iter().filter(|request| request.by == *by).count();
+            let most = asked.iter().map(|request| count(&request.by)).max();
+            let own = asked.iter().position(|request| request.by == by);
+            let oldest = own.or_else(|| asked.iter().position(|it| Some(count(&it.by)) == most));
+            self.ceilings_requested.remove(oldest.unwrap_or(0));
         }
-        self.ceilings_requested.push(CeilingRequest { record, amount });
+        self.ceilings_requested.push(CeilingRequest { record: id, by, amount });
     }
 
     /// Forgets that a record asked for one. Whether it was remembered.
@@ -399,9 +421,8 @@ impl Case<'_, '_> {
     /// Makes the next version, with the record at hand.
     fn make_version(&self, contract: &mut Contract, version: Ordinal) {
         contract.version = version;
-        contract.made_by = self.record.id();
-        contract.made_before = Some(contract.made_at);
-        contract.made_at = self.at();
+        contract.made_before = Some(Mark { record: contract.made_by, at: contract.made_at });
+        (contract.made_by, contract.made_at) = (self.record.id(), self.at());
     }
 }
 

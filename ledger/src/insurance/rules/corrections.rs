@@ -13,7 +13,7 @@ use crate::{
         settlement::{DeductibleSet, PreauthorisationAnswered},
         signature::SignatureTarget,
         state::{
-            entities::{Contract, Correction, Ladder, LadderStand, LadderStep},
+            entities::{Contract, Correction, Ladder, LadderStand, LadderStep, Offer},
             keys,
         },
     },
@@ -153,12 +153,14 @@ impl<'r> Case<'r, '_> {
             }
             Data::DeductibleSet(data) => self.undo_deductible(old, data)?,
             Data::SettlementOffered(_) => {
-                let claim = self.claim()?;
-                let open = claim.offer.filter(|offer| offer.record == id && offer.answer.is_none());
-                if open.is_none() {
+                let mut claim = self.claim()?;
+                let is_open = |offer: &Offer| offer.record == id && offer.answer.is_none();
+                if !claim.offer.as_ref().is_some_and(is_open) {
                     let detail = "the offer was answered, or another one followed";
                     return refuse(Code::RoundGap, FIELD, detail);
                 }
+                self.undo_currency(&mut claim, id)?;
+                self.put_claim(&claim)?;
             }
             Data::SettlementNotified(data) => {
                 let offer = self.claim()?.offer.filter(|offer| offer.round == data.round);
@@ -284,7 +286,9 @@ impl<'r> Case<'r, '_> {
         match crate::insurance::Ordinal::new(contract.version.get() - 1) {
             Some(version) => {
                 contract.version = version;
-                contract.made_at = contract.made_before.unwrap_or(contract.made_at);
+                if let Some(before) = contract.made_before.take() {
+                    (contract.made_by, contract.made_at) = (before.record, before.at);
+                }
                 Ok(())
             }
             None => refuse(Code::VersionGap, FIELD, "the first version is the contract's issue"),
@@ -325,10 +329,14 @@ impl<'r> Case<'r, '_> {
         Ok(())
     }
 
-    /// Whether the newest word on a document is that record's.
+    /// Whether the newest word on a document is that record's. Where there is none on
+    /// the one that was asked for last, one that is told of before that is none either.
     fn stands(&mut self, id: RecordId, name: &Name) -> Verdict<bool> {
-        let item = self.find_item(name)?;
-        Ok(item.is_some_and(|(_, item)| item.assessed.is_none_or(|newest| newest.record == id)))
+        let (at, item) = (self.at(), self.find_item(name)?);
+        Ok(item.is_some_and(|(_, item)| match item.assessed {
+            Some(newest) => newest.record == id,
+            None => item.requested_at <= at,
+        }))
     }
 
     /// Whether the record tells of the same day as the one it corrects. Then it
@@ -391,10 +399,18 @@ impl<'r> Case<'r, '_> {
     fn undo_decided(&mut self, id: RecordId) -> Verdict {
         let mut claim = self.claim()?;
         super::claim::check_not_closed(&claim)?;
+        self.undo_currency(&mut claim, id)?;
         match claim.decision.take() {
             Some(decision) if decision.record == id => {
                 self.kept.deductible = Some(decision.deductible);
-                self.kept.decided_since = decision.since.filter(|since| *since < decision.at);
+                self.kept.follows = decision.follows;
+                if let Some(disputed) = claim.disputed.as_ref().filter(|it| it.at < self.at()) {
+                    let detail = format!(
+                        "it was disputed before that moment, by record {}",
+                        disputed.record
+                    );
+                    return refuse(Code::ClaimState, "occurred_at", detail);
+                }
             }
             decision => {
                 let by = decision.map(|decision| decision.record.to_string()).unwrap_or_default();
@@ -408,30 +424,37 @@ impl<'r> Case<'r, '_> {
     fn undo_deductible(&mut self, old: &Record, data: &DeductibleSet) -> Verdict {
         let named = self.contract_ref()?;
         let key = keys::ladder(named);
-        let Some(ladder) = self.state.read(&key)?.filter(|ladder| ladder.record == old.id()) else {
+        let Some(ladder) = self.state.read(&key)?.filter(|ladder| ladder.step.record == old.id())
+        else {
             return refuse(Code::LadderStep, FIELD, "only the last step can be corrected");
         };
-        let LadderStand { claim, commitment, .. } = ladder.step.clone();
+        let LadderStand { claim, commitments, .. } = ladder.step.clone();
         if let Some(claim_ref) = claim
             && let Some(mut claim) = self.state.read(&keys::claim(&claim_ref))?
         {
-            claim.step = LadderStep::Pending;
+            if claim.step == LadderStep::Kept {
+                // It is as its newest decision says.
+                claim.step = LadderStep::None;
+                self.count_steps(named, claim.opened_on.date().year(), -1)?;
+            } else {
+                claim.step = LadderStep::Pending;
+            }
             self.state.write(keys::claim(&claim_ref), &claim)?;
         }
         // The claim that a commitment was for stays that.
-        if let Some(commitment) = &commitment {
+        if let Some(commitment) = commitments.last()
+            && data.cause.as_str() == COST_COMMITMENT
+        {
             self.kept.commitment_claim.clone_from(&commitment.claim);
-            if data.cause.as_str() == COST_COMMITMENT {
-                self.count_steps(named, commitment.year, -1)?;
-            }
+            self.count_steps(named, commitment.year, -1)?;
         }
         match ladder.before.clone() {
             None => self.state.remove(key),
             Some(mut step) => {
-                if let (Some(before), Some(now)) = (&mut step.commitment, commitment)
-                    && before.at == now.at
-                {
-                    before.claim = now.claim;
+                for before in &mut step.commitments {
+                    if let Some(now) = commitments.iter().find(|now| now.at == before.at) {
+                        before.claim.clone_from(&now.claim);
+                    }
                 }
                 self.state.write(key, &Ladder { step, ..ladder })?;
             }

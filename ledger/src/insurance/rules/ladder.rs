@@ -15,11 +15,13 @@ use crate::{
         settlement::{ClaimDecided, DeductibleSet, LadderEffect, Outcome},
         state::{
             entities::{
-                Claim, Commitment, Contract, Ladder, LadderStand, LadderStep, Mark, YearSteps,
+                Claim, ClaimStep, ClaimStepKind, Commitment, Contract, Ladder, LadderStand,
+                LadderStep, Mark, YearSteps,
             },
             keys,
         },
     },
+    limits::COMMITMENTS_MAX,
     refusal::Code,
 };
 
@@ -96,7 +98,7 @@ impl Case<'_, '_> {
                 _ if data.approved.minor_units() <= SMALL_CASE => {
                     "cases of 250,00 or less have none".to_owned()
                 }
-                Some(ladder) => format!("the ladder stands there by record {}", ladder.record),
+                Some(ladder) => format!("the ladder stands there by record {}", ladder.step.record),
                 None => format!("a {} ladder starts there", model.as_str()),
             };
             let figures =
@@ -137,7 +139,7 @@ impl Case<'_, '_> {
             Some(DeductibleModel::Bonus) => !claim.free_service && data.outcome != Outcome::Refused,
             None => false,
         };
-        self.use_commitment(contract, data.deductible.unwrap_or_default())?;
+        self.use_commitment(contract, claim, data.deductible.unwrap_or_default())?;
         let year = claim.opened_on.date().year();
         match (claim.step, steps) {
             (LadderStep::None, true) => {
@@ -148,19 +150,30 @@ impl Case<'_, '_> {
                 claim.step = LadderStep::None;
                 self.count_steps(&claim.contract, year, -1)
             }
+            (LadderStep::Taken, false) => {
+                claim.step = LadderStep::Kept;
+                Ok(())
+            }
+            (LadderStep::Kept, true) => {
+                claim.step = LadderStep::Taken;
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
 
-    /// Notes for which claim a cost commitment has raised the deductible: that one
-    /// only, or none where its decision is corrected so that none applies.
-    fn use_commitment(&mut self, contract: &Contract, applied: Amount) -> Verdict {
+    /// Notes for which claim a cost commitment has raised the deductible: the first
+    /// opened since that is decided, and that one only, or none where its decision is
+    /// corrected so that none applies.
+    fn use_commitment(&mut self, contract: &Contract, of: &Claim, applied: Amount) -> Verdict {
         if contract.deductible_model != Some(DeductibleModel::Bonus) {
             return Ok(());
         }
         let key = keys::ladder(self.contract_ref()?);
         let Some(mut ladder) = self.state.read(&key)? else { return Ok(()) };
-        let Some(commitment) = &mut ladder.step.commitment else { return Ok(()) };
+        let mut commitments = ladder.step.commitments.iter_mut().rev();
+        let newest = commitments.find(|commitment| commitment.at <= of.opened_at);
+        let Some(commitment) = newest else { return Ok(()) };
         let (claim, raised) = (self.claim_ref()?, applied.minor_units() > TOP);
         match &commitment.claim {
             None if raised => commitment.claim = Some(claim.clone()),
@@ -193,8 +206,8 @@ impl Case<'_, '_> {
             return refuse(Code::LadderStep, "data.model", detail);
         }
         let before = self.state.read(&keys::ladder(named))?;
-        if let Some(before) = before.as_ref().filter(|_| !self.corrects()) {
-            let mark = Mark { record: before.record, at: before.step.at };
+        if let Some(before) = &before {
+            let mark = Mark { record: before.step.record, at: before.step.at };
             self.check_not_before(Code::LadderStep, "the step before it was made", &mark)?;
         }
         check_currency(
@@ -220,11 +233,15 @@ impl Case<'_, '_> {
             raised_by = Some(claim_ref);
         }
         let before = before.map(|before| before.step);
-        let mut commitment = before.as_ref().and_then(|before| before.commitment.clone());
+        let mut commitments =
+            before.as_ref().map(|before| before.commitments.clone()).unwrap_or_default();
         if data.cause.as_str() == COST_COMMITMENT {
             let year = day_of(self.at(), &contract.zone()).date().year();
             self.count_steps(named, year, 1)?;
-            commitment = Some(Commitment {
+            if commitments.len() >= COMMITMENTS_MAX {
+                commitments.remove(0);
+            }
+            commitments.push(Commitment {
                 at: self.at(),
                 year,
                 amount_before: before.as_ref().map(|before| before.amount).unwrap_or_default(),
@@ -232,15 +249,15 @@ impl Case<'_, '_> {
             });
         }
         let ladder = Ladder {
-            record: self.record.id(),
             model: data.model,
             currency: data.currency,
             step: LadderStand {
+                record: self.record.id(),
                 amount: data.amount,
                 at: self.at(),
                 year: step.year.or(before.as_ref().and_then(|before| before.year)),
                 claim: raised_by,
-                commitment,
+                commitments,
             },
             before,
         };
@@ -264,7 +281,10 @@ impl Case<'_, '_> {
         };
         let current = before.step.amount.minor_units();
         if cause == START {
-            return illegal(format!("the ladder has started; record {} stands", before.record));
+            return illegal(format!(
+                "the ladder has started; record {} stands",
+                before.step.record
+            ));
         }
         if cause == COST_COMMITMENT {
             return match data.model {
@@ -284,7 +304,14 @@ impl Case<'_, '_> {
         }
         let (claim_ref, claim) = self.claim_of_cause(&data.cause)?;
         if let Some(decision) = &claim.decision {
-            let mark = Mark { record: decision.record, at: decision.since.unwrap_or(decision.at) };
+            // Decided once more, it is raised by the first that approved something.
+            let approves = |step: &&ClaimStep| {
+                step.kind == ClaimStepKind::Approved && step.amount > Amount::ZERO
+            };
+            let mark = match claim.steps.iter().find(approves) {
+                Some(step) => Mark { record: step.record, at: step.at },
+                None => Mark { record: decision.record, at: decision.at },
+            };
             self.check_not_before(Code::LadderStep, "its claim was decided", &mark)?;
         }
         // One that is above the top already does not come down for a claim.
@@ -317,7 +344,7 @@ impl Case<'_, '_> {
         if let Some(last) = before.step.year.filter(|last| year <= *last) {
             return illegal(format!(
                 "the year {last} has lowered it already; only a later one can (record {})",
-                before.record
+                before.step.record
             ));
         }
         if self.state.holds(&keys::year_steps(self.contract_ref()?, year))? {
@@ -345,7 +372,7 @@ impl Case<'_, '_> {
             if claim.step == LadderStep::Pending {
                 return Ok((claim_ref, claim));
             }
-            if claim.step == LadderStep::Taken {
+            if matches!(claim.step, LadderStep::Taken | LadderStep::Kept) {
                 why = format!("claim {claim_ref} has raised it already");
             }
         }
@@ -358,19 +385,21 @@ impl Ladder {
     /// of such a ladder is for the next claim within a year; claims opened before
     /// the commitment have the deductible of before it.
     fn at_claim(&self, claim: &Claim, claim_ref: &ClaimRef, contract: &Contract) -> Amount {
-        let step = &self.step;
         let start = Amount::new(TOP).unwrap_or_default();
-        let commitment = match &step.commitment {
-            Some(commitment) if step.amount > start => commitment,
-            _ => return step.amount,
-        };
-        if claim.opened_at < commitment.at {
-            return commitment.amount_before.min(start);
+        let mut amount = self.step.amount;
+        for commitment in self.step.commitments.iter().rev() {
+            if amount <= start {
+                return amount;
+            }
+            if claim.opened_at >= commitment.at {
+                let day = day_of(commitment.at, &contract.zone()).date();
+                let last = day.checked_add(1.year()).unwrap_or(day);
+                let is_next = commitment.claim.as_ref().is_none_or(|claim| claim == claim_ref);
+                return if is_next && claim.opened_on.date() <= last { amount } else { start };
+            }
+            amount = commitment.amount_before;
         }
-        let day = day_of(commitment.at, &contract.zone()).date();
-        let last = day.checked_add(1.year()).unwrap_or(day);
-        let is_next = commitment.claim.as_ref().is_none_or(|claim| claim == claim_ref);
-        if is_next && claim.opened_on.date() <= last { step.amount } else { start }
+        amount.min(start)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Rules of payments: never more than was approved or accepted.
 
+use jiff::tz::TimeZone;
+
 use super::{
     case::{Case, Verdict, refuse},
     claim::check_not_closed,
@@ -12,7 +14,7 @@ use crate::{
         Amount, Currency, Moment,
         settlement::{Answer, Outcome, PaymentRecorded, PaymentStatus},
         state::{
-            entities::{Claim, ClaimStep, ClaimStepKind, Mark, Stood},
+            entities::{Claim, ClaimStep, ClaimStepKind, Stood},
             keys::{Figure, Scope},
         },
     },
@@ -22,28 +24,53 @@ use crate::{
 
 impl Claim {
     /// The most that may be paid: the offer accepted, else what was approved,
-    /// else, on account, the offer that was objected to.
+    /// else, on account, the newest offer that was objected to.
     pub(super) fn payable(&self, on_account: bool) -> Option<Amount> {
         let decision = self.decision.as_ref();
         let approved = decision.filter(|decision| decision.outcome != Outcome::Refused);
         self.accepted()
             .or(approved.map(|decision| decision.approved))
-            .or_else(|| self.answered(Answer::Objected).filter(|_| on_account))
+            .or_else(|| self.objected(None).filter(|_| on_account))
             .or(decision.map(|_| Amount::ZERO))
     }
 
-    /// Since when something may be paid: it was approved, or an offer accepted, or,
-    /// on account, objected to.
-    fn payable_since(&self, on_account: bool) -> Option<Mark> {
-        let approved = self
-            .decision
-            .as_ref()
-            .and_then(|decision| Some(Mark { record: decision.record, at: decision.since? }));
-        let answered = self.offer.as_ref().and_then(|offer| offer.answer.as_ref());
-        let answered = answered
-            .filter(|answered| on_account || answered.answer == Answer::Accepted)
-            .map(|answered| Mark { record: answered.record, at: answered.at });
-        [approved, answered].into_iter().flatten().min_by_key(|mark| mark.at)
+    /// The amount of the newest offer that was objected to, by a moment if one is given.
+    fn objected(&self, by: Option<Moment>) -> Option<Amount> {
+        let by_then = |at: Moment| by.is_none_or(|by| at <= by);
+        let newest = self.offer.as_ref().and_then(|offer| offer.answer.as_ref());
+        let newest = newest.filter(|answered| by_then(answered.at));
+        newest.and_then(|_| self.answered(Answer::Objected)).or_else(|| {
+            let objected = |step: &&ClaimStep| step.kind == ClaimStepKind::Objected;
+            let steps = self.steps.iter().filter(objected).filter(|step| by_then(step.at));
+            steps.max_by_key(|step| step.at).map(|step| step.amount)
+        })
+    }
+
+    /// The most that might be paid by a moment, by what had been said by then. Steps
+    /// that are not remembered one by one came before all moments.
+    fn payable_at(&self, at: Moment, on_account: bool) -> Option<Amount> {
+        let newest = |kind: ClaimStepKind| {
+            let steps = self.steps.iter().filter(|step| step.kind == kind && step.at <= at);
+            steps.max_by_key(|step| step.at).map(|step| step.amount)
+        };
+        let approved = newest(ClaimStepKind::Approved).or(self.stood.approved);
+        newest(ClaimStepKind::Accepted)
+            .or(self.stood.accepted)
+            .or(approved.filter(|approved| *approved > Amount::ZERO))
+            .or_else(|| self.objected(Some(at)).filter(|_| on_account))
+            .or(approved)
+    }
+
+    /// What had left by a moment, less what had come back.
+    fn paid_by(&self, at: Moment) -> i128 {
+        let signed = |amount: Amount| i128::from(amount.minor_units());
+        let by_then = self.steps.iter().filter(|step| step.at <= at);
+        let sum = by_then.map(|step| match step.kind {
+            ClaimStepKind::Executed => signed(step.amount),
+            ClaimStepKind::Returned => -signed(step.amount),
+            _ => 0,
+        });
+        signed(self.stood.executed) - signed(self.stood.returned) + sum.sum::<i128>()
     }
 
     /// What it uses of its period's ceiling, by what was claimed on a hold,
@@ -85,8 +112,13 @@ impl Case<'_, '_> {
             PaymentStatus::Ordered | PaymentStatus::Executed => {
                 check_not_closed(&claim)?;
                 let on_account = data.on_account == Some(true);
-                check_payable(data.amount, on_account, data.currency, &claim)?;
-                self.check_since_payable(&claim, on_account)?;
+                let paid = stands.paid().checked_add(data.amount);
+                // A correction that pays no more than what it corrects did is carried
+                // by what carried that.
+                if self.kept.paid.is_none_or(|before| paid.is_none_or(|paid| paid > before)) {
+                    check_payable(data.amount, on_account, data.currency, &claim)?;
+                }
+                self.check_payable_then(&claim, data, on_account)?;
                 if data.status == PaymentStatus::Ordered {
                     ClaimStepKind::Ordered
                 } else if stands.executed.checked_add(data.amount).is_some() {
@@ -124,9 +156,7 @@ impl Case<'_, '_> {
         let (payee, paid) = (data.payee.as_str(), Figure::Paid(data.currency));
         let scope = Scope::Contract(&claim.contract);
         let mut tallies = Tallies { state: &mut *self.state };
-        let by_then = tallies.sum(scope, payee, paid, None, Some(day))?.sum;
-        let in_all = tallies.sum(scope, payee, paid, None, None)?.sum;
-        let held = by_then.min(in_all);
+        let held = tallies.least(scope, payee, paid, day)?;
         if i128::from(held) >= i128::from(data.amount.minor_units()) {
             return Ok(());
         }
@@ -140,69 +170,80 @@ impl Case<'_, '_> {
     }
 
     /// That nothing has come back from whom a corrected payment went to, and no longer
-    /// does.
+    /// does, or only later.
     fn check_payee_keeps_balance(&mut self, claim: &Claim) -> Verdict {
-        let Some((payee, currency)) = self.kept.payee.take() else { return Ok(()) };
+        let Some((payee, currency, at)) = self.kept.payee.take() else { return Ok(()) };
         let scope = Scope::Contract(&claim.contract);
+        let day = self.day_of_insurer(claim.contract.insurer(), at);
         let mut tallies = Tallies { state: &mut *self.state };
-        let left = tallies.sum(scope, &payee, Figure::Paid(currency), None, None)?.sum;
-        if left >= 0 {
+        if tallies.least(scope, &payee, Figure::Paid(currency), day)? >= 0 {
             return Ok(());
         }
-        let detail = format!("more came back from {payee} under this contract than went there");
+        let detail = format!(
+            "more would have come back from {payee} under this contract than went there by then"
+        );
         refuse(Code::TotalMismatch, "data.payee", detail)
     }
 
-    /// That it was decided, or an offer answered, by the moment of the payment.
-    fn check_since_payable(&self, claim: &Claim, on_account: bool) -> Verdict {
-        match claim.payable_since(on_account) {
-            Some(mark) => {
-                self.check_not_before(Code::NotDecided, "it was decided or agreed", &mark)
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// That a decision or an answer that is corrected leaves no payment that was
-    /// made before it.
-    pub(super) fn check_payments_after(&self, claim: &Claim) -> Verdict {
-        if !self.corrects() {
+    /// That so much had been decided or agreed by the moment of the payment.
+    fn check_payable_then(
+        &self,
+        claim: &Claim,
+        data: &PaymentRecorded,
+        on_account: bool,
+    ) -> Verdict {
+        let at = self.at();
+        let (paid, payable) = (claim.paid_by(at), claim.payable_at(at, on_account));
+        let more = paid + i128::from(data.amount.minor_units());
+        if payable.is_some_and(|payable| more <= i128::from(payable.minor_units())) {
             return Ok(());
         }
-        let paid = claim
-            .steps
-            .iter()
-            .filter(|step| matches!(step.kind, ClaimStepKind::Ordered | ClaimStepKind::Executed));
-        match (claim.payable_since(true), paid.min_by_key(|step| step.at)) {
-            (Some(since), Some(first)) if first.at < since.at => {
-                let [paid, since] =
-                    [first.at, since.at].map(|moment| shown(moment, &jiff::tz::TimeZone::UTC));
-                let detail = format!(
-                    "record {} paid at {paid}, and now nothing is decided or agreed before {since}",
-                    first.record
-                );
-                refuse(Code::NotDecided, "occurred_at", detail)
-            }
-            _ => Ok(()),
+        let said = |step: &&ClaimStep| match step.kind {
+            ClaimStepKind::Approved => step.amount > Amount::ZERO,
+            ClaimStepKind::Accepted => true,
+            ClaimStepKind::Objected => on_account,
+            _ => false,
+        };
+        let later = claim.steps.iter().filter(|step| step.at > at).filter(said);
+        let mut detail = format!(
+            "paid {} + {} > {} {} decided or agreed by {}",
+            grouped(paid),
+            figure(data.amount),
+            figure(payable.unwrap_or_default()),
+            unit(data.currency),
+            shown(at, &TimeZone::UTC)
+        );
+        if let Some(step) = later.min_by_key(|step| step.at) {
+            detail += &format!(
+                "; {} only at {} (record {})",
+                figure(step.amount),
+                shown(step.at, &TimeZone::UTC),
+                step.record
+            );
         }
+        refuse(Code::NotDecided, "occurred_at", detail)
     }
 
     /// Takes back what a payment did, for one that corrects it.
     pub(super) fn undo_payment(&mut self, old: &Record, data: &PaymentRecorded) -> Verdict {
         let mut claim = self.claim()?;
-        if data.status != PaymentStatus::Returned {
+        let mut since = claim.steps.iter().skip_while(|step| step.record != old.id());
+        // The closing says what was paid, with what had come back by then.
+        if data.status != PaymentStatus::Returned
+            || since.any(|step| step.kind == ClaimStepKind::Closed)
+        {
             check_not_closed(&claim)?;
         }
+        let at = old.payload().occurred_at.into();
         self.kept.paid = Some(claim.paid());
         if data.status == PaymentStatus::Executed {
-            self.kept.payee = Some((data.payee.to_string(), data.currency));
+            self.kept.payee = Some((data.payee.to_string(), data.currency, at));
         }
         // Nothing is paid in its place until the one that corrects it is.
-        let at = old.payload().occurred_at.into();
         let (kind, amount) = (ClaimStepKind::Ordered, Amount::ZERO);
         let step = ClaimStep { record: old.id(), at, kind, amount };
         self.put_step(&mut claim, Some(old.id()), step)?;
-        self.tally_payment(&claim, data, old.payload().occurred_at.into(), -1)?;
+        self.tally_payment(&claim, data, at, -1)?;
         self.put_claim(&claim)
     }
 
@@ -222,6 +263,31 @@ impl Case<'_, '_> {
         let entry = Entry { count: sign, sum: amount.saturating_mul(sign) };
         self.tally_paid(&claim.contract, data.payee.as_str(), data.currency, at, entry)
     }
+}
+
+/// That a decision or an answer that is corrected is not moved behind a payment that
+/// it carried. Where less is payable in all, that is judged by itself.
+pub(super) fn check_payments_carried(before: &Claim, claim: &Claim) -> Verdict {
+    for step in &claim.steps {
+        let (was, is) = (before.payable_at(step.at, true), claim.payable_at(step.at, true));
+        let paid = match step.kind {
+            // An order is carried by whatever was said.
+            ClaimStepKind::Ordered => 0,
+            ClaimStepKind::Executed => claim.paid_by(step.at),
+            _ => continue,
+        };
+        let carried = is.is_some_and(|is| paid <= i128::from(is.minor_units()));
+        if !carried && is < was && is < claim.payable(true) {
+            let detail = format!(
+                "record {} paid at {}, and now only {} would be decided or agreed by then",
+                step.record,
+                shown(step.at, &TimeZone::UTC),
+                figure(is.unwrap_or_default())
+            );
+            return refuse(Code::NotDecided, "occurred_at", detail);
+        }
+    }
+    Ok(())
 }
 
 /// That an amount may be paid beside what is.

@@ -3,7 +3,6 @@
 use super::{
     case::{Case, Verdict, refuse},
     claim::check_not_closed,
-    contract::check_currency,
     figures::{figure, shown},
 };
 use crate::{
@@ -53,17 +52,20 @@ impl Case<'_, '_> {
             );
             return refuse(Code::RoundGap, ROUND, detail);
         }
-        if let Some(before) = claim.offer.as_ref().filter(|_| !self.corrects()) {
-            let mark = Mark { record: before.record, at: before.at };
-            self.check_not_before(Code::RoundGap, "the offer before it was made", &mark)?;
+        let follows = claim.offer.as_ref().and_then(|before| match self.corrects() {
+            true => before.follows.clone(),
+            false => Some(Mark { record: before.record, at: before.at }),
+        });
+        if let Some(mark) = &follows {
+            self.check_not_before(Code::RoundGap, "the offer before it was made", mark)?;
         }
-        check_currency(Some(data.currency), claim.currency, "data.currency")?;
-        claim.currency = Some(data.currency);
+        self.take_currency(&mut claim, data.currency)?;
         claim.offer = Some(Offer {
             record: self.record.id(),
             at: self.at(),
             round: data.round,
             amount: data.amount,
+            follows,
             notified: Vec::new(),
             answer: None,
         });
@@ -125,11 +127,10 @@ impl Case<'_, '_> {
         let answer = Answered { record: self.record.id(), at, answer: data.answer };
         let amount = offer.amount;
         claim.offer = Some(Offer { answer: Some(answer), ..offer });
-        self.check_payments_after(&claim)?;
         self.count(&mut claim, ROUND, "accepted")?;
-        let (kind, amount) = match data.answer {
-            Answer::Accepted => (ClaimStepKind::Accepted, amount),
-            Answer::Objected => (ClaimStepKind::Objected, Amount::ZERO),
+        let kind = match data.answer {
+            Answer::Accepted => ClaimStepKind::Accepted,
+            Answer::Objected => ClaimStepKind::Objected,
         };
         self.step(&mut claim, kind, amount)?;
         self.put_claim(&claim)

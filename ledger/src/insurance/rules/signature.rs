@@ -39,6 +39,7 @@ impl Case<'_, '_> {
             target,
             expires: data.expires,
             challenged: None,
+            failed: None,
             completed: None,
         };
         self.state.write(key, &signature)
@@ -98,6 +99,10 @@ impl Case<'_, '_> {
         let mut signature = self.signature(&data.signature)?;
         check_not_completed(&signature)?;
         self.check_since_requested(&signature)?;
+        if signature.failed.is_some_and(|failed| failed > self.at()) {
+            // Told late: that code is good no more.
+            return Ok(());
+        }
         signature.challenged = signature.challenged.max(Some(self.at()));
         let key = keys::signature(self.contract_ref()?, &data.signature);
         self.state.write(key, &signature)
@@ -114,6 +119,7 @@ impl Case<'_, '_> {
                 // Told late, another code may have been sent since.
                 signature.challenged =
                     signature.challenged.filter(|challenged| *challenged > self.at());
+                signature.failed = signature.failed.max(Some(self.at()));
                 let key = keys::signature(self.contract_ref()?, &data.signature);
                 self.state.write(key, &signature)
             }

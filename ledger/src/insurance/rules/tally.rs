@@ -133,10 +133,40 @@ impl Tallies<'_, '_> {
         Ok(sum)
     }
 
+    /// The least that the sum of all up to the end of a day is, from that day on.
+    pub(super) fn least(
+        &mut self,
+        scope: Scope<'_>,
+        payee: &str,
+        figure: Figure,
+        from: Day,
+    ) -> Verdict<i64> {
+        let mut sum = self.sum(scope, payee, figure, None, Some(from))?.sum;
+        let (mut least, first) = (sum, number_of_month(from.date()));
+        let months = self.slots(&keys::tally_all(scope, payee, figure))?;
+        for (place, month) in months.iter().filter(|month| month.at >= first).enumerate() {
+            let days = match place < MONTHS_BY_DAY_MAX {
+                true => self.slots(&keys::tally_month(scope, payee, figure, month.at))?,
+                false => vec![month.clone()],
+            };
+            let after =
+                |day: &&Slot| month.at > first || i64::from(day.at) > i64::from(from.date().day());
+            for day in days.iter().filter(after) {
+                sum = sum.saturating_add(day.sum);
+                least = least.min(sum);
+            }
+        }
+        Ok(least)
+    }
+
     fn slots(&mut self, key: &Key<Tally>) -> Verdict<Vec<Slot>> {
         Ok(self.state.read(key)?.map(|tally| tally.slots).unwrap_or_default())
     }
 }
+
+/// Months with payments through which a running sum is looked at day by day; later
+/// ones are looked at as a whole, so that no record costs more than these.
+const MONTHS_BY_DAY_MAX: usize = 24;
 
 /// The month before the first that a record can tell of, where no clock is behind it
 /// ([`OCCURRED_MS_MIN`](crate::limits::OCCURRED_MS_MIN)).

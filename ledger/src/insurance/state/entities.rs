@@ -37,8 +37,8 @@ entities! {
         made_by: RecordId,
         /// When that was.
         made_at: Moment,
-        /// When the version before it was made.
-        made_before: Option<Moment>,
+        /// The record that made the version before it, and when.
+        made_before: Option<Mark>,
         /// The IANA time zone in which its days are counted.
         time_zone: Code,
         /// The first day of its first period.
@@ -106,6 +106,8 @@ entities! {
     CeilingRequest {
         /// The record that asks for it.
         record: RecordId,
+        /// Who signed it.
+        by: MemberId,
         /// How much.
         amount: Amount,
     }
@@ -204,6 +206,8 @@ entities! {
         claimed: Option<Amount>,
         /// Of every amount of this claim, once one is known.
         currency: Option<Currency>,
+        /// The offer or decision that said so first; none where its opening did.
+        currency_by: Option<RecordId>,
         /// Whether its service neither costs a deductible nor moves one.
         free_service: bool,
         /// The pre-authorisation that it used up.
@@ -271,14 +275,14 @@ entities! {
         record: RecordId,
         /// When.
         at: Moment,
-        /// Since when something is approved.
-        since: Option<Moment>,
         /// How.
         outcome: Outcome,
         /// What will be paid.
         approved: Amount,
         /// The contract's deductible then, by which the decision is judged.
         deductible: Option<Amount>,
+        /// The later of the decision before it and of the dispute of that.
+        follows: Option<Mark>,
     }
 
     /// An offer to settle a claim.
@@ -291,6 +295,8 @@ entities! {
         round: Ordinal,
         /// How much.
         amount: Amount,
+        /// The offer before it.
+        follows: Option<Mark>,
         /// When it reached whom it is for, as often as that was told.
         notified: Vec<Mark>,
         /// What was answered.
@@ -327,14 +333,14 @@ entities! {
         expires: Moment,
         /// When the signer was sent the code that is still good.
         challenged: Option<Moment>,
+        /// When it last expired or was declined.
+        failed: Option<Moment>,
         /// When it was signed.
         completed: Option<Mark>,
     }
 
     /// The deductible of a contract.
     Ladder {
-        /// The record that set it.
-        record: RecordId,
         /// How it moves.
         model: DeductibleModel,
         /// Of the amounts.
@@ -347,6 +353,8 @@ entities! {
 
     /// Where a deductible stands.
     LadderStand {
+        /// The record that set it.
+        record: RecordId,
         /// What it is.
         amount: Amount,
         /// Since when.
@@ -355,8 +363,9 @@ entities! {
         year: Option<i16>,
         /// The claim that raised it with this step.
         claim: Option<ClaimRef>,
-        /// The last cost commitment that raised it.
-        commitment: Option<Commitment>,
+        /// The cost commitments that raised it, the newest last; those before the last
+        /// few are forgotten.
+        commitments: Vec<Commitment>,
     }
 
     /// A cost commitment, which raises the deductible of the next claim within a year.
@@ -476,4 +485,6 @@ pub enum LadderStep {
     Pending,
     /// It has raised it.
     Taken,
+    /// It has raised it, and by its newest decision would not.
+    Kept,
 }

@@ -52,4 +52,8 @@ impl StateReader for MemoryState {
     fn record(&self, id: &RecordId) -> Result<Option<Record>, StateError> {
         Ok(self.records.get(id).cloned())
     }
+
+    fn holds_record(&self, id: &RecordId) -> Result<bool, StateError> {
+        Ok(self.records.contains_key(id))
+    }
 }

@@ -51,6 +51,15 @@ pub trait StateReader {
     /// # Errors
     /// It cannot be read.
     fn record(&self, id: &RecordId) -> Result<Option<Record>, StateError>;
+
+    /// Whether a decided block holds the record of that id: for less than reading it,
+    /// where that can be told so.
+    ///
+    /// # Errors
+    /// It cannot be told.
+    fn holds_record(&self, id: &RecordId) -> Result<bool, StateError> {
+        Ok(self.record(id)?.is_some())
+    }
 }
 
 /// The state cannot be read, or what was read is not what was written. Nothing

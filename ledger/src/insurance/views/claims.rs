@@ -41,6 +41,8 @@ pub(super) struct ClaimFold {
     zone: TimeZone,
     /// What was claimed on a hold, then what was approved.
     decided: u64,
+    /// When the newest decision was made, as [`Standing::moments`] has it.
+    decided_at: Vec<(u64, Timestamp)>,
     /// The offer that was accepted.
     accepted: Option<u64>,
     /// The place on the ledger of each of the view's offers.
@@ -90,8 +92,9 @@ impl ClaimFold {
             deadlines: Vec::new(),
             events: Vec::new(),
         };
-        let (offered, turns) = (Vec::new(), Vec::new());
-        Self { view, zone: zone.clone(), decided: 0, accepted: None, offered, turns }
+        let (zone, accepted) = (zone.clone(), None);
+        let (decided_at, offered, turns) = (Vec::new(), Vec::new(), Vec::new());
+        Self { view, zone, decided: 0, decided_at, accepted, offered, turns }
     }
 
     pub(super) const fn spent(&self) -> u64 {
@@ -170,9 +173,18 @@ impl ClaimFold {
                     label: data.label.as_ref().map(ToString::to_string),
                 });
             }
-            Data::ClaimDecided(data) => self.decided(at, record, data),
+            Data::ClaimDecided(data) => {
+                self.decided_at = standing.moments();
+                self.decided(at, record, data);
+            }
             Data::ClaimDisputed(data) => {
-                self.view.status = ClaimStatus::Disputed;
+                // Told late, it may be about a decision that another one has followed.
+                let told = standing.first().index;
+                let mut decided = self.decided_at.iter().rev();
+                let decided = decided.find(|(index, _)| *index < told);
+                if decided.is_some_and(|(_, decided_at)| at >= *decided_at) {
+                    self.view.status = ClaimStatus::Disputed;
+                }
                 self.view.disputes.push(Dispute {
                     record,
                     occurred_at: standing.at,

@@ -452,10 +452,10 @@ impl ContractFold {
         (counted.as_str() == currency).then_some(period)
     }
 
-    /// Takes note of the currency of an amount that may count.
-    pub(super) fn sees(&mut self, number: Option<u32>, currency: Option<Currency>) {
-        if let (Some(number), Some(currency)) = (number, currency) {
-            let _ = self.period_mut(number, currency.code());
+    /// Takes note of the currency of an amount that counts.
+    pub(super) fn sees(&mut self, number: Option<u32>, currency: &str) {
+        if let Some(number) = number {
+            let _ = self.period_mut(number, currency);
         }
     }
 

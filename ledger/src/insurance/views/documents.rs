@@ -282,16 +282,16 @@ impl Items {
             self.items.push(Known::new(name, ItemState::Received, line));
         }
         let Some(item) = self.of(name) else { return };
-        if let Some(corrected) = corrected
-            && item.assessed.is_some_and(|(by, _)| by != corrected.record.id())
-        {
+        let since = |at: Timestamp| at > payload.occurred_at;
+        let passed_over = match (corrected, item.assessed) {
             // It is not the newest word any more, and neither is its correction.
-            return;
-        }
-        let told_late = item.assessed.is_some_and(|(_, at)| at > payload.occurred_at)
-            || item.requested_at.is_some_and(|at| at > payload.occurred_at);
-        if corrected.is_none() && told_late {
-            // Somebody has asked or looked again since.
+            (Some(corrected), Some((by, _))) => by != corrected.record.id(),
+            // Told late: somebody has asked or looked again since.
+            (_, looked) => {
+                looked.is_some_and(|(_, at)| since(at)) || item.requested_at.is_some_and(since)
+            }
+        };
+        if passed_over {
             return;
         }
         match verdict {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     digest::RecordId,
-    insurance::{AmountOrText, ClaimRef, ContractRef, Data},
+    insurance::{Amount, AmountOrText, ClaimRef, ContractRef, Data},
 };
 
 shown! {
@@ -328,7 +328,9 @@ impl<'z> Fold<'z> {
             Data::PreauthorisationRequested(data) => self.holds.requested(standing, data),
             Data::PreauthorisationAnswered(data) => {
                 let period = self.says.period_for(standing, self.zone);
-                self.says.sees(period, Some(data.currency));
+                if data.guaranteed > Amount::ZERO {
+                    self.says.sees(period, data.currency.code());
+                }
                 self.holds.answered(standing, data, period);
             }
             Data::PreauthorisationReleased(data) => self.holds.released(standing, data),
@@ -337,11 +339,11 @@ impl<'z> Fold<'z> {
                 let number = data.preauthorisation.as_ref();
                 let used = number.and_then(|number| self.holds.claimed(standing, number.as_str()));
                 let period = self.says.period_for(standing, self.zone);
-                self.says.sees(period, data.currency);
                 if let Some(claim) = standing.claim()
                     && let Some(fold) = self.claim(claim)
                 {
                     fold.opened(standing, data, period, used.as_ref());
+                    self.sees_claim(claim);
                 }
             }
             _ => self.take_else(standing),
@@ -417,8 +419,19 @@ impl<'z> Fold<'z> {
                     && let Some(fold) = self.claim(claim)
                 {
                     fold.take(standing);
+                    self.sees_claim(claim);
                 }
             }
+        }
+    }
+
+    /// Notes in which currency a period counts, where a claim counts in it first.
+    fn sees_claim(&mut self, claim: &ClaimRef) {
+        let fold = self.claims.iter().rev().find(|(known, _)| known == claim);
+        if let Some((_, fold)) = fold.filter(|(_, fold)| fold.spent() > 0)
+            && let Some(currency) = fold.currency()
+        {
+            self.says.sees(fold.period(), currency);
         }
     }
 
@@ -440,7 +453,9 @@ impl<'z> Fold<'z> {
     pub(super) fn finish(mut self, selection: &Selection<'_>) -> (Dossier, Vec<ClaimView>) {
         let (time, zone) = (self.as_of.time(), self.zone);
         for (_, claim) in &self.claims {
-            if let (Some(period), Some(currency)) = (claim.period(), claim.currency()) {
+            if let (Some(period), Some(currency)) = (claim.period(), claim.currency())
+                && claim.spent() > 0
+            {
                 self.says.spend(period, currency, claim.spent());
             }
         }

@@ -67,6 +67,13 @@ impl<'a> Standing<'a> {
         alike.last().copied().unwrap_or(self.line)
     }
 
+    /// When it happened by each of the records that correct each other, up to this
+    /// one, with their places on the ledger.
+    pub(super) fn moments(&self) -> Vec<(u64, Timestamp)> {
+        let chain = self.corrected.iter().chain([&self.line]);
+        chain.map(|line| (line.index, line.record.payload().occurred_at)).collect()
+    }
+
     pub(super) fn id(&self) -> RecordId {
         self.line.record.id()
     }

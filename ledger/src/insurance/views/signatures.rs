@@ -69,6 +69,9 @@ shown! {
 #[derive(Default)]
 pub(super) struct Signatures {
     shown: Vec<SignatureShown>,
+    /// Of each, when the code was sent that is still good, and when it last expired
+    /// or was declined.
+    codes: Vec<(Option<Timestamp>, Option<Timestamp>)>,
 }
 
 impl Signatures {
@@ -81,9 +84,10 @@ impl Signatures {
             _ => return,
         };
         let place = self.shown.iter().rposition(|it| it.signature == number.as_str());
-        let shown = match place.and_then(|place| self.shown.get_mut(place)) {
-            Some(shown) => shown,
+        let place = match place {
+            Some(place) => place,
             None => {
+                self.codes.push((None, None));
                 self.shown.push(SignatureShown {
                     signature: number.to_string(),
                     state: SignatureStatus::Requested,
@@ -101,10 +105,15 @@ impl Signatures {
                     requested_by: None,
                     record: standing.id(),
                 });
-                let Some(shown) = self.shown.last_mut() else { return };
-                shown
+                self.shown.len() - 1
             }
         };
+        let (Some(shown), Some((sent, failed))) =
+            (self.shown.get_mut(place), self.codes.get_mut(place))
+        else {
+            return;
+        };
+        let at = standing.at;
         shown.record = standing.id();
         match standing.data() {
             Data::SignatureRequested(data) => {
@@ -125,14 +134,27 @@ impl Signatures {
                 shown.expires = Some(data.expires.timestamp());
                 shown.requested_by = Some(standing.id());
             }
-            Data::SignatureChallenged(_) => shown.state = SignatureStatus::Challenged,
+            // Told late, that code is good no more.
+            Data::SignatureChallenged(_) if failed.is_some_and(|failed| failed > at) => {}
+            Data::SignatureChallenged(_) => {
+                *sent = (*sent).max(Some(at));
+                shown.state = SignatureStatus::Challenged;
+            }
             Data::SignatureFailed(data) => {
                 shown.failed_attempts = shown.failed_attempts.saturating_add(1);
-                shown.state = match data.reason {
+                let state = match data.reason {
                     SignatureFailure::WrongCode => SignatureStatus::Failed,
                     SignatureFailure::Expired => SignatureStatus::Expired,
                     SignatureFailure::Declined => SignatureStatus::Declined,
                 };
+                if state != SignatureStatus::Failed {
+                    *sent = (*sent).filter(|sent| *sent > at);
+                    *failed = (*failed).max(Some(at));
+                }
+                // Told late, another code may have been sent since.
+                if state == SignatureStatus::Failed || sent.is_none() {
+                    shown.state = state;
+                }
             }
             Data::SignatureCompleted(data) => {
                 shown.state = SignatureStatus::Completed;

@@ -364,3 +364,108 @@ fn a_contract_has_one_broker() {
     world.take("vet", opened(at, "L", 1));
     world.take("ins", opened(at, "M", 1));
 }
+
+#[test]
+fn nobody_makes_the_ledger_forget_a_ceiling_that_another_asked_for() {
+    let mut world = world();
+    let at = "2025-05-06T09:00:00+02:00";
+    let asked = |amount: u64| {
+        let data = json!({"change": "ceiling", "to": amount, "wanted_on": "2026-03-01",
+            "currency": "EUR"});
+        record("contract.change_requested", at, data)
+    };
+    let renewed = |ceiling: u64| {
+        let period = json!({"from": "2026-03-01", "to": "2027-02-28"});
+        let data = json!({"version": 2, "period": period, "annual_ceiling": ceiling,
+            "currency": "EUR"});
+        record("contract.renewed", "2026-03-01T00:00:00+01:00", data)
+    };
+    world.take("broker", asked(200_000));
+    for _ in 0..=crate::limits::PERIOD_CEILINGS_REQUESTED_MAX {
+        world.take("rival", asked(300_000));
+    }
+    let mut insurers = world.clone();
+    insurers.take("ins", asked(400_000));
+    insurers.take("ins", renewed(400_000));
+    world.take("ins", renewed(200_000));
+}
+
+#[test]
+fn changes_of_the_broker_that_are_to_come_are_not_made_at_once_by_more_of_them() {
+    let mut world = World::new();
+    world.take("ins", with(issued(), json!({"data": {"broker": "broker"}})));
+    let at = "2025-05-06T09:00:00+02:00";
+    let change = |version: u64, at: &str| {
+        let data = json!({"version": version, "change": "broker", "to": "rival",
+            "effective": format!("2025-07-{version:02}")});
+        record("contract.amended", at, data)
+    };
+    let last = 1 + crate::limits::BROKER_CHANGES_MAX as u64;
+    for version in 2..=last {
+        world.take("ins", change(version, at));
+    }
+    world.refuse(Code::TooLarge, "ins", change(last + 1, at));
+    let letter = record("document.issued", at, json!({"kind": "letter"}));
+    world.take("broker", letter);
+    world.take("ins", change(last + 1, "2025-07-02T09:00:00+02:00"));
+}
+
+#[test]
+fn a_version_corrected_to_before_the_one_before_it_is_told_which_that_is() {
+    let mut world = world();
+    let amended = |at: &str| {
+        let data = json!({"version": 2, "change": "address", "effective": "2025-06-01"});
+        record("contract.amended", at, data)
+    };
+    let first = world.take("ins", amended("2025-05-06T09:00:00+02:00"));
+    let moved = with(amended("2025-02-26T09:00:00+01:00"), json!({"corrects": first.id()}));
+    let refusal = world.refuse(Code::VersionGap, "ins", moved);
+    assert!(refusal.detail.contains(&world.records[0].id().to_string()), "{refusal}");
+}
+
+/// A state whose records cannot be read, only looked up.
+struct Unread<'a>(&'a state::MemoryState);
+
+impl StateReader for Unread<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, state::StateError> {
+        self.0.get(key)
+    }
+
+    fn range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Result<Vec<state::Pair>, state::StateError> {
+        self.0.range(from, to, limit)
+    }
+
+    fn record(&self, id: &crate::digest::RecordId) -> Result<Option<Record>, state::StateError> {
+        Err(state::StateError::new(format!("{id} is read")))
+    }
+
+    fn holds_record(&self, id: &crate::digest::RecordId) -> Result<bool, state::StateError> {
+        self.0.holds_record(id)
+    }
+}
+
+#[test]
+fn a_record_whose_private_data_is_erased_is_looked_up_and_not_read() {
+    let mut world = world();
+    let erased = |id: String| {
+        let data = json!({"record": id, "basis": "request"});
+        json!({"type": "disclosure.erased", "occurred_at": "2025-05-06T09:00:00Z", "data": data})
+    };
+    let known = world.records[0].id().to_string();
+    let (known, unknown) = (erased(known), erased("ab".repeat(32)));
+    let [known, unknown] = [known, unknown].map(|record| world.sign("broker", record));
+    let of_block = world.sign("broker", erased(known.id().to_string()));
+    let reader = Unread(&world.state);
+    let mut block = BlockState::new(9, BLOCK_MS, 1, &world.members, &reader);
+    block.apply(&known).unwrap();
+    block.apply(&of_block).unwrap();
+    assert!(matches!(
+        block.apply(&unknown),
+        Err(state::ApplyError::Refused(refusal)) if refusal.code == Code::UnknownReference
+    ));
+}

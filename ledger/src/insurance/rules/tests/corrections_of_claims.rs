@@ -353,3 +353,138 @@ fn a_refusal_corrected_after_something_that_changed_nothing_ends_the_claim_on_it
         world.take("ins", statement);
     }
 }
+
+fn on(day: u8) -> String {
+    format!("2025-05-{day:02}T12:00:00+02:00")
+}
+
+#[test]
+fn a_decision_is_not_corrected_to_before_the_dispute_or_the_decision_that_it_followed() {
+    let mut world = world();
+    let disputed = |day: u8| of_claim("claim.disputed", &on(day), "K", json!({"between": ["ins"]}));
+    world.take("broker", opened(AT, "K", 100));
+    world.take("ins", decided(&on(8), "K", 60, 40));
+    world.take("broker", disputed(10));
+    let second = world.take("ins", decided(&on(12), "K", 70, 30));
+    let moved = |day: u8, old: &Record| correcting(decided(&on(day), "K", 80, 20), old);
+    for day in [7, 9] {
+        let refusal = world.refuse(Code::ClaimState, "ins", moved(day, &second));
+        assert!(refusal.detail.contains(&world.records[3].id().to_string()), "{refusal}");
+    }
+    let second = world.take("ins", moved(11, &second));
+    world.refuse(Code::ClaimState, "ins", moved(9, &second));
+    // Nor to after the dispute that followed it.
+    world.take("broker", disputed(14));
+    world.refuse(Code::ClaimState, "ins", moved(15, &second));
+    world.take("ins", moved(14, &second));
+}
+
+#[test]
+fn an_offer_is_not_corrected_to_before_the_one_that_it_followed() {
+    let mut world = world();
+    let offered = |day: u8, round: u64| {
+        let data = json!({"round": round, "amount": 50, "currency": "EUR"});
+        of_claim("settlement.offered", &on(day), "K", data)
+    };
+    world.take("broker", opened(AT, "K", 100));
+    let first = world.take("ins", offered(10, 1));
+    let first = world.take("ins", correcting(offered(8, 1), &first));
+    let second = world.take("ins", offered(12, 2));
+    let refusal = world.refuse(Code::RoundGap, "ins", correcting(offered(7, 2), &second));
+    assert!(refusal.detail.contains(&first.id().to_string()), "{refusal}");
+    let second = world.take("ins", correcting(offered(8, 2), &second));
+    world.refuse(Code::RoundGap, "ins", correcting(offered(7, 2), &second));
+}
+
+#[test]
+fn a_step_of_the_deductible_is_not_corrected_to_before_the_one_that_it_followed() {
+    let mut world = World::new();
+    let modules = json!({"data": {"modules": ["private", "employment", "traffic"],
+        "deductible_model": "bonus"}});
+    world.take("ins", with(issued(), modules));
+    let set = |day: u8, amount: u64, cause: &str| {
+        let data = json!({"model": "bonus", "amount": amount, "cause": cause, "currency": "EUR"});
+        record("deductible.set", &on(day), data)
+    };
+    let start = world.take("ins", set(10, 30_000, "start"));
+    let commitment = world.take("ins", set(20, 50_000, "cost_commitment"));
+    let moved = |day: u8| correcting(set(day, 50_000, "cost_commitment"), &commitment);
+    let refusal = world.refuse(Code::LadderStep, "ins", moved(9));
+    assert!(refusal.detail.contains(&start.id().to_string()), "{refusal}");
+    world.take("ins", moved(10));
+}
+
+#[test]
+fn a_payment_is_not_corrected_to_after_what_came_back_of_it() {
+    let mut world = world();
+    let back = |day: u8, amount: u64| {
+        with(paid(&on(day), "K", amount), json!({"data": {"status": "returned"}}))
+    };
+    world.take("broker", opened(AT, "K", 300));
+    world.take("ins", decided(AT, "K", 300, 0));
+    let first = world.take("ins", paid(&on(7), "K", 100));
+    world.take("ins", back(10, 100));
+    world.take("ins", paid(&on(20), "K", 200));
+    let moved = |day: u8, payee: &str| {
+        let payment = with(paid(&on(day), "K", 100), json!({"data": {"payee": payee}}));
+        correcting(payment, &first)
+    };
+    // What was paid later carries no earlier return.
+    world.refuse(Code::TotalMismatch, "ins", moved(15, "policyholder"));
+    world.refuse(Code::TotalMismatch, "ins", moved(7, "vet"));
+    world.refuse(Code::TotalMismatch, "ins", back(9, 1));
+    world.take("ins", moved(10, "policyholder"));
+}
+
+#[test]
+fn what_came_back_before_a_claim_was_closed_is_not_corrected_after_it() {
+    let mut world = world();
+    let back = |amount: u64| with(paid(AT, "K", amount), json!({"data": {"status": "returned"}}));
+    world.take("broker", opened(AT, "K", 300));
+    world.take("ins", decided(AT, "K", 300, 0));
+    world.take("ins", paid(AT, "K", 300));
+    let before = world.take("ins", back(100));
+    world.take("ins", of_claim("claim.closed", AT, "K", json!({"paid": 200, "currency": "EUR"})));
+    world.refuse(Code::ClaimState, "ins", correcting(back(50), &before));
+    let after = world.take("ins", back(60));
+    world.take("ins", correcting(back(50), &after));
+}
+
+#[test]
+fn a_step_of_the_deductible_that_is_undone_leaves_no_step_to_a_claim_that_was_refused_since() {
+    let mut world = World::new();
+    let modules = json!({"data": {"modules": ["private", "employment", "traffic"],
+        "deductible_model": "variable"}});
+    world.take("ins", with(issued(), modules));
+    let set = |at: &str, amount: u64, cause: &str| {
+        let data =
+            json!({"model": "variable", "amount": amount, "cause": cause, "currency": "EUR"});
+        record("deductible.set", at, data)
+    };
+    let judged = |claim: &str, approved: u64, ladder: &str| {
+        let more = json!({"data": {"deductible": 0, "ladder": ladder}});
+        with(decided(AT, claim, approved, 1_000 - approved), more)
+    };
+    world.take("ins", set(AT, 0, "start"));
+    for claim in ["K", "L"] {
+        world.take("ins", opened(AT, claim, 1_000));
+        world.take("ins", judged(claim, 900, "step_up"));
+    }
+    let of_first = world.take("ins", set(AT, 10_000, "K"));
+    world.take("ins", of_claim("claim.disputed", AT, "K", json!({"between": ["ins"]})));
+    let refused = world.take("ins", judged("K", 0, "none"));
+    // Decided to raise it once more, it has raised it already.
+    let mut again = world.clone();
+    again.take("ins", correcting(judged("K", 900, "step_up"), &refused));
+    again.refuse(Code::LadderStep, "ins", set(AT, 20_000, "K"));
+    again.take("ins", correcting(set(AT, 10_000, "L"), &of_first));
+    again.take("ins", set(AT, 20_000, "K"));
+    let of_second = world.take("ins", correcting(set(AT, 10_000, "L"), &of_first));
+    world.refuse(Code::LadderStep, "ins", set(AT, 20_000, "K"));
+    // No claim that raises it is left in that year.
+    world.take("ins", of_claim("claim.disputed", AT, "L", json!({"between": ["ins"]})));
+    world.take("ins", judged("L", 0, "none"));
+    let next_year = "2026-01-01T09:00:00+01:00";
+    let free = set(next_year, 0, "claim_free:2025");
+    world.take("ins", correcting(free, &of_second));
+}

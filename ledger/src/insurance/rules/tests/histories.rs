@@ -291,12 +291,17 @@ fn check(world: &World, at: crate::insurance::Moment) {
         let period = world.period("ins/C", number);
         let (spent, ceiling) = (period.spent.minor_units(), period.ceiling.unwrap().minor_units());
         assert_eq!(spent, counted.get(&number).copied().unwrap_or(0), "{period:?}");
-        let held: u64 = period
-            .holds
-            .iter()
-            .filter(|hold| hold.until >= at)
-            .map(|hold| hold.amount.minor_units())
-            .sum();
+        // The most that is held at that moment, or when one of the later holds begins.
+        let begins = |hold: &entities::Hold| {
+            seconds_after(&hold.until.timestamp().to_string(), -86_400).parse().unwrap()
+        };
+        let held_at = |moment: crate::insurance::Moment| -> u64 {
+            let live = period.holds.iter().filter(|hold| begins(hold) <= moment);
+            let live = live.filter(|hold| hold.until >= moment);
+            live.map(|hold| hold.amount.minor_units()).sum()
+        };
+        let later = period.holds.iter().map(begins).filter(|begins| *begins > at);
+        let held = later.map(held_at).fold(held_at(at), u64::max);
         assert!(spent + held <= ceiling, "{spent} + {held} > {ceiling}: {period:?}");
     }
 }

@@ -298,3 +298,65 @@ fn a_year_ends_on_the_clocks_of_the_contract() {
     world.refuse(Code::LadderStep, "ins", free("2021-12-31T22:59:59Z"));
     world.take("ins", free("2021-12-31T23:00:00Z"));
 }
+
+/// A deductible with a bonus, and cost commitments on these days of May 2021.
+fn committed(world: &mut World, day: u8) {
+    world.take("ins", set(&in_may(day), "bonus", 50_000, "cost_commitment"));
+}
+
+fn in_may(day: u8) -> String {
+    format!("2021-05-{day:02}T10:00:00+02:00")
+}
+
+fn judged_in_may(day: u8, claim: &str, deductible: u64) -> Value {
+    judged(&in_may(day), claim, 90_000, deductible, "none")
+}
+
+fn with_bonus() -> World {
+    let mut world = legal("bonus");
+    world.take("ins", set("2021-01-01T00:00:01+01:00", "bonus", 30_000, "start"));
+    committed(&mut world, 10);
+    world
+}
+
+#[test]
+fn a_claim_uses_up_the_commitment_that_it_was_opened_under_and_no_later_one() {
+    let mut world = with_bonus();
+    for claim in ["A", "B"] {
+        world.take("ins", case(&in_may(12), claim, "legal_case"));
+    }
+    let first = world.take("ins", judged_in_may(14, "A", 50_000));
+    committed(&mut world, 20);
+    let again = with(judged_in_may(14, "A", 50_000), json!({"corrects": first.id()}));
+    world.take("ins", again);
+    world.take("ins", case(&in_may(25), "C", "legal_case"));
+    world.refuse(Code::DeductibleWrong, "ins", judged_in_may(26, "C", 30_000));
+    world.take("ins", judged_in_may(26, "C", 50_000));
+    world.refuse(Code::DeductibleWrong, "ins", judged_in_may(27, "B", 50_000));
+    world.take("ins", judged_in_may(27, "B", 30_000));
+}
+
+#[test]
+fn a_claim_opened_between_two_commitments_has_what_the_first_of_them_made_it() {
+    let mut world = with_bonus();
+    world.take("ins", case(&in_may(12), "A", "legal_case"));
+    committed(&mut world, 20);
+    world.refuse(Code::DeductibleWrong, "ins", judged_in_may(22, "A", 30_000));
+    world.take("ins", judged_in_may(22, "A", 50_000));
+    world.take("ins", case(&in_may(25), "C", "legal_case"));
+    world.take("ins", judged_in_may(26, "C", 50_000));
+}
+
+#[test]
+fn a_claim_free_year_corrected_into_a_commitment_is_not_used_up_by_an_earlier_claim() {
+    let mut world = with_bonus();
+    world.take("ins", case(&in_may(12), "A", "legal_case"));
+    world.take("ins", judged_in_may(14, "A", 50_000));
+    let new_year = "2023-01-02T10:00:00+01:00";
+    let free = world.take("ins", set(new_year, "bonus", 40_000, "claim_free:2022"));
+    let commitment = set(new_year, "bonus", 50_000, "cost_commitment");
+    world.take("ins", with(commitment, json!({"corrects": free.id()})));
+    world.take("ins", case(new_year, "B", "legal_case"));
+    world.refuse(Code::DeductibleWrong, "ins", judged(new_year, "B", 90_000, 30_000, "none"));
+    world.take("ins", judged(new_year, "B", 90_000, 50_000, "none"));
+}

@@ -400,3 +400,58 @@ fn a_word_on_a_document_told_late_is_about_what_had_been_asked_for_by_then() {
     world.take("broker", record("document.assessed", &on(10), accepted));
     world.take("broker", card);
 }
+
+#[test]
+fn a_correction_of_an_old_word_is_no_word_on_a_document_asked_for_since() {
+    let on = |day: u8| format!("2025-05-{day:02}T12:00:00+02:00");
+    let asked = |day: u8| {
+        let data = json!({"items": ["licence"], "due": "2025-06-10"});
+        record("document.requested", &on(day), data)
+    };
+    let word = |day: u8, label: &str| {
+        let data = json!({"item": "licence", "verdict": "accepted", "label": label});
+        record("document.assessed", &on(day), data)
+    };
+    let card = record("document.issued", &on(11), json!({"kind": "green_card"}));
+    let corrects = |old: &Record| json!({"corrects": old.id()});
+    let mut world = world();
+    world.take("broker", asked(1));
+    let first = world.take("broker", word(2, "a"));
+    world.take("broker", asked(10));
+    world.refuse(Code::DossierRed, "broker", card.clone());
+    let first = world.take("broker", with(word(2, "b"), corrects(&first)));
+    world.refuse(Code::DossierRed, "broker", card.clone());
+    // Nor does one that was told late become one.
+    let late = world.take("broker", word(9, "a"));
+    let late = world.take("broker", with(word(9, "b"), corrects(&late)));
+    world.refuse(Code::DossierRed, "broker", card.clone());
+    // The word on the document that was asked for.
+    world.take("broker", with(word(10, "c"), corrects(&late)));
+    world.take("broker", card.clone());
+    world.take("broker", with(word(2, "c"), corrects(&first)));
+    world.take("broker", card);
+}
+
+#[test]
+fn a_code_told_late_revives_no_signature_that_was_declined_since() {
+    let on = |day: u8| format!("2025-05-{day:02}T12:00:00+02:00");
+    let of = |kind: &str, day: u8, more: Value| {
+        record(kind, &on(day), with(json!({"signature": "S"}), more))
+    };
+    let target = json!({"target": {"contract": "ins/C", "version": 1}, "signer": "policyholder",
+        "method": "sms_otp", "expires": "2025-06-01T00:00:00Z"});
+    let sms = |day: u8| of("signature.challenged", day, json!({"channel": "sms"}));
+    let declined =
+        |day: u8| of("signature.failed", day, json!({"reason": "declined", "attempt": 1}));
+    let completed = of("signature.completed", 5, json!({"level": "SES"}));
+    let mut world = world();
+    world.take("broker", of("signature.requested", 1, target));
+    world.take("otp", sms(3));
+    world.take("otp", declined(4));
+    world.take("otp", declined(2));
+    world.take("otp", sms(2));
+    world.take("otp", sms(3));
+    world.refuse(Code::SignatureState, "otp", completed.clone());
+    world.take("otp", sms(5));
+    world.take("otp", completed);
+}

@@ -133,3 +133,112 @@ fn nothing_is_paid_after_the_claim_is_closed_but_money_may_come_back() {
     world.refuse(Code::ClaimState, "ins", status(1, "ordered"));
     world.take("ins", status(30, "returned"));
 }
+
+fn on(day: u8) -> String {
+    format!("2025-05-{day:02}T12:00:00+02:00")
+}
+
+fn disputed_on(day: u8) -> Value {
+    of_claim("claim.disputed", &on(day), "K", json!({"between": ["policyholder"]}))
+}
+
+fn paid_on_account(day: u8, amount: u64) -> Value {
+    with(paid(&on(day), "K", amount), json!({"data": {"on_account": true}}))
+}
+
+/// An offer made and told on a day.
+fn offer_on(world: &mut World, day: u8, round: u64, amount: u64) {
+    let data = json!({"round": round, "amount": amount, "currency": "EUR"});
+    world.take("ins", of_claim("settlement.offered", &on(day), "K", data));
+    let told = json!({"round": round, "to": "policyholder"});
+    world.take("broker", of_claim("settlement.notified", &on(day), "K", told));
+}
+
+fn objected_on(day: u8, round: u64) -> Value {
+    of_claim("settlement.answered", &on(day), "K", json!({"round": round, "answer": "objected"}))
+}
+
+/// A claim with two decisions, the first disputed.
+fn twice_decided(first: Value, second: Value) -> World {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 1_000));
+    world.take("ins", first);
+    world.take("broker", disputed_on(7));
+    world.take("ins", second);
+    world
+}
+
+#[test]
+fn nothing_is_paid_on_a_decision_that_approved_nothing_yet() {
+    let nothing = json!({"data": {"outcome": "partly"}});
+    let partly = with(decided(&on(7), "K", 0, 1_000), nothing);
+    let mut world = twice_decided(partly, decided(&on(10), "K", 1_000, 0));
+    let refusal = world.refuse(Code::NotDecided, "ins", paid(&on(9), "K", 1_000));
+    assert_eq!(refusal.field.as_deref(), Some("occurred_at"));
+    assert!(refusal.detail.contains(&world.records[4].id().to_string()), "{refusal}");
+    world.take("ins", paid(&on(10), "K", 1_000));
+}
+
+#[test]
+fn no_more_is_paid_at_a_moment_than_was_approved_by_then() {
+    let (first, second) = (decided(&on(7), "K", 10, 990), decided(&on(10), "K", 1_000, 0));
+    let mut world = twice_decided(first, second);
+    world.refuse(Code::NotDecided, "ins", paid(&on(9), "K", 11));
+    world.take("ins", paid(&on(9), "K", 4));
+    world.refuse(Code::NotDecided, "ins", paid(&on(8), "K", 11));
+    world.refuse(Code::NotDecided, "ins", paid(&on(9), "K", 7));
+    world.take("ins", paid(&on(9), "K", 6));
+    world.take("ins", paid(&on(10), "K", 990));
+}
+
+#[test]
+fn nothing_is_paid_between_a_refusal_and_the_decision_that_approves_again() {
+    let (first, second) = (decided(&on(7), "K", 1_000, 0), decided(&on(10), "K", 0, 1_000));
+    let mut world = twice_decided(first, second);
+    world.take("broker", disputed_on(11));
+    world.take("ins", decided(&on(15), "K", 1_000, 0));
+    world.refuse(Code::NotDecided, "ins", paid(&on(12), "K", 1));
+    world.take("ins", paid(&on(9), "K", 1));
+    world.take("ins", paid(&on(15), "K", 999));
+}
+
+#[test]
+fn what_was_paid_on_account_in_an_earlier_round_is_carried_by_its_objection() {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 1_000));
+    offer_on(&mut world, 7, 1, 500);
+    world.take("broker", objected_on(7, 1));
+    let on_account = world.take("ins", paid_on_account(8, 400));
+    offer_on(&mut world, 9, 2, 600);
+    let again = |old: &Record, record: Value| with(record, json!({"corrects": old.id()}));
+    let on_account = world.take("ins", again(&on_account, paid_on_account(8, 400)));
+    let mut decided_instead = world.clone();
+    let decision = decided_instead.take("ins", decided(&on(20), "K", 1_000, 0));
+    let decision = decided_instead.take("ins", again(&decision, decided(&on(20), "K", 900, 100)));
+    let lower = again(&decision, decided(&on(20), "K", 399, 601));
+    decided_instead.refuse(Code::PaidExceedsApproved, "ins", lower);
+    decided_instead.take("ins", again(&on_account, paid_on_account(8, 400)));
+    sign_offer(&mut world, "S", 2);
+    let data = json!({"round": 2, "answer": "accepted", "signature": "S"});
+    let accepted = of_claim("settlement.answered", &on(20), "K", data);
+    let answer = world.take("broker", accepted.clone());
+    world.take("broker", again(&answer, accepted));
+    // No more by it, and none before it.
+    world.refuse(Code::NotDecided, "ins", again(&on_account, paid_on_account(8, 501)));
+    world.refuse(Code::NotDecided, "ins", again(&on_account, paid_on_account(6, 400)));
+    let not_on_account = again(&on_account, paid(&on(8), "K", 400));
+    world.refuse(Code::NotDecided, "ins", not_on_account);
+    world.take("ins", again(&on_account, paid_on_account(8, 400)));
+}
+
+#[test]
+fn an_objection_is_not_corrected_behind_what_was_paid_on_account() {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 1_000));
+    offer_on(&mut world, 7, 1, 500);
+    let objected = world.take("broker", objected_on(7, 1));
+    world.take("ins", with(paid_on_account(8, 1), json!({"data": {"status": "ordered"}})));
+    let moved = |day: u8| with(objected_on(day, 1), json!({"corrects": objected.id()}));
+    world.refuse(Code::NotDecided, "broker", moved(9));
+    world.take("broker", moved(8));
+}

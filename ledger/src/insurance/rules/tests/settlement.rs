@@ -143,3 +143,56 @@ fn what_is_accepted_is_spent_under_the_ceiling() {
         }
     }
 }
+
+/// A claim of which no amount is known, on a contract with or without a ceiling.
+fn without_amount(ceiling: bool) -> World {
+    let mut world = World::new();
+    let none = json!({"data": {"annual_ceiling": null, "currency": null}});
+    world.take("ins", if ceiling { issued() } else { with(issued(), none) });
+    let nothing = json!({"data": {"claimed": null, "currency": null}});
+    world.take("broker", with(opened(AT, "K", 1), nothing));
+    world
+}
+
+#[test]
+fn offers_and_decisions_are_in_the_currency_of_the_ceiling_even_those_of_nothing() {
+    let mut world = without_amount(true);
+    let francs = json!({"data": {"currency": "CHF"}});
+    world.refuse(Code::CurrencyMismatch, "ins", with(offered(1, 500), francs.clone()));
+    world.refuse(Code::CurrencyMismatch, "ins", with(decided(AT, "K", 0, 0), francs));
+    world.take("ins", offered(1, 500));
+    world.take("ins", decided(AT, "K", 0, 0));
+}
+
+#[test]
+fn a_wrong_currency_goes_with_the_offer_or_the_decision_that_brought_it() {
+    let francs = json!({"data": {"currency": "CHF"}});
+    for record in [offered(1, 500), decided(AT, "K", 500, 0), decided(AT, "K", 0, 500)] {
+        let corrects = |old: &Record| json!({"corrects": old.id()});
+        let mut world = without_amount(false);
+        let wrong = world.take("ins", with(record.clone(), francs.clone()));
+        let more = if record["type"] == "claim.decided" {
+            offered(1, 1)
+        } else {
+            decided(AT, "K", 500, 0)
+        };
+        world.refuse(Code::CurrencyMismatch, "ins", more.clone());
+        let right = world.take("ins", with(record.clone(), corrects(&wrong)));
+        world.refuse(Code::CurrencyMismatch, "ins", with(more.clone(), francs.clone()));
+        world.take("ins", more);
+        let period = world.period("ins/C", 1);
+        let spent = world.claim("ins/K").counted;
+        assert_eq!(period.spent, spent, "{record}");
+        // Something else is in that currency now.
+        let again = with(with(record.clone(), francs.clone()), corrects(&right));
+        world.refuse(Code::CurrencyMismatch, "ins", again);
+    }
+    // One that the claim was opened in stays.
+    let mut world = World::new();
+    let none = json!({"data": {"annual_ceiling": null, "currency": null}});
+    world.take("ins", with(issued(), none));
+    world.take("broker", opened(AT, "K", 500));
+    let offer = world.take("ins", offered(1, 500));
+    let wrong = with(with(offered(1, 500), francs), json!({"corrects": offer.id()}));
+    world.refuse(Code::CurrencyMismatch, "ins", wrong);
+}

@@ -125,9 +125,12 @@ proptest! {
         let mut held: Vec<(i64, i64)> = Vec::new();
         for (days, amount, back) in payments {
             let paid = to_vet(&day(days), "K", amount);
-            let by_then: i64 =
-                held.iter().filter(|(day, _)| *day <= days).map(|(_, amount)| amount).sum();
-            let out = held.iter().map(|(_, amount)| amount).sum::<i64>().min(by_then);
+            // What the payee has on that day and keeps on every later one.
+            let by = |last: i64| -> i64 {
+                held.iter().filter(|(day, _)| *day <= last).map(|(_, amount)| amount).sum()
+            };
+            let later = held.iter().map(|(day, _)| *day).filter(|day| *day > days);
+            let out = later.map(by).fold(by(days), i64::min);
             let signed = i64::try_from(amount).unwrap();
             if back && signed <= out {
                 world.take("ins", with(paid, json!({"data": {"status": "returned"}})));

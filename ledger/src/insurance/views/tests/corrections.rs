@@ -440,3 +440,104 @@ fn a_corrected_dispute_number_or_state_shows_the_newer_and_leaves_the_claim_as_i
     assert_eq!(lines.claim("ins/1", "ins/C1", then).status, ClaimStatus::Disputed);
     assert!(world.lets_pass("ins", of_claim("claim.decided", "2025-03-10T10:00:00Z", decided)));
 }
+
+#[test]
+fn a_dispute_told_late_of_a_decision_that_another_has_followed_is_shown_and_changes_nothing() {
+    let mut world = Ruled::with_contract(false);
+    let on = |day: u8| format!("2025-03-{day:02}T12:00:00Z");
+    let decided = |day: u8, approved: u64| {
+        let outcome = if approved == 0 { "refused" } else { "approved" };
+        let data = json!({"outcome": outcome, "approved": approved, "refused": 100 - approved,
+            "currency": "EUR"});
+        of_claim("claim.decided", &on(day), data)
+    };
+    let disputed = |day: u8| of_claim("claim.disputed", &on(day), json!({"between": ["ins"]}));
+    let status = |world: &Ruled| world.views().claim("ins/1", "ins/C1", now()).status;
+    world.take("ins", opened(AT, "ins/C1"));
+    world.take("broker", disputed(2));
+    assert_eq!(status(&world), ClaimStatus::Opened, "nothing is decided yet");
+    world.take("ins", decided(3, 0));
+    world.take("broker", disputed(4));
+    assert_eq!(status(&world), ClaimStatus::Disputed);
+    world.take("ins", decided(10, 100));
+    let data = json!({"amount": 100, "currency": "EUR", "status": "executed", "payee": "vet"});
+    world.take("ins", of_claim("payment.recorded", &on(11), data));
+    world.take("broker", disputed(5));
+    assert_eq!(status(&world), ClaimStatus::Paid);
+    assert_eq!(world.views().claim("ins/1", "ins/C1", now()).disputes.len(), 3);
+    assert!(!world.lets_pass("ins", decided(12, 100)));
+    world.take("broker", disputed(12));
+    assert_eq!(status(&world), ClaimStatus::Disputed);
+    assert!(world.lets_pass("ins", decided(12, 100)));
+}
+
+#[test]
+fn a_signature_told_late_to_have_failed_or_begun_is_shown_as_the_rules_hold_it() {
+    let mut world = Ruled::with_contract(true);
+    let of = |kind: &str, at: &str, more: (&str, Json)| {
+        let mut record = record(kind, at, json!({"signature": "S"}));
+        record["data"][more.0] = more.1;
+        record
+    };
+    let declined = |at: &str| {
+        let mut failed = of("signature.failed", at, ("reason", "declined".into()));
+        failed["data"]["attempt"] = 1.into();
+        failed
+    };
+    let sms = |at: &str| of("signature.challenged", at, ("channel", "sms".into()));
+    let state =
+        |world: &Ruled| world.views().at("ins/1", "2025-02-02T00:00:00Z").signatures[0].state;
+    let completes = |world: &Ruled| world.lets_pass("otp", signature_completed(SIGNED, "SES"));
+    world.take("broker", signature_requested("2025-02-10T00:00:00Z", "otp"));
+    world.take("otp", sms("2025-02-01T09:00:00Z"));
+    world.take("otp", declined("2025-02-01T08:30:00Z"));
+    assert_eq!((state(&world), completes(&world)), (SignatureStatus::Challenged, true));
+    world.take("otp", declined("2025-02-01T09:30:00Z"));
+    assert_eq!((state(&world), completes(&world)), (SignatureStatus::Declined, false));
+    world.take("otp", sms("2025-02-01T09:10:00Z"));
+    assert_eq!((state(&world), completes(&world)), (SignatureStatus::Declined, false));
+    world.take("otp", sms("2025-02-01T09:40:00Z"));
+    assert_eq!((state(&world), completes(&world)), (SignatureStatus::Challenged, true));
+}
+
+#[test]
+fn a_period_without_a_ceiling_counts_in_the_currency_of_the_first_amount_that_counts() {
+    let mut world = Ruled::new();
+    let data = json!({"version": 1, "line_of_business": "pet_health",
+        "period": {"from": "2025-01-01", "to": "2025-12-31"}, "signature_required": false});
+    world.take("ins", record("contract.issued", "2025-01-01T00:00:00+01:00", data));
+    let agree = |world: &Ruled, currency: Option<&str>, held: u64, spent: u64| {
+        let key = keys::period(&"ins/1".parse().unwrap(), 1);
+        let rules: entities::Period = state::read(&world.world.state, &key).unwrap().unwrap();
+        assert_eq!(rules.currency.map(|it| it.code().to_owned()).as_deref(), currency);
+        let shown = &world.views().at("ins/1", "2025-03-02T09:00:00Z").periods[0];
+        assert_eq!(shown.currency.as_deref(), currency);
+        assert_eq!((shown.held, shown.spent), (held, spent));
+        assert_eq!(rules.spent.minor_units(), spent);
+    };
+    let in_dollars = |mut record: Json| {
+        record["data"]["currency"] = "USD".into();
+        record
+    };
+    world.take("ins", in_dollars(opened(AT, "ins/C1")));
+    let asked = |number: &str| {
+        let lines = json!([{"code": "x", "amount": 900}]);
+        let data = json!({"preauthorisation": number, "lines": lines, "currency": "EUR"});
+        record("preauthorisation.requested", "2025-03-01T12:00:00Z", data)
+    };
+    let answered = |number: &str, amount: u64| {
+        let data = json!({"preauthorisation": number, "guaranteed": amount,
+            "customer_share": 900 - amount, "hold_until": "2025-03-02T12:00:00Z",
+            "currency": "EUR"});
+        record("preauthorisation.answered", "2025-03-01T12:00:00Z", data)
+    };
+    for (number, amount) in [("PA", 0), ("PB", 900)] {
+        agree(&world, None, 0, 0);
+        world.take("vet", asked(number));
+        world.take("ins", answered(number, amount));
+    }
+    agree(&world, Some("EUR"), 900, 0);
+    let data = json!({"outcome": "approved", "approved": 100, "refused": 0, "currency": "USD"});
+    world.take("ins", of_claim("claim.decided", "2025-03-01T13:00:00Z", data));
+    agree(&world, Some("EUR"), 900, 0);
+}
