@@ -147,7 +147,7 @@ pub fn read<E: Decode<()>>(
 }
 
 /// The layout of values; a new one gets a new number.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A value as it is stored: the number of its layout, then its fields.
 fn encode<E: Encode>(value: &E) -> Result<Vec<u8>, WireError> {
@@ -159,13 +159,13 @@ fn encode<E: Encode>(value: &E) -> Result<Vec<u8>, WireError> {
 /// # Errors
 /// The bytes are no such value.
 pub fn decode<E: Decode<()>>(bytes: &[u8]) -> Result<E, StateError> {
-    let (version, value) = wire::decode_own::<STATE_VALUE_BYTES_MAX, (u8, E)>(bytes)
-        .map_err(|error| StateError::new(format!("a value is damaged: {error}")))?;
-    if version == VERSION {
-        Ok(value)
-    } else {
-        Err(StateError::new(format!("a value has layout {version}; this version reads {VERSION}")))
+    if let Some(version) = bytes.first().filter(|version| **version != VERSION) {
+        let problem = format!("a value has layout {version}; this version reads {VERSION}");
+        return Err(StateError::new(problem));
     }
+    let (_, value) = wire::decode_own::<STATE_VALUE_BYTES_MAX, (u8, E)>(bytes)
+        .map_err(|error| StateError::new(format!("a value is damaged: {error}")))?;
+    Ok(value)
 }
 
 /// The state of a ledger without a record.

@@ -179,7 +179,7 @@ fn a_value_is_laid_out_as_documented() {
         newest: None,
     };
     let mut world = World::new();
-    let mut expected = vec![1];
+    let mut expected = vec![2];
     expected.extend_from_slice(crate::digest::Digest::of(b"x").as_bytes());
     for (year, month, day) in [(2025_u16, 3, 1), (2026, 2, 28)] {
         expected.extend_from_slice(&year.to_be_bytes());
@@ -203,7 +203,7 @@ fn a_value_is_laid_out_as_documented() {
     assert_eq!(state::read(&world.state, &key).unwrap(), Some(period));
     // Another version, or a byte more or less, is no value.
     for bad in
-        [[&[2], &expected[1..]].concat(), [&expected[..], &[0]].concat(), expected[1..].to_vec()]
+        [[&[1], &expected[1..]].concat(), [&expected[..], &[0]].concat(), expected[1..].to_vec()]
     {
         world.state.apply([(key.as_bytes().to_vec(), Some(bad))].into_iter().collect(), &[]);
         assert!(state::read(&world.state, &key).is_err());
