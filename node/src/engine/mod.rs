@@ -150,38 +150,36 @@ impl Engine {
         }
     }
 
+    /// Tells the others once more what is decided here. By itself the engine does so
+    /// after each decision only; where that was lost, nobody hears of it, and two
+    /// parts of the validators that wait for votes at different heights wait for ever.
+    pub fn announce_again(&self) {
+        if let Some(sync) = &self.sync {
+            // Fails only where the engine has ended, which is noticed elsewhere.
+            let _ = sync.cast(SyncMsg::Tick);
+        }
+    }
+
     /// Talks to one more member's engine, or to one at another address.
     pub fn add_peer(&self, address: Multiaddr) {
-        self.update_peers([PersistentPeersOp::Add(address)]);
+        self.update_peers(PersistentPeersOp::Add(address));
     }
 
     /// Talks to a member's engine no longer.
     pub fn forget_peer(&self, address: Multiaddr) {
-        self.update_peers([PersistentPeersOp::Remove(address)]);
+        self.update_peers(PersistentPeersOp::Remove(address));
     }
 
-    /// Gives up the connections to a member's engine and dials it anew.
-    pub fn renew_peer(&self, address: Multiaddr) {
-        self.update_peers([
-            PersistentPeersOp::Remove(address.clone()),
-            PersistentPeersOp::Add(address),
-        ]);
-    }
-
-    fn update_peers(&self, changes: impl IntoIterator<Item = PersistentPeersOp>) {
+    fn update_peers(&self, change: PersistentPeersOp) {
         let network = self.network.clone();
-        let changes: Vec<_> = changes.into_iter().collect();
         self.runtime.spawn(async move {
-            for change in changes {
-                let asked = ractor::call!(network, |reply| {
-                    NetworkMsg::UpdatePersistentPeers(change, reply)
-                });
-                let problem = match asked {
-                    Ok(Ok(())) => continue,
-                    Ok(Err(error)) => error.to_string(),
-                    Err(error) => error.to_string(),
-                };
-                tracing::warn!("the engine's peers stay as they are: {problem}");
+            let asked = ractor::call!(network, |reply| {
+                NetworkMsg::UpdatePersistentPeers(change, reply)
+            });
+            match asked {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!("the engine's peers stay as they are: {error}"),
+                Err(error) => tracing::warn!("the engine's peers stay as they are: {error}"),
             }
         });
     }

@@ -25,19 +25,24 @@ pub struct Peer {
     pub tip: Height,
     /// The height of its last vote or proposal.
     pub voting: Height,
-    /// When it last said anything.
-    pub heard: Instant,
+    /// When it last voted or proposed; before that, when it was connected.
+    pub voted: Instant,
 }
 
 impl Peer {
     fn new() -> Self {
-        Self { tip: Height(0), voting: Height(0), heard: Instant::now() }
+        Self { tip: Height(0), voting: Height(0), voted: Instant::now() }
     }
 
-    /// Whether it spoke within this time.
+    /// Whether it took part in deciding within this time.
     #[must_use]
-    pub fn heard_within(&self, time: Duration, now: Instant) -> bool {
-        now.saturating_duration_since(self.heard) <= time
+    pub fn voted_within(&self, time: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.voted) <= time
+    }
+
+    fn votes(&mut self, height: Height) {
+        self.voting = height;
+        self.voted = Instant::now();
     }
 }
 
@@ -110,7 +115,6 @@ impl Peers {
     fn update(&self, id: PeerId, change: impl FnOnce(&mut Peer)) {
         if let Some(peer) = self.by_id().get_mut(&id.to_string()) {
             change(peer);
-            peer.heard = Instant::now();
         }
         self.changed.notify_one();
     }
@@ -126,16 +130,16 @@ impl Peers {
                 self.changed.notify_one();
             }
             NetworkEvent::Vote(id, vote) => {
-                self.update(id, |peer| peer.voting = vote.height());
+                self.update(id, |peer| peer.votes(vote.height()));
             }
             NetworkEvent::Proposal(id, proposal) => {
-                self.update(id, |peer| peer.voting = proposal.height());
+                self.update(id, |peer| peer.votes(proposal.height()));
             }
             NetworkEvent::PolkaCertificate(id, certificate) => {
-                self.update(id, |peer| peer.voting = certificate.height);
+                self.update(id, |peer| peer.votes(certificate.height));
             }
             NetworkEvent::RoundCertificate(id, certificate) => {
-                self.update(id, |peer| peer.voting = certificate.height);
+                self.update(id, |peer| peer.votes(certificate.height));
             }
             NetworkEvent::Status(id, status) => {
                 self.update(id, |peer| peer.tip = status.tip_height);

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use quittance_api::submit::PeerStatus;
-use quittance_ledger::{chain::Evidence, membership::MemberId, store::StoreError};
+use quittance_ledger::{chain::Evidence, store::StoreError};
 
 use super::Shared;
 use crate::engine::{Peer, Peers};
@@ -17,7 +17,7 @@ const BEHIND_MAX: u64 = 20;
 /// is something to decide.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-/// A validator that was heard of within this time is taken to be there.
+/// A validator that voted or proposed within this time is taken to be there.
 const HEARD_WITHIN: Duration = Duration::from_secs(10);
 
 /// What health depends on of the others.
@@ -75,7 +75,7 @@ impl Health {
         let validating = || neighbours.iter().filter(|(status, _)| status.validator);
         let speaking = validating()
             .filter_map(|(_, peer)| *peer)
-            .filter(|peer| peer.heard_within(HEARD_WITHIN, now))
+            .filter(|peer| peer.voted_within(HEARD_WITHIN, now))
             .count();
         health.quorum_speaks = own + speaking >= quorum;
         let reached = own + validating().filter(|(status, _)| status.connected).count();
@@ -104,13 +104,6 @@ impl Health {
         }
         health.peers = neighbours.into_iter().map(|(status, _)| status).collect();
         health
-    }
-}
-
-impl Health {
-    /// Whether that member's node is reached, by gossip and by the engine.
-    pub fn reaches(&self, member: &MemberId) -> bool {
-        self.peers.iter().any(|peer| peer.connected && peer.member.as_ref() == Some(member))
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     digest::RecordId,
     insurance::{
-        Amount, Currency, Moment,
+        Amount, Currency, Data, Moment,
         state::{
             entities::{Claim, Hold, Period},
             keys,
@@ -155,6 +155,16 @@ impl Case<'_, '_> {
             && claim.offer.as_ref().is_none_or(|offer| offer.record == id)
             && claim.steps.iter().all(|step| step.record == id);
         if !alone {
+            return Ok(());
+        }
+        let now = match &self.record.payload().data {
+            Data::ClaimDecided(data) => Some(data.currency),
+            Data::SettlementOffered(data) => Some(data.currency),
+            _ => None,
+        };
+        if now.is_some() && now == claim.currency {
+            // The same currency: what is counted is compared with what comes now.
+            claim.currency_by = Some(self.record.id());
             return Ok(());
         }
         (claim.currency, claim.currency_by) = (None, None);

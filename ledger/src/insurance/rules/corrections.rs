@@ -451,10 +451,11 @@ impl<'r> Case<'r, '_> {
         match ladder.before.clone() {
             None => self.state.remove(key),
             Some(mut step) => {
-                for before in &mut step.commitments {
-                    if let Some(now) = commitments.iter().find(|now| now.at == before.at) {
-                        before.claim.clone_from(&now.claim);
-                    }
+                // The newest of the two lists are the same, but for a commitment taken back.
+                let taken_back = usize::from(data.cause.as_str() == COST_COMMITMENT);
+                let kept = commitments.iter().rev().skip(taken_back);
+                for (before, now) in step.commitments.iter_mut().rev().zip(kept) {
+                    before.claim.clone_from(&now.claim);
                 }
                 self.state.write(key, &Ladder { step, ..ladder })?;
             }

@@ -69,13 +69,16 @@ impl Case<'_, '_> {
     ) -> Verdict {
         let (month, day) = (number_of_month(day.date()), day.date().day().unsigned_abs().into());
         for scope in [Scope::Contract(contract), Scope::Insurer(contract.insurer())] {
-            self.add(keys::tally_all(scope, payee, figure), month, entry)?;
-            self.add(keys::tally_month(scope, payee, figure, month), day, entry)?;
+            let days = self.add(keys::tally_month(scope, payee, figure, month), day, entry, 0)?;
+            // A month that comes to nothing is listed as long as days of it do not.
+            self.add(keys::tally_all(scope, payee, figure), month, entry, days)?;
         }
         Ok(())
     }
 
-    fn add(&mut self, key: Key<Tally>, at: u32, entry: Entry) -> Verdict {
+    /// Adds to a slot, which goes when it comes to nothing and has no parts. How many
+    /// slots there are then.
+    fn add(&mut self, key: Key<Tally>, at: u32, entry: Entry, parts: usize) -> Verdict<usize> {
         let mut tally = self.state.read(&key)?.unwrap_or(Tally { slots: Vec::new() });
         match tally.slots.binary_search_by_key(&at, |slot| slot.at) {
             Ok(index) => {
@@ -88,12 +91,14 @@ impl Case<'_, '_> {
                 tally.slots.insert(index, Slot { at, count: entry.count, sum: entry.sum });
             }
         }
-        tally.slots.retain(|slot| slot.count != 0 || slot.sum != 0);
-        if tally.slots.is_empty() {
+        tally.slots.retain(|slot| slot.at != at || slot.count != 0 || slot.sum != 0 || parts > 0);
+        let left = tally.slots.len();
+        if left == 0 {
             self.state.remove(key);
-            return Ok(());
+        } else {
+            self.state.write(key, &tally)?;
         }
-        self.state.write(key, &tally)
+        Ok(left)
     }
 }
 

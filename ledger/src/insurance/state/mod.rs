@@ -160,7 +160,10 @@ fn encode<E: Encode>(value: &E) -> Result<Vec<u8>, WireError> {
 /// The bytes are no such value.
 pub fn decode<E: Decode<()>>(bytes: &[u8]) -> Result<E, StateError> {
     if let Some(version) = bytes.first().filter(|version| **version != VERSION) {
-        let problem = format!("a value has layout {version}; this version reads {VERSION}");
+        let problem = format!(
+            "a value has layout {version}, and this version reads {VERSION}: the ledger was begun \
+             by another version of the program, and only such a one goes on with it"
+        );
         return Err(StateError::new(problem));
     }
     let (_, value) = wire::decode_own::<STATE_VALUE_BYTES_MAX, (u8, E)>(bytes)

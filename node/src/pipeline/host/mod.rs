@@ -103,8 +103,8 @@ pub struct Host {
     resume: Option<Resume>,
     /// Nodes that the membership has no more, and until when they may hear of it.
     leaving: Vec<(Neighbour, Instant)>,
-    /// Whose engine was dialled anew, and until when it has time to speak.
-    renewed: HashMap<libp2p::PeerId, Instant>,
+    /// When the others were last told what is decided here, without being asked.
+    announced: Instant,
     /// Alerts about validators that contradicted themselves.
     accused: Vec<String>,
     /// Since when a decided block is not final.
@@ -146,7 +146,7 @@ impl Host {
             watchdog: Watchdog::new(),
             resume,
             leaving: Vec::new(),
-            renewed: HashMap::new(),
+            announced: Instant::now(),
             accused: health::evidence_alerts(&shared)?,
             behind_since: None,
             shared,
@@ -382,7 +382,7 @@ impl Host {
             return Err(Fatal::Engine(why));
         }
         self.part();
-        self.renew_silent(&health);
+        self.announce_again();
         self.application.look_again()?;
         if self.tidied.elapsed() > TIDY_UP {
             self.tidied = Instant::now();

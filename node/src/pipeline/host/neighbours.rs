@@ -4,19 +4,15 @@ use std::time::{Duration, Instant};
 
 use super::Host;
 use crate::{
+    engine::context::Height,
     network::{Neighbour, neighbours},
-    pipeline::health::Health,
 };
 
 /// How long a node that is on the ledger no more stays connected.
 const FAREWELL: Duration = Duration::from_secs(30);
 
-/// A validator whose engine is silent for so long while a block is being decided
-/// is dialled anew: those that vote repeat their votes every second.
-const SILENT_MAX: Duration = Duration::from_secs(8);
-
-/// How long a new connection has until it is given up as well.
-const RENEW_AGAIN: Duration = Duration::from_secs(20);
+/// How often a node tells again what it has decided, while somebody may not know.
+const ANNOUNCE_AGAIN: Duration = Duration::from_secs(2);
 
 impl Host {
     /// Talks to whom the membership has since the last block, and to nobody else.
@@ -64,33 +60,17 @@ impl Host {
         gossip.set_peers(now.iter().chain(leaving).map(Neighbour::gossip_peer).collect());
     }
 
-    /// Dials validators anew whose node answers gossip while its engine has not been
-    /// heard for long. On a link that was cut and mended, the kernel tries an old
-    /// connection again only after as long as the cut took, up to two minutes; the
-    /// engine does not give such a connection up, and nothing is decided until then.
-    pub(super) fn renew_silent(&mut self, health: &Health) {
-        let now = Instant::now();
-        self.renewed.retain(|_, until| *until > now);
-        // An engine that was not started is silent, and so are its peers.
-        if self.held.is_some() || health.quorum_speaks {
+    /// Tells the others what is decided here while a block is being decided, or while
+    /// one of them seems to have decided less.
+    pub(super) fn announce_again(&mut self) {
+        if self.announced.elapsed() < ANNOUNCE_AGAIN {
             return;
         }
-        let neighbours = self.shared.neighbours().clone();
-        for (id, peer) in self.engine.peers().all() {
-            let known = neighbours.iter().find(|one| one.validator && one.peer.to_string() == id);
-            let Some(neighbour) = known else { continue };
-            if peer.heard_within(SILENT_MAX, now)
-                || self.renewed.contains_key(&neighbour.peer)
-                || !health.reaches(&neighbour.member)
-            {
-                continue;
-            }
-            tracing::info!(
-                member = %neighbour.member,
-                "a validator's engine is silent; it is dialled anew"
-            );
-            self.renewed.insert(neighbour.peer, now + RENEW_AGAIN);
-            self.engine.renew_peer(neighbour.engine_peer());
+        self.announced = Instant::now();
+        let decided = Height(self.shared.store.decided().height);
+        let lags = || self.engine.peers().all().iter().any(|(_, peer)| peer.tip < decided);
+        if self.held.is_none() || lags() {
+            self.engine.announce_again();
         }
     }
 

@@ -488,3 +488,25 @@ fn a_step_of_the_deductible_that_is_undone_leaves_no_step_to_a_claim_that_was_re
     let free = set(next_year, 0, "claim_free:2025");
     world.take("ins", correcting(free, &of_second));
 }
+
+#[test]
+fn what_came_back_in_full_does_not_come_back_again_nor_goes_behind_that() {
+    let mut world = world();
+    let of = |at: &str, payee: &str, status: &str| {
+        with(paid(at, "K", 100), json!({"data": {"payee": payee, "status": status}}))
+    };
+    world.take("broker", opened(AT, "K", 200));
+    world.take("ins", decided(AT, "K", 200, 0));
+    let first = world.take("ins", of(&on(10), "vet", "executed"));
+    world.take("ins", of(&on(11), "garage", "executed"));
+    // Payment and return of one month come to nothing together.
+    world.take("ins", of(&on(20), "vet", "returned"));
+    world.refuse(Code::TotalMismatch, "ins", of(&on(15), "vet", "returned"));
+    world.refuse(Code::TotalMismatch, "ins", correcting(of(&on(21), "vet", "executed"), &first));
+    // So do they in a later month.
+    let july = |day: u8| format!("2025-07-{day:02}T12:00:00+02:00");
+    world.take("ins", of(&july(5), "garage", "returned"));
+    world.take("ins", of(&july(20), "garage", "executed"));
+    world.refuse(Code::TotalMismatch, "ins", of("2025-06-01T12:00:00+02:00", "garage", "returned"));
+    world.take("ins", of(&july(20), "garage", "returned"));
+}

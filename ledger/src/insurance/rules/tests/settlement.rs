@@ -196,3 +196,20 @@ fn a_wrong_currency_goes_with_the_offer_or_the_decision_that_brought_it() {
     let wrong = with(with(offered(1, 500), francs), json!({"corrects": offer.id()}));
     world.refuse(Code::CurrencyMismatch, "ins", wrong);
 }
+
+#[test]
+fn a_decision_is_corrected_in_its_own_currency_beside_a_hold_that_has_run_out() {
+    let mut world = without_amount(true);
+    world.take("vet", requested(AT, "PA", 75_000));
+    world.take("ins", answered(AT, "PA", 75_000, 0));
+    let (soon, later) = (seconds_after(AT, 3_600), seconds_after(AT, 5 * 86_400));
+    let first = world.take("ins", decided(&soon, "K", 45_000, 0));
+    world.take("broker", opened(&later, "J", 90_000));
+    world.take("ins", decided(&later, "J", 90_000, 0));
+    let lower = with(decided(&soon, "K", 30_000, 0), json!({"corrects": first.id()}));
+    let second = world.take("ins", lower);
+    assert_eq!(world.period("ins/C", 1).spent.minor_units(), 120_000);
+    // The currency may still have been a typing error, but not of more than there is.
+    let more = with(decided(&soon, "K", 46_000, 0), json!({"corrects": second.id()}));
+    world.refuse(Code::CeilingExceeded, "ins", more);
+}
