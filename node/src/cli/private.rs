@@ -41,20 +41,29 @@ pub(super) fn private(args: &PrivateArgs) -> CommandResult {
 
 fn read(args: &PrivateArgs) -> CommandResult {
     let client = args.api.client(Patience::NONE)?;
-    if output::is_file_of_others() {
-        output::note("others on this machine can read that file, and what is private in it");
-    }
     if args.json {
-        output::json(&client.private_json(&args.id).map_err(failure)?)?;
+        let answer = client.private_json(&args.id).map_err(failure)?;
+        warn_of_readers();
+        output::json(&answer)?;
         return Ok(Outcome::Yes);
     }
     let presentation = client.private(&args.id).map_err(failure)?;
+    warn_of_readers();
     let mut table = output::table(&["field", "value"]);
     for row in rows(&presentation) {
         table.add_row(row);
     }
     output::line(table.to_string())?;
     Ok(Outcome::Yes)
+}
+
+/// Where private values are about to go into a file that is not the user's alone.
+fn warn_of_readers() {
+    if output::is_file_of_others() {
+        output::note(
+            "the output goes to a file that others on this machine can read, with what is private",
+        );
+    }
 }
 
 /// Each private field's name and value, with nothing in them that commands the
