@@ -369,25 +369,14 @@ fn a_contract_has_one_broker() {
 fn nobody_makes_the_ledger_forget_a_ceiling_that_another_asked_for() {
     let mut world = world();
     let at = "2025-05-06T09:00:00+02:00";
-    let asked = |amount: u64| {
-        let data = json!({"change": "ceiling", "to": amount, "wanted_on": "2026-03-01",
-            "currency": "EUR"});
-        record("contract.change_requested", at, data)
-    };
-    let renewed = |ceiling: u64| {
-        let period = json!({"from": "2026-03-01", "to": "2027-02-28"});
-        let data = json!({"version": 2, "period": period, "annual_ceiling": ceiling,
-            "currency": "EUR"});
-        record("contract.renewed", "2026-03-01T00:00:00+01:00", data)
-    };
-    world.take("broker", asked(200_000));
+    world.take("broker", ceiling_asked(at, 200_000));
     for _ in 0..=crate::limits::PERIOD_CEILINGS_REQUESTED_MAX {
-        world.take("rival", asked(300_000));
+        world.take("rival", ceiling_asked(at, 300_000));
     }
     let mut insurers = world.clone();
-    insurers.take("ins", asked(400_000));
-    insurers.take("ins", renewed(400_000));
-    world.take("ins", renewed(200_000));
+    insurers.take("ins", ceiling_asked(at, 400_000));
+    insurers.take("ins", renewed_with(400_000));
+    world.take("ins", renewed_with(200_000));
 }
 
 #[test]

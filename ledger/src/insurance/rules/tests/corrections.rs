@@ -295,22 +295,11 @@ fn corrections_of_corrections_come_to_an_end() {
 #[test]
 fn who_withdraws_a_ceiling_leaves_what_another_has_asked_for() {
     let mut world = world();
-    let asked = |amount: u64| {
-        let data = json!({"change": "ceiling", "to": amount, "wanted_on": "2026-03-01",
-            "currency": "EUR"});
-        record("contract.change_requested", AT, data)
-    };
-    let renewed = |ceiling: u64| {
-        let period = json!({"from": "2026-03-01", "to": "2027-02-28"});
-        let data = json!({"version": 2, "period": period, "annual_ceiling": ceiling,
-            "currency": "EUR"});
-        record("contract.renewed", "2026-03-01T00:00:00+01:00", data)
-    };
-    world.take("broker", asked(200_000));
-    let of_insurer = world.take("ins", asked(200_000));
-    world.take("ins", correcting(asked(300_000), &of_insurer));
-    world.refuse(Code::NoChangeRequest, "ins", renewed(400_000));
-    world.take("ins", renewed(200_000));
+    world.take("broker", ceiling_asked(AT, 200_000));
+    let of_insurer = world.take("ins", ceiling_asked(AT, 200_000));
+    world.take("ins", correcting(ceiling_asked(AT, 300_000), &of_insurer));
+    world.refuse(Code::NoChangeRequest, "ins", renewed_with(400_000));
+    world.take("ins", renewed_with(200_000));
 }
 
 #[test]

@@ -294,6 +294,20 @@ pub(super) fn claimed(at: &str, claim: &str, number: &str, amount: u64) -> Value
     with(opened(at, claim, amount), json!({"data": {"preauthorisation": number}}))
 }
 
+pub(super) fn ceiling_asked(at: &str, amount: u64) -> Value {
+    let data = json!({"change": "ceiling", "to": amount, "wanted_on": "2026-03-01",
+        "currency": "EUR"});
+    record("contract.change_requested", at, data)
+}
+
+/// The second version, of the year after.
+pub(super) fn renewed_with(ceiling: u64) -> Value {
+    let period = json!({"from": "2026-03-01", "to": "2027-02-28"});
+    let data = json!({"version": 2, "period": period, "annual_ceiling": ceiling,
+        "currency": "EUR"});
+    record("contract.renewed", "2026-03-01T00:00:00+01:00", data)
+}
+
 pub(super) fn seconds_after(at: &str, seconds: i64) -> String {
     let at: Timestamp = at.parse().unwrap();
     (at + jiff::SignedDuration::from_secs(seconds)).to_string()
