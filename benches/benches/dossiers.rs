@@ -17,6 +17,11 @@ use quittance_ledger::{
     store::{Entry, Store, Subject},
 };
 use rayon::prelude::*;
+use tikv_jemallocator::Jemalloc;
+
+/// The program's own allocator: much of what a view takes is its work.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Records of each dossier.
 const DOSSIER: u64 = 1000;
