@@ -144,6 +144,9 @@ impl Case<'_, '_> {
             // Where a correction lowers what came back.
             check_payable(Amount::ZERO, true, data.currency, &claim)?;
         }
+        if kind == ClaimStepKind::Executed || self.corrects() {
+            self.check_later_payments(&claim)?;
+        }
         self.count(&mut claim, "data.amount", "paid on account")?;
         self.tally_payment(&claim, data, self.at(), 1)?;
         self.check_payee_keeps_balance(&claim)?;
@@ -222,6 +225,27 @@ impl Case<'_, '_> {
             );
         }
         refuse(Code::NotDecided, "occurred_at", detail)
+    }
+
+    /// That a payment told late, or a correction, leaves none of the payments that were
+    /// made later with more than had been decided or agreed by then.
+    fn check_later_payments(&self, claim: &Claim) -> Verdict {
+        let executed = claim.steps.iter().filter(|step| step.kind == ClaimStepKind::Executed);
+        for step in executed.filter(|step| self.corrects() || step.at > self.at()) {
+            let payable = claim.payable_at(step.at, true).unwrap_or_default();
+            if claim.paid_by(step.at) > i128::from(payable.minor_units()) {
+                let detail = format!(
+                    "with it {} would have been paid by {} (record {}), and {} were decided or \
+                     agreed by then",
+                    grouped(claim.paid_by(step.at)),
+                    shown(step.at, &TimeZone::UTC),
+                    step.record,
+                    figure(payable)
+                );
+                return refuse(Code::NotDecided, "occurred_at", detail);
+            }
+        }
+        Ok(())
     }
 
     /// Takes back what a payment did, for one that corrects it.

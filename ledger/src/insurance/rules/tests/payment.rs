@@ -242,3 +242,27 @@ fn an_objection_is_not_corrected_behind_what_was_paid_on_account() {
     world.refuse(Code::NotDecided, "broker", moved(9));
     world.take("broker", moved(8));
 }
+
+#[test]
+fn nothing_told_late_leaves_a_later_payment_with_more_than_was_decided_by_then() {
+    let (first, second) = (decided(&on(7), "K", 10, 990), decided(&on(10), "K", 1_000, 0));
+    let mut world = twice_decided(first, second);
+    let paid_then = world.take("ins", paid(&on(9), "K", 10));
+    let refusal = world.refuse(Code::NotDecided, "ins", paid(&on(8), "K", 1));
+    assert!(refusal.detail.contains(&paid_then.id().to_string()), "{refusal}");
+    world.take("ins", paid(&on(10), "K", 990));
+}
+
+#[test]
+fn a_return_is_not_corrected_to_after_what_was_paid_in_its_place() {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 300));
+    world.take("ins", decided(&on(7), "K", 300, 0));
+    let back = |day: u8| with(paid(&on(day), "K", 100), json!({"data": {"status": "returned"}}));
+    world.take("ins", paid(&on(8), "K", 300));
+    let returned = world.take("ins", back(9));
+    world.take("ins", paid(&on(11), "K", 100));
+    let moved = |day: u8| with(back(day), json!({"corrects": returned.id()}));
+    world.refuse(Code::NotDecided, "ins", moved(12));
+    world.take("ins", moved(10));
+}
