@@ -180,7 +180,7 @@ fn commands_show_a_token_from_a_file_or_the_environment() {
     };
     let (code, stderr) = run(&["status", "--api", &url], None);
     assert_eq!(code, Some(2), "{stderr}");
-    assert!(stderr.contains("token_required"), "{stderr}");
+    assert!(stderr.contains("token_required") && stderr.contains("--token-file"), "{stderr}");
     let (code, stderr) = run(&["status", "--api", &url, "--token-file", &file], None);
     assert_eq!(code, Some(0), "{stderr}");
     let (code, stderr) = run(&["status", "--api", &url], Some(&secret));
@@ -204,6 +204,19 @@ fn commands_show_a_token_from_a_file_or_the_environment() {
         let (code, stderr) = run(arguments, Some(&secret));
         assert_eq!(code, Some(0), "{arguments:?}: {stderr}");
     }
+    // Who may append and no more appends, and is told what receipts take.
+    let append_only = create(&consortium, &["--scope", "append:heca"]).0;
+    wait_for_status(&node, &append_only, 403);
+    let another = consortium.folder().join("another.json");
+    fs::write(&another, UNSIGNED.replace("Q-1", "Q-2")).unwrap();
+    let another = another.display().to_string();
+    let append = ["append", &another, "--api", &url];
+    let (code, stderr) = run(&append, Some(&append_only));
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("/receipt answers 403 insufficient_scope"), "{stderr}");
+    let (code, stderr) = run(&[&append[..], &["--no-receipts"]].concat(), Some(&append_only));
+    assert_eq!(code, Some(0), "{stderr}");
+
     let data = consortium.data().display().to_string();
     let load = ["load", "--api", &url, "--data", &data, "--records", "20", "--batch", "10"];
     let (code, stderr) = run(&[&load[..], &["--member", "heca"]].concat(), Some(&secret));

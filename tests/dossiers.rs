@@ -61,6 +61,54 @@ fn the_command_line_appends_every_accepted_record_and_keeps_a_receipt_of_each() 
 }
 
 #[test]
+fn an_import_of_all_lines_fails_where_one_turns_out_otherwise_than_it_says() {
+    let consortium = Consortium::new();
+    let node = consortium.start();
+    let folder = consortium.folder().join("import");
+    fs::create_dir(&folder).unwrap();
+    let append = |name: &str, lines: &str, arguments: &[&str]| {
+        fs::write(folder.join(name), lines).unwrap();
+        let url = node.url("");
+        let command = [&["append", name, "--api", &url, "--all"], arguments].concat();
+        let ended = quittance_in(&folder, command);
+        (ended.code, ended.text().to_owned(), ended.stderr)
+    };
+    let dossier = fs::read_to_string(sample_file("santevet")).unwrap();
+    let (code, stdout, stderr) = append("good.jsonl", &dossier, &[]);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    assert!(stdout.contains("good.jsonl:10: refused as it says: amount_negative"), "{stdout}");
+
+    // Each line is wrong about itself in its own way.
+    let refused = dossier.lines().nth(9).unwrap();
+    assert!(refused.contains("refused:amount_negative"), "{refused}");
+    let taken = dossier.lines().next().unwrap().replace("\"accepted\"", "\"refused:round_gap\"");
+    assert!(taken.contains("refused:round_gap"), "{taken}");
+    let lines = [
+        taken.replace("SV-", "SV-2-"),
+        refused.replace("refused:amount_negative", "refused:round_gap"),
+        refused.replace("refused:amount_negative", "accepted"),
+        refused.to_owned(),
+    ]
+    .join("\n");
+    let (code, stdout, stderr) = append("wrong.jsonl", &lines, &[]);
+    assert_eq!(code, Some(1), "{stdout}{stderr}");
+    for says in [
+        "wrong.jsonl:1: is on the ledger, but says of itself: refused:round_gap",
+        "wrong.jsonl:2: refused, but says of itself refused:round_gap: amount_negative",
+        "wrong.jsonl:3: refused, but says of itself accepted: amount_negative",
+        "wrong.jsonl:4: refused as it says: amount_negative",
+    ] {
+        assert!(stdout.contains(says), "{says}: {stdout}");
+    }
+    let (code, stdout, stderr) = append("wrong.jsonl", &lines, &["--json"]);
+    assert_eq!(code, Some(1), "{stdout}{stderr}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(report["files"][0]["unexpected"], 3, "{report}");
+    assert_eq!(report["not_refused"][0]["line"], 1, "{report}");
+    assert_eq!(report["refused"][1]["expected"], "accepted", "{report}");
+}
+
+#[test]
 fn signed_by_their_members_they_are_recorded_one_by_one_and_every_receipt_verifies() {
     let consortium = Consortium::new();
     let node = consortium.start();

@@ -72,6 +72,48 @@ impl<S: Send + Sync> FromRequestParts<S> for IdPath {
     }
 }
 
+/// Which record somebody means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WhichRecord {
+    /// The one with this id.
+    Id(RecordId),
+    /// The first one whose id begins with these bytes, as lists show it.
+    Beginning([u8; RecordId::BEGINNING_DIGITS / 2]),
+}
+
+/// The text names no record.
+#[derive(Debug, thiserror::Error)]
+#[error("neither the id of a record, 64 hexadecimal digits in lower case, nor its first 16")]
+pub(crate) struct NamesNoRecord;
+
+impl FromStr for WhichRecord {
+    type Err = NamesNoRecord;
+
+    fn from_str(text: &str) -> Result<Self, NamesNoRecord> {
+        if let Ok(id) = text.parse() {
+            return Ok(Self::Id(id));
+        }
+        let mut beginning = [0; RecordId::BEGINNING_DIGITS / 2];
+        if text.contains(|character: char| character.is_ascii_uppercase()) {
+            return Err(NamesNoRecord);
+        }
+        hex::decode_to_slice(text, &mut beginning).map_err(|_| NamesNoRecord)?;
+        Ok(Self::Beginning(beginning))
+    }
+}
+
+/// The record in the path, by its id or the beginning of it.
+pub(crate) struct WhichPath(pub(crate) WhichRecord);
+
+impl<S: Send + Sync> FromRequestParts<S> for WhichPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let PathOf(text) = PathOf::<String>::from_request_parts(parts, state).await?;
+        parse("id", &text).map(Self)
+    }
+}
+
 /// Reads one parameter.
 pub(crate) fn parse<T: FromStr<Err: std::fmt::Display>>(
     field: &'static str,

@@ -142,6 +142,10 @@ named_digest! {
 }
 
 impl RecordId {
+    /// Digits of an id that lists show. The store finds a record by them; only the
+    /// whole id says which record it is.
+    pub const BEGINNING_DIGITS: usize = 16;
+
     /// The id of the record with these JWS bytes.
     #[must_use]
     pub fn of(jws: &[u8]) -> Self {

@@ -1,6 +1,9 @@
 //! The five real-life dossiers that the demo plays, and the lines they are made of.
 
+use std::fmt;
+
 use quittance_ledger::membership::Role;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -72,6 +75,12 @@ const fn organisation(
     NewMember { id, name, role, time_zone }
 }
 
+/// How lines say that the ledger will take them.
+const ACCEPTED: &str = "accepted";
+
+/// How what lines say begins where the ledger will refuse them; the code follows.
+const REFUSED: &str = "refused:";
+
 /// What should become of a line's record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expectation {
@@ -79,6 +88,21 @@ pub enum Expectation {
     Accepted,
     /// The ledger refuses it with this code.
     Refused(String),
+}
+
+impl fmt::Display for Expectation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accepted => f.write_str(ACCEPTED),
+            Self::Refused(code) => write!(f, "{REFUSED}{code}"),
+        }
+    }
+}
+
+impl Serialize for Expectation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// A record to be signed, as it stands in a line or file.
@@ -129,8 +153,8 @@ impl Unsigned {
         let signer = text("signer")?;
         let expectation = match text("expect")? {
             None => None,
-            Some(expected) if expected == "accepted" => Some(Expectation::Accepted),
-            Some(expected) => match expected.strip_prefix("refused:") {
+            Some(expected) if expected == ACCEPTED => Some(Expectation::Accepted),
+            Some(expected) => match expected.strip_prefix(REFUSED) {
                 Some(code) => Some(Expectation::Refused(code.to_owned())),
                 None => return Err(LineError::Shape("expect", "accepted or refused:<code>")),
             },

@@ -142,6 +142,11 @@ impl App {
         need: Need<'_>,
     ) -> Result<Identity, Problem> {
         if need == Need::Read && self.access.open_reading {
+            // What is no token of this node was meant for somebody before it. One that
+            // was revoked or has lapsed is said to be, though, so that it is noticed.
+            if let Credentials::Bearer(token) = Credentials::of(headers) {
+                self.identify(&token)?;
+            }
             return Ok(Identity::ANYBODY);
         }
         let token = match Credentials::of(headers) {

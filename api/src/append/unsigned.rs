@@ -165,6 +165,11 @@ pub(crate) fn sign(
         }
         named = signer_of(wrapper, named)?;
     }
+    if !object.contains_key("type") {
+        let detail = "type is missing: the body is a record, or an object with a record under \
+                      record, and its signer under signer";
+        return Err(malformed("type", detail));
+    }
     let member = match named {
         Some(name) => parse::<MemberId>("signer", &name)?,
         None => sender.default_member(&*app.node)?,

@@ -8,7 +8,6 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use quittance_ledger::{
-    digest::RecordId,
     insurance::RecordType,
     record::{ClaimRef, ContractRef},
     store::{Entry, Filter, Page, StoreError},
@@ -17,9 +16,9 @@ use serde::Deserialize;
 
 use super::{PageProblem, Row, page};
 use crate::{
-    extract::{QueryOf, parse_some},
+    extract::{QueryOf, WhichRecord, parse_some},
     problem::Problem,
-    read::records::RecordsQuery,
+    read::records::{RecordsQuery, id_of},
     reading::{Failed, Patience},
     state::Shared,
 };
@@ -225,21 +224,11 @@ pub(super) async fn search(
 ) -> Result<Response, PageProblem> {
     let QueryOf(query) = query?;
     let text = query.q.trim().to_owned();
-    if let Ok(id) = text.to_ascii_lowercase().parse::<RecordId>() {
+    // Lists show the beginning of an id with a mark that more follows.
+    let id = text.trim_end_matches('…').to_ascii_lowercase();
+    if let Ok(which) = id.parse::<WhichRecord>() {
+        let id = app.read(move |app, _| id_of(app, which)).await?;
         return Ok(Redirect::to(&format!("/records/{id}")).into_response());
-    }
-    if let Some(prefix) = id_prefix(&text) {
-        let read = app.read(move |app, _| {
-            let found = app.store.find_by_prefix(prefix)?;
-            Ok(match found {
-                Some(index) => app.store.entry(index)?.map(|entry| entry.record.id()),
-                None => None,
-            })
-        });
-        return match read.await? {
-            Some(id) => Ok(Redirect::to(&format!("/records/{id}")).into_response()),
-            None => Err(Problem::not_found("no record's id begins like that").into()),
-        };
     }
     let (Ok(contract), Ok(claim)) = (text.parse::<ContractRef>(), text.parse::<ClaimRef>()) else {
         let detail = "look for the id of a record, 64 hexadecimal digits or its first 16, \
@@ -254,13 +243,6 @@ pub(super) async fn search(
     });
     let name = if read.await? { "claim" } else { "contract" };
     Ok(Redirect::to(&format!("/records?{name}={}", encoded(&text))).into_response())
-}
-
-/// The first 16 digits of an id, as lists show them.
-fn id_prefix(text: &str) -> Option<[u8; 8]> {
-    let mut prefix = [0; 8];
-    hex::decode_to_slice(text.trim_end_matches('…'), &mut prefix).ok()?;
-    Some(prefix)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use axum::{
     routing::get,
 };
 use jiff::{Timestamp, tz::TimeZone};
-use quittance_ledger::{insurance::rules, store::Entry};
+use quittance_ledger::{digest::RecordId, insurance::rules, store::Entry};
 
 use crate::{
     problem::{Code, PROBLEMS_PATH, Problem},
@@ -137,7 +137,7 @@ impl Row {
         let id = entry.record.id().to_string();
         Self {
             index: entry.index,
-            short_id: id.chars().take(16).collect(),
+            short_id: id.chars().take(RecordId::BEGINNING_DIGITS).collect(),
             id,
             record_type: payload.record_type.as_str(),
             signer: entry.record.signer().to_string(),

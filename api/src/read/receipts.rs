@@ -17,9 +17,9 @@ use quittance_ledger::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::records::{FOR_EVER, Found, find};
+use super::records::{FOR_EVER, Found, find, id_of};
 use crate::{
-    extract::{IdPath, read_body},
+    extract::{WhichPath, read_body},
     headers::{content_type, preferred},
     problem::{Kind, Problem, ProblemBody},
     reading::Failed,
@@ -53,7 +53,7 @@ pub(crate) struct ReceiptAnswer {
     get,
     path = "/v1/records/{id}/receipt",
     tag = "prove",
-    params(("id" = String, Path, description = "The record's id, 64 hexadecimal digits")),
+    params(("id" = String, Path, description = "The record's id, 64 hexadecimal digits, or its first 16")),
     responses(
         (status = 200, description = "The receipt", content(
             (String = "text/plain"), (ReceiptAnswer = "application/json")
@@ -64,12 +64,16 @@ pub(crate) struct ReceiptAnswer {
 )]
 pub(crate) async fn get_receipt(
     State(app): State<Shared>,
-    IdPath(id): IdPath,
+    WhichPath(which): WhichPath,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wants_json = preferred(&headers, &["text/plain", "application/json"])
         .is_some_and(|media_type| media_type == "application/json");
-    let receipt = app.read(move |app, _| receipt_of(app, &id)).await?;
+    let read = app.read(move |app, _| {
+        let id = id_of(app, which)?;
+        Ok((id, receipt_of(app, &id)?))
+    });
+    let (id, receipt) = read.await?;
     let mut response = if wants_json {
         Json(ReceiptAnswer {
             id,

@@ -21,7 +21,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::utc;
 use crate::{
-    extract::{IdPath, QueryOf, page_items, parse, parse_some, with_plus},
+    extract::{QueryOf, WhichPath, WhichRecord, page_items, parse, parse_some, with_plus},
     headers::preferred,
     problem::{Problem, ProblemBody},
     reading::{Failed, Patience},
@@ -112,6 +112,20 @@ pub(crate) enum Found {
     Pending(Record),
 }
 
+/// The id of the record that is meant. Reads from the disk.
+pub(crate) fn id_of(app: &Shared, which: WhichRecord) -> Result<RecordId, Failed> {
+    let beginning = match which {
+        WhichRecord::Id(id) => return Ok(id),
+        WhichRecord::Beginning(beginning) => beginning,
+    };
+    if let Some(index) = app.store.find_by_prefix(beginning)?
+        && let Some(entry) = app.store.entry(index)?
+    {
+        return Ok(entry.record.id());
+    }
+    Err(Problem::not_found("no record's id begins like that").into())
+}
+
 /// Looks a record up. Reads from the disk.
 pub(crate) fn find(app: &Shared, id: &RecordId) -> Result<Found, Failed> {
     // A record may become final between the two questions, so pending comes first.
@@ -138,7 +152,7 @@ pub(crate) fn find(app: &Shared, id: &RecordId) -> Result<Found, Failed> {
     get,
     path = "/v1/records/{id}",
     tag = "read",
-    params(("id" = String, Path, description = "The record's id, 64 hexadecimal digits")),
+    params(("id" = String, Path, description = "The record's id, 64 hexadecimal digits, or its first 16")),
     responses(
         (status = 200, description = "The record", content(
             (RecordAnswer = "application/json"), (String = "application/jose")
@@ -150,11 +164,11 @@ pub(crate) fn find(app: &Shared, id: &RecordId) -> Result<Found, Failed> {
 )]
 pub(crate) async fn get_record(
     State(app): State<Shared>,
-    IdPath(id): IdPath,
+    WhichPath(which): WhichPath,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wants_jose = preferred(&headers, &["application/json", JOSE]) == Some(JOSE);
-    let read = app.read(move |app, _| match find(app, &id)? {
+    let read = app.read(move |app, _| match find(app, &id_of(app, which)?)? {
         found if wants_jose => {
             let (Found::Pending(record) | Found::Entry(Entry { record, .. })) = found;
             let headers = [(header::CONTENT_TYPE, JOSE), (header::CACHE_CONTROL, FOR_EVER)];

@@ -36,6 +36,23 @@ async fn a_record_is_given_with_its_place_and_as_its_bytes() {
 }
 
 #[tokio::test]
+async fn the_beginning_of_an_id_as_lists_show_it_finds_the_record() {
+    let api = Api::filled(2, 3);
+    let id = quote(4).id().to_string();
+    let beginning = &id[..RecordId::BEGINNING_DIGITS];
+    let path = format!("/v1/records/{beginning}");
+    assert_eq!(api.get(&path).await.json()["id"], *id);
+    let whole = api.get(&format!("/v1/records/{id}/receipt")).await;
+    assert_eq!(api.get(&format!("{path}/receipt")).await.text(), whole.text());
+    let other = if beginning.ends_with('0') { '1' } else { '0' };
+    let absent = format!("{}{other}", &beginning[..RecordId::BEGINNING_DIGITS - 1]);
+    assert_eq!(api.get(&format!("/v1/records/{absent}")).await.status, 404);
+    for bad in [&beginning[1..], &id[..32], &beginning.replace(|_: char| true, "A")] {
+        assert_eq!(api.get(&format!("/v1/records/{bad}")).await.status, 400, "{bad}");
+    }
+}
+
+#[tokio::test]
 async fn late_and_corrected_records_are_shown_as_such() {
     let api = Api::filled(1, 1);
     let correction = sign_as(

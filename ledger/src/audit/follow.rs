@@ -9,7 +9,7 @@ use std::{
 use super::{
     Defect, History,
     batch::{VerifiedBlock, VerifiedRecord, check_certificate},
-    check_policy,
+    check_kept, check_policy,
     given::Given,
 };
 use crate::{
@@ -80,7 +80,7 @@ impl Auditor<'_> {
             && let since = signed.checkpoint()
             && (before + 1..=tip.frontier.size()).contains(&since.size)
         {
-            check_policy(&deciding.policy(), signed)?;
+            check_kept(&deciding.policy(), signed)?;
             // The kept checkpoint may stand inside this block's records only if
             // it was never one of this history's.
             let mut frontier = self.tip.frontier.clone();
@@ -89,8 +89,8 @@ impl Auditor<'_> {
             }
             let computed = frontier.root();
             if computed != since.root {
-                let (size, published) = (since.size, since.root);
-                return Err(Defect::CheckpointRoot { size, published, computed });
+                let (since, kept) = (since.size, since.root);
+                return Err(Defect::KeptRoot { since, kept, computed });
             }
         }
         for (key, value) in changes.iter() {

@@ -104,6 +104,30 @@ pub enum Defect<E: std::fmt::Display + Send> {
         /// The size it should have.
         size: u64,
     },
+    /// The kept checkpoint is not one that the validators of its time signed.
+    #[error(
+        "the checkpoint of {since} records that was kept: {fault}; that file is damaged or of \
+         another ledger, or the history is not the one it was taken from"
+    )]
+    KeptPolicy {
+        /// The kept checkpoint's size.
+        since: u64,
+        /// What the policy lacks.
+        fault: PolicyFault,
+    },
+    /// The kept checkpoint is of another history.
+    #[error(
+        "the history is not the one a checkpoint of was kept: after {since} records its root is \
+         {computed}, in the kept checkpoint {kept}"
+    )]
+    KeptRoot {
+        /// The kept checkpoint's size.
+        since: u64,
+        /// Its root.
+        kept: Digest,
+        /// The root of as many records of this history.
+        computed: Digest,
+    },
     /// The history is shorter than one that somebody kept a checkpoint of.
     #[error("the history ends at {size} records, before the checkpoint of {since} that was kept")]
     Shorter {
@@ -178,7 +202,7 @@ pub fn audit<H: History + Send>(
         signatures: 0,
     };
     if let Some(since) = since.filter(|_| since_size == 0) {
-        check_policy(&membership.policy(), since)?;
+        check_kept(&membership.policy(), since)?;
     }
     // While the signatures of one batch are verified, the blocks of the batch
     // before it are followed and the next batch is read.
@@ -243,6 +267,15 @@ fn check_policy<E: std::fmt::Display + Send>(
         .accept()
         .map(|_| ())
         .map_err(|fault| Defect::CheckpointPolicy { size, fault })
+}
+
+fn check_kept<E: std::fmt::Display + Send>(
+    policy: &Policy,
+    kept: &SignedCheckpoint,
+) -> Result<(), Defect<E>> {
+    let since = kept.checkpoint().size;
+    let accepted = policy.check(kept).accept();
+    accepted.map(|_| ()).map_err(|fault| Defect::KeptPolicy { since, fault })
 }
 
 /// A history as a store on this machine holds it.

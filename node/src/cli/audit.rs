@@ -213,6 +213,8 @@ fn examine<H: History + Send>(
     match result {
         Ok(report) => Ok(Verdict::Clean(report)),
         Err(Defect::Source(error)) if !is_damage(&error) => Err(Failure::unusable(error)),
+        // It is the file that is given which cannot be used, most likely.
+        Err(defect @ Defect::KeptPolicy { .. }) => Err(Failure::unusable(defect)),
         Err(defect) => Ok(Verdict::Defect(defect.to_string())),
     }
 }

@@ -15,6 +15,13 @@ use super::Failure;
 /// Pause between two lines of progress where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
+/// A terminal that says it is narrower than this, 0 columns mostly, does not know its
+/// width (some consoles and most programs that pretend to be one).
+const COLUMNS_MIN: u16 = 20;
+
+/// What it is taken for then.
+const COLUMNS_ASSUMED: u16 = 80;
+
 /// Writes bytes to standard output as they are.
 pub(super) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
@@ -104,6 +111,9 @@ pub(super) fn table(header: &[&str]) -> Table {
         .set_content_arrangement(ContentArrangement::Dynamic);
     if !header.is_empty() {
         table.set_header(header);
+    }
+    if table.width().is_some_and(|columns| columns < COLUMNS_MIN) {
+        table.set_width(COLUMNS_ASSUMED);
     }
     table
 }

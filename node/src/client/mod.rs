@@ -20,8 +20,8 @@ use quittance_api::access::Token;
 use quittance_ledger::{
     digest::RecordId,
     limits::{GENESIS_BYTES_MAX, POLICY_BYTES_MAX, RECEIPT_BYTES_MAX},
-    membership::{Genesis, GenesisError},
-    transparency::{Policy, PolicyError},
+    membership::{Genesis, GenesisError, Origin},
+    transparency::{Policy, PolicyError, VerifierKey},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use ureq::{
@@ -77,7 +77,7 @@ pub enum ClientError {
         reason: String,
     },
     /// The node answered that it will not.
-    #[error("{url} answers {problem}")]
+    #[error("{url} answers {problem}{}", how_to_show_a_token(problem))]
     Problem {
         /// What was asked.
         url: String,
@@ -102,6 +102,15 @@ impl ClientError {
             Self::Problem { problem, .. } => Some(problem),
             _ => None,
         }
+    }
+}
+
+/// What a user of the command line does where a node asks for a token.
+fn how_to_show_a_token(problem: &Problem) -> &'static str {
+    if problem.code == "token_required" {
+        " (here: --token-file FILE, or the variable QUITTANCE_TOKEN)"
+    } else {
+        ""
     }
 }
 
@@ -222,6 +231,19 @@ impl Client {
     /// It cannot, and says why, or does not answer.
     pub fn ready(&self) -> Result<(), ClientError> {
         self.get("/readyz", ANSWER_BYTES_MAX).map(drop)
+    }
+
+    /// The name of the ledger that the node is of, by the keys that it signs its
+    /// checkpoints with. It asks for no token.
+    ///
+    /// # Errors
+    /// It does not answer, or with something else.
+    pub fn origin(&self) -> Result<Origin, ClientError> {
+        let odd = |reason: &dyn fmt::Display| self.odd("/v1/policy", reason);
+        let policy = self.policy()?;
+        let name = policy.logs().next().map(VerifierKey::name);
+        let name = name.ok_or_else(|| odd(&"the policy names no log"))?;
+        name.parse().map_err(|error| odd(&error))
     }
 
     /// The ledger's genesis, as the node has it.

@@ -97,7 +97,10 @@ fn an_audit_since_a_kept_checkpoint_verifies_only_what_came_after() {
     let mut other = kept.checkpoint().clone();
     other.root = Digest::of(b"another history");
     let rewritten = since(&ledger.signed(&other), &mut history);
-    assert!(matches!(rewritten, Err(Defect::CheckpointRoot { size: 6, .. })));
+    assert!(matches!(rewritten, Err(Defect::KeptRoot { since: 6, .. })));
+    let impostor = Ledger::with_validator_seed("test.example/store", 111);
+    let of_others = since(&impostor.signed(kept.checkpoint()), &mut history);
+    assert!(matches!(of_others, Err(Defect::KeptPolicy { since: 6, .. })));
     other.size = 100;
     let cut = since(&ledger.signed(&other), &mut history);
     assert!(matches!(cut, Err(Defect::Shorter { size: 12, since: 100 })));

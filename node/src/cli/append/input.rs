@@ -154,6 +154,8 @@ pub(super) struct Item {
     pub(super) body: Body,
     /// What is private of it: its presentation, for the node's vault.
     pub(super) private: Option<String>,
+    /// What the line says will become of it.
+    pub(super) expectation: Option<Expectation>,
 }
 
 pub(super) enum Body {
@@ -222,8 +224,9 @@ impl Item {
         signer: Option<&Signer>,
     ) -> Result<Self, Refusal> {
         let Some(own) = signer else {
-            let Unsigned { signer, record, .. } = unsigned;
-            return Ok(Self { line, body: Body::Unsigned { signer, record }, private: None });
+            let Unsigned { signer, record, expectation } = unsigned;
+            let body = Body::Unsigned { signer, record };
+            return Ok(Self { line, body, private: None, expectation });
         };
         if let Some(named) = &unsigned.signer
             && named != own.kid.member.as_str()
@@ -238,7 +241,7 @@ impl Item {
             true => None,
             false => Some(Presentation::new(record, disclosures)?.to_string()),
         };
-        Ok(Self { line, body, private })
+        Ok(Self { line, body, private, expectation: unsigned.expectation })
     }
 
     /// The line that is sent.

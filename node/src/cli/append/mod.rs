@@ -2,6 +2,7 @@
 
 mod input;
 mod receipts;
+mod report;
 pub(super) mod salts;
 pub(super) mod send;
 
@@ -22,16 +23,16 @@ use quittance_ledger::{
     vault::{Concealed, Disclosure, conceal},
 };
 use rayon::prelude::*;
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 use self::{
     input::{Input, Item, Kind, Parsed, Signer},
     receipts::Receipts,
+    report::{NotRefused, Refused, Report, Tally},
     salts::{Salts, SaltsError},
 };
 use super::{
-    ApiArgs, CommandResult, Failure, Outcome,
+    ApiArgs, CommandResult, Failure,
     documents::{self, DocumentOptions},
     output,
     sign::{Kid, presentation_beside},
@@ -40,14 +41,13 @@ use super::{
 use crate::{
     client::{Client, LineAnswer, Patience},
     files, keys,
+    samples::Expectation,
 };
 
 /// Records sent in one request, at most.
 const CHUNK_RECORDS: usize = 256;
 /// Their bytes, about; a single record may be larger.
 const CHUNK_BYTES: usize = 1024 * 1024;
-/// Refused lines that are listed for people; `--json` lists all.
-const LISTED_MAX: usize = 50;
 
 #[derive(Debug, Args)]
 pub(super) struct AppendArgs {
@@ -74,7 +74,9 @@ pub(super) struct AppendArgs {
     policy: Option<PathBuf>,
     #[command(flatten)]
     documents: DocumentOptions,
-    /// Also send the lines that say themselves that they will be refused
+    /// Also send the lines that say themselves that they will be refused. The
+    /// command succeeds where every line turns out as it says; a second time some
+    /// may be taken, coming after all the others
     #[arg(long)]
     all: bool,
     /// Keep no receipts
@@ -88,40 +90,8 @@ pub(super) struct AppendArgs {
     json: bool,
 }
 
-/// What became of the lines of one file.
-#[derive(Debug, Default, Serialize)]
-struct Tally {
-    file: String,
-    /// New on the ledger.
-    recorded: u64,
-    /// On the ledger before.
-    present: u64,
-    /// Not sent, because a valid receipt was there.
-    kept: u64,
-    refused: u64,
-    /// Not final yet.
-    waiting: u64,
-    /// Not sent, because the line says that it will be refused.
-    skipped: u64,
-}
-
-/// A line that was refused.
-#[derive(Debug, Serialize)]
-struct Refused {
-    file: String,
-    line: usize,
-    code: String,
-    field: Option<String>,
-    detail: String,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct Report {
-    /// Whose policy receipts were checked against: `given` or `of the node`.
-    policy: &'static str,
-    files: Vec<Tally>,
-    refused: Vec<Refused>,
-}
+/// Why a line is refused before it is sent, and what it says of itself.
+type RefusedHere = (Refusal, Option<Expectation>);
 
 struct Importer<'a> {
     args: &'a AppendArgs,
@@ -143,8 +113,8 @@ pub(super) fn append(args: AppendArgs) -> CommandResult {
     let match_key = args.documents.match_key()?;
     let key = args.key.as_deref().map(keys::load_record).transpose()?;
     let client = args.api.client(Patience::NONE)?;
-    let origin = client.status()?.ledger.origin;
-    let origin: Origin = origin.parse().map_err(|error| client.odd("/v1/status", error))?;
+    // What it takes to append must not be more than a token to append.
+    let origin = client.origin()?;
     let policy = match &args.policy {
         Some(path) => source::read_policy(path)?,
         None => client.policy()?,
@@ -181,9 +151,7 @@ pub(super) fn append(args: AppendArgs) -> CommandResult {
     // What was done before a failure stays done, so it is told too.
     report.tell(args.json, args.policy.is_none() && !args.no_receipts)?;
     result?;
-    let refused_or_waiting = |tally: &Tally| tally.refused > 0 || tally.waiting > 0;
-    let incomplete = report.files.iter().any(refused_or_waiting);
-    Ok(if incomplete { Outcome::No } else { Outcome::Yes })
+    Ok(report.outcome())
 }
 
 impl Importer<'_> {
@@ -220,14 +188,15 @@ impl Importer<'_> {
                         bytes = bytes.saturating_add(text.len());
                         self.item(work, number, &text)?
                     }
-                    Err(refusal) => Err(refusal),
+                    Err(refusal) => Err((refusal, None)),
                 };
                 match item {
                     Ok(Some(item)) => chunk.push(item),
                     Ok(None) => work.tally.skipped = work.tally.skipped.saturating_add(1),
-                    Err(refusal) => {
-                        let Refusal { code, field, detail } = refusal;
-                        self.refused(work, number, code.to_string(), field, detail);
+                    Err((Refusal { code, field, detail }, expected)) => {
+                        let (file, code) = (work.tally.file.clone(), code.to_string());
+                        let line = number;
+                        self.refused(work, Refused { file, line, code, field, detail, expected });
                     }
                 }
             }
@@ -248,9 +217,9 @@ impl Importer<'_> {
         work: &mut FileWork<'_>,
         line: usize,
         text: &str,
-    ) -> Result<Result<Option<Item>, Refusal>, Failure> {
+    ) -> Result<Result<Option<Item>, RefusedHere>, Failure> {
         let mut unsigned = match input::parse(text, self.args.all) {
-            Err(refusal) => return Ok(Err(refusal)),
+            Err(refusal) => return Ok(Err((refusal, None))),
             Ok(Parsed::Skipped) => return Ok(Ok(None)),
             Ok(Parsed::Signed { id, jws, private }) => {
                 let private = match private {
@@ -258,10 +227,11 @@ impl Importer<'_> {
                     private => private,
                 };
                 let body = input::Body::Signed { id, jws };
-                return Ok(Ok(Some(Item { line, body, private })));
+                return Ok(Ok(Some(Item { line, body, private, expectation: None })));
             }
             Ok(Parsed::Unsigned(unsigned)) => unsigned,
         };
+        let expectation = unsigned.expectation.clone();
         let line_digest = input::digest(text);
         if documents::names_files(&unsigned.record, &self.args.documents) {
             let filled = documents::fill_in(
@@ -273,7 +243,7 @@ impl Importer<'_> {
                 work.salts()?,
             )?;
             if let Err(refusal) = filled {
-                return Ok(Err(refusal));
+                return Ok(Err((refusal, expectation)));
             }
         }
         if !unsigned.record.contains_key("salt") {
@@ -288,10 +258,11 @@ impl Importer<'_> {
         if self.signer.is_some() {
             match hide(&mut unsigned.record, work, text)? {
                 Ok(hidden) => disclosures = hidden,
-                Err(refusal) => return Ok(Err(refusal)),
+                Err(refusal) => return Ok(Err((refusal, expectation))),
             }
         }
-        Ok(Item::unsigned(line, unsigned, disclosures, self.signer.as_ref()).map(Some))
+        let item = Item::unsigned(line, unsigned, disclosures, self.signer.as_ref());
+        Ok(item.map(Some).map_err(|refusal| (refusal, expectation)))
     }
 
     /// Puts what is private of a record into the node's vault.
@@ -307,11 +278,11 @@ impl Importer<'_> {
         let receipts_wanted = !self.args.no_receipts;
         if receipts_wanted {
             let (policy, origin, receipts) = (&self.policy, &self.origin, &work.receipts);
-            let before = chunk.len();
-            chunk =
-                chunk.into_par_iter().filter(|item| !receipts.has(item, policy, origin)).collect();
-            let kept = before.saturating_sub(chunk.len());
-            work.tally.kept = work.tally.kept.saturating_add(count(kept));
+            let kept: Vec<_>;
+            (kept, chunk) =
+                chunk.into_par_iter().partition(|item| receipts.has(item, policy, origin));
+            work.tally.kept = work.tally.kept.saturating_add(count(kept.len()));
+            kept.iter().for_each(|item| self.on_the_ledger(work, item));
         }
         if chunk.is_empty() {
             return Ok(());
@@ -333,11 +304,13 @@ impl Importer<'_> {
                     let of =
                         if answer.status == 201 { &mut tally.recorded } else { &mut tally.present };
                     *of = of.saturating_add(1);
+                    self.on_the_ledger(work, item);
                     recorded.push((item, id));
                 }
                 // The node signed it before; the receipt shows whether it was this line.
                 (410, Some(id)) => {
                     work.tally.present = work.tally.present.saturating_add(1);
+                    self.on_the_ledger(work, item);
                     note_erased(&id);
                     erased.push((item, id));
                 }
@@ -347,7 +320,15 @@ impl Importer<'_> {
                 _ => {
                     let LineAnswer { code, field, detail, status, .. } = answer;
                     let code = code.unwrap_or_else(|| status.to_string());
-                    self.refused(work, item.line, code, field, detail.unwrap_or_default());
+                    let refused = Refused {
+                        file: work.tally.file.clone(),
+                        line: item.line,
+                        code,
+                        field,
+                        detail: detail.unwrap_or_default(),
+                        expected: item.expectation.clone(),
+                    };
+                    self.refused(work, refused);
                 }
             }
         }
@@ -393,17 +374,26 @@ impl Importer<'_> {
         Ok(receipts.write(item.line, id, &bytes)?)
     }
 
-    fn refused(
-        &mut self,
-        work: &mut FileWork<'_>,
-        line: usize,
-        code: String,
-        field: Option<String>,
-        detail: String,
-    ) {
-        work.tally.refused = work.tally.refused.saturating_add(1);
-        let file = work.tally.file.clone();
-        self.report.refused.push(Refused { file, line, code, field, detail });
+    fn refused(&mut self, work: &mut FileWork<'_>, refused: Refused) {
+        let tally = &mut work.tally;
+        tally.refused = tally.refused.saturating_add(1);
+        if refused.expected.is_some() && !refused.is_as_expected() {
+            tally.unexpected = tally.unexpected.saturating_add(1);
+        }
+        self.report.refused.push(refused);
+    }
+
+    /// Notes where a line is on the ledger that says itself that it will be refused.
+    fn on_the_ledger(&mut self, work: &mut FileWork<'_>, item: &Item) {
+        if let Some(expected @ Expectation::Refused(_)) = &item.expectation {
+            work.tally.unexpected = work.tally.unexpected.saturating_add(1);
+            let file = work.tally.file.clone();
+            self.report.not_refused.push(NotRefused {
+                file,
+                line: item.line,
+                expected: expected.clone(),
+            });
+        }
     }
 }
 
@@ -495,55 +485,6 @@ fn check_documents(args: &AppendArgs) -> Result<(), Failure> {
             "--document is for one .json file of one record; in lines, name files as \
              {\"kind\": KIND, \"file\": PATH} in documents",
         )),
-    }
-}
-
-impl Report {
-    fn tell(&self, json: bool, receipts_checked_by_the_node: bool) -> Result<(), Failure> {
-        if json {
-            return output::json(self);
-        }
-        let mut table = output::table(&[
-            "file",
-            "recorded",
-            "there before",
-            "had receipt",
-            "refused",
-            "waiting",
-            "skipped",
-        ]);
-        for tally in &self.files {
-            let numbers = [
-                tally.recorded,
-                tally.present,
-                tally.kept,
-                tally.refused,
-                tally.waiting,
-                tally.skipped,
-            ];
-            let mut row = vec![comfy_table::Cell::new(&tally.file)];
-            row.extend(numbers.map(output::number));
-            table.add_row(row);
-        }
-        output::line(table.to_string())?;
-        for refused in self.refused.iter().take(LISTED_MAX) {
-            let Refused { file, line, code, field, detail } = refused;
-            let field = field.as_ref().map(|field| format!(" ({field})")).unwrap_or_default();
-            let text = format!("{file}:{line}: refused: {code}{field}: {detail}");
-            output::line(output::printable_line(&text))?;
-        }
-        match self.refused.len().saturating_sub(LISTED_MAX) {
-            0 => {}
-            more => output::line(format!("and {more} more; --json lists them all"))?,
-        }
-        let some = self.files.iter().any(|tally| tally.recorded > 0 || tally.present > 0);
-        if receipts_checked_by_the_node && some {
-            output::note(
-                "The receipts were checked against the node's own policy; \
-                 give --policy to check them against the one you trust.",
-            );
-        }
-        Ok(())
     }
 }
 

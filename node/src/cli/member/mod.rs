@@ -182,8 +182,7 @@ impl How {
     /// The node, and the ledger to sign for.
     fn node(&self) -> Result<(Client, Origin), Failure> {
         let client = self.api.client(Patience::NONE)?;
-        let origin = client.status()?.ledger.origin;
-        let origin: Origin = origin.parse().map_err(|error| client.odd("/v1/status", error))?;
+        let origin = client.origin()?;
         match &self.ledger {
             Some(ledger) if *ledger != origin => Err(Failure::unusable(format_args!(
                 "the node is of ledger {origin}, not of {ledger}; nothing was signed"

@@ -9,8 +9,9 @@ use quittance_ledger::{
 
 use super::super::{Failure, output};
 
-/// Digits of a record's id in a table; the whole ids are in JSON and CSV.
-const ID_DIGITS: usize = 12;
+/// Digits of a record's id in a table: as many as find the record. The whole ids
+/// are in JSON and CSV.
+const ID_DIGITS: usize = RecordId::BEGINNING_DIGITS;
 
 /// A text that came from elsewhere.
 pub(super) fn text(text: impl AsRef<str>) -> Cell {
