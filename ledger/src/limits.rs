@@ -77,9 +77,12 @@ pub const LATE_AFTER_MS: u64 = 60 * 60 * 1000;
 /// characters of four bytes fits, with what stands beside each.
 pub const STATE_VALUE_BYTES_MAX: usize = 256 * 1024;
 
-/// Holds of one insurance period that are neither claimed nor released nor
-/// known to be over.
+/// Holds of one insurance period that are not known to be over.
 pub const PERIOD_HOLDS_MAX: usize = 256;
+
+/// Moments at which what is spent of an insurance period changed, the newest, that are
+/// remembered for what is told late.
+pub const PERIOD_SPENDING_MAX: usize = 256;
 
 /// Ceilings asked for in one insurance period that are remembered. Who asks more often
 /// makes the ledger forget what it asked for itself.

@@ -44,6 +44,8 @@ pub(super) struct Case<'r, 'a> {
     pub(super) flags: Vec<Code>,
     /// The record that it corrects, whose effect is undone already.
     pub(super) corrected: Option<Record>,
+    /// The claim that it names, as it was before it.
+    pub(super) before: Option<Claim>,
     /// What the corrected record leaves behind for this one.
     pub(super) kept: Kept,
 }
@@ -81,9 +83,10 @@ pub(super) fn decide(
     state: &mut Overlay<'_>,
 ) -> Verdict {
     let (flags, kept) = (Vec::new(), Kept::default());
-    let (read, corrected) = ((None, None), None);
-    let mut case = Case { record, membership, block, state, read, flags, corrected, kept };
+    let (read, before, corrected) = ((None, None), None, None);
+    let mut case = Case { record, membership, block, state, read, flags, corrected, before, kept };
     case.check_references()?;
+    case.before.clone_from(&case.read.1);
     let goes_on = case.correct()?;
     if case.corrects() {
         case.read = (None, None);

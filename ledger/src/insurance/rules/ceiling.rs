@@ -1,16 +1,20 @@
 //! What a period has spent and holds, against the most that it pays.
 
+use jiff::tz::TimeZone;
+
 use super::{
     case::{Case, Verdict, refuse},
     contract::check_currency,
-    figures::{figure, grouped, unit},
+    figures::{figure, grouped, shown, unit},
+    spending::{Changes, Most, nanosecond, rises},
 };
 use crate::{
     digest::RecordId,
     insurance::{
         Amount, Currency, Data, Moment,
+        settlement::PaymentStatus,
         state::{
-            entities::{Claim, Hold, Period},
+            entities::{Claim, Period},
             keys,
         },
     },
@@ -18,50 +22,23 @@ use crate::{
     refusal::Code,
 };
 
-/// How long a hold lasts: 24 hours.
-pub(super) const HOLD_NANOSECONDS: i128 = 86_400 * 1_000_000_000;
-
 impl Period {
-    /// The most that is held at one moment from `at` to `until`, or from `at` on,
-    /// with the holds of that moment.
-    ///
-    /// A record may be late: what was held after its moment counts as well, so that
-    /// spent and held never exceed the ceiling together.
-    pub(super) fn held(&self, at: Moment, until: Option<Moment>) -> (u64, Vec<&Hold>) {
-        let nanosecond = |moment: Moment| moment.timestamp().as_nanosecond();
-        let (at, until) = (nanosecond(at), until.map_or(i128::MAX, nanosecond));
-        let span = |hold: &Hold| {
-            let last = nanosecond(hold.until);
-            (last - HOLD_NANOSECONDS, last)
-        };
-        let mut holds: Vec<&Hold> = self.holds.iter().collect();
-        holds.retain(|hold| {
-            let (first, last) = span(hold);
-            first <= until && last >= at
-        });
-        // All last equally long, so that they end in the order in which they begin,
-        // and the most is held when one of them begins.
-        holds.sort_by_key(|hold| hold.until);
-        let (mut most, mut of_most) = (0, 0..0);
-        let (mut live, mut oldest) = (0_u64, 0);
-        for (index, hold) in holds.iter().enumerate() {
-            // At most PERIOD_HOLDS_MAX amounts below 2^53.
-            live += hold.amount.minor_units();
-            let moment = span(hold).0.max(at);
-            while let Some(over) = holds.get(oldest).filter(|hold| span(hold).1 < moment) {
-                live -= over.amount.minor_units();
-                oldest += 1;
-            }
-            if live > most {
-                (most, of_most) = (live, oldest..index + 1);
-            }
+    /// Ends the hold that a record made, at that moment. It counts up to then for what
+    /// is told late.
+    pub(super) fn end_hold(&mut self, answer: RecordId, at: Moment) {
+        for hold in self.holds.iter_mut().filter(|hold| hold.answer == answer) {
+            hold.ended = Some(hold.ended.map_or(at, |ended| ended.min(at)));
         }
-        (most, holds.get(of_most).unwrap_or_default().to_vec())
+        self.holds.retain(|hold| hold.span().0 <= hold.span().1);
     }
 
-    /// Takes the hold away that a record made.
-    pub(super) fn release(&mut self, answer: RecordId) {
-        self.holds.retain(|hold| hold.answer != answer);
+    /// Ends the hold that an answer made and takes it for that of its correction, which
+    /// follows on it.
+    pub(super) fn correct_hold(&mut self, answer: RecordId, correction: RecordId, at: Moment) {
+        self.end_hold(answer, at);
+        for hold in self.holds.iter_mut().filter(|hold| hold.answer == answer) {
+            hold.answer = correction;
+        }
     }
 
     /// Notes the moment of a record about a hold.
@@ -71,68 +48,145 @@ impl Period {
 
     /// Whether another hold can be kept; forgets those that are over, if need be.
     pub(super) fn has_room(&mut self) -> bool {
-        if self.holds.len() >= PERIOD_HOLDS_MAX {
-            let newest = self.newest;
-            self.holds.retain(|hold| Some(hold.until) >= newest);
+        if self.holds.len() >= PERIOD_HOLDS_MAX
+            && let Some(newest) = self.newest
+        {
+            self.forget_holds_over_by(nanosecond(newest));
         }
         self.holds.len() < PERIOD_HOLDS_MAX
     }
 }
 
 impl Case<'_, '_> {
-    /// That what is spent and held, and what is added under some name, fits under
-    /// the ceiling, from the moment of the record on, or up to `until`.
+    /// That what is spent and held, and what is held besides from the moment of the
+    /// record up to `until`, fits under the ceiling at every moment from then on.
     pub(super) fn check_ceiling(
         &self,
         period: &Period,
         field: &str,
-        adding: Option<(&str, Amount)>,
-        until: Option<Moment>,
+        adding: Option<(&str, Amount, Moment)>,
     ) -> Verdict {
-        let (Some(ceiling), Some(currency)) = (period.ceiling, period.currency) else {
-            return Ok(());
-        };
-        let at = self.at();
-        let (held, holds) = period.held(at, until);
-        let spent = period.spent.minor_units();
-        let more = adding.map_or(0, |(_, amount)| amount.minor_units());
-        if u128::from(more) + u128::from(held) + u128::from(spent)
-            <= u128::from(ceiling.minor_units())
-        {
+        let last = adding.map_or(i128::MAX, |(_, _, until)| nanosecond(until));
+        let most = period.most(nanosecond(self.at()), last);
+        let more = adding.map_or(0, |(_, amount, _)| i128::from(amount.minor_units()));
+        if is_within(period, most.spent + most.held + more) {
             return Ok(());
         }
-        let mut detail = adding
-            .map(|(what, amount)| format!("{what} {} + ", figure(amount)))
-            .unwrap_or_default();
-        detail += &format!(
-            "held {} + spent {} > ceiling {} {} (record {}",
-            grouped(held.into()),
-            grouped(spent.into()),
-            figure(ceiling),
-            unit(currency),
-            period.made_by
-        );
-        for hold in holds.iter().take(3) {
-            detail += &format!("; {} held by record {}", figure(hold.amount), hold.answer);
-        }
-        detail.push(')');
-        refuse(Code::CeilingExceeded, field, detail)
+        self.exceeded(period, field, adding.map(|(what, ..)| (what, more)), most.spent, &most)
     }
 
-    /// Sets what a claim has used of its period, which must stay under the ceiling.
-    pub(super) fn count(&mut self, claim: &mut Claim, field: &str, what: &str) -> Verdict {
-        let (used, Some(currency)) = (claim.used(), claim.currency) else { return Ok(()) };
-        if claim.counted == used {
+    /// Counts in its period what a claim has spent since the record at hand, which must
+    /// stay under the ceiling at every moment. `adds` is the most that the record by
+    /// itself can add at one moment.
+    ///
+    /// At moments before it a record changes nothing. Where the steps of the claim no
+    /// longer tell what it had spent then, the record adds all that it can.
+    pub(super) fn count(
+        &mut self,
+        claim: &mut Claim,
+        field: &str,
+        what: &str,
+        adds: Amount,
+    ) -> Verdict {
+        let Some(currency) = claim.currency else { return Ok(()) };
+        let at = self.at();
+        let mut adds = i128::from(adds.minor_units());
+        if let Some(old) = &self.corrected {
+            let before = Moment::from(old.payload().occurred_at);
+            // Up to the moment of its correction stands what is corrected.
+            if before < at {
+                claim.unsure_before = claim.unsure_before.max(Some(at));
+            }
+            if let Data::PaymentRecorded(old) = &old.payload().data
+                && old.status == PaymentStatus::Returned
+            {
+                adds += i128::from(old.amount.minor_units());
+            }
+        }
+        let counted = self.before.take();
+        if !claim.counts
+            && counted.as_ref().is_some_and(|before| !before.spending_from(at).is_empty())
+        {
+            claim.unsure_before = claim.unsure_before.max(Some(at));
+        }
+        let from = claim.unsure_before.map_or(at, |unsure| unsure.max(at));
+        let (spends, mut changes) = (claim.spending_from(from), Changes::new());
+        let before = counted.filter(|_| claim.counts);
+        let before = before.map(|before| before.spending_from(from)).unwrap_or_default();
+        for (at, change) in &spends {
+            *changes.entry(*at).or_default() += change;
+        }
+        for (at, change) in &before {
+            *changes.entry(*at).or_default() -= change;
+        }
+        if at < from {
+            *changes.entry(at).or_default() += adds;
+            *changes.entry(from).or_default() -= adds;
+        }
+        changes.retain(|_, change| *change != 0);
+        if changes.is_empty() {
             return Ok(());
         }
         let contract = claim.contract.clone();
         let mut period = self.period(&contract, claim.period)?;
-        if counts_in(&mut period, currency, field)? {
-            self.spend(&mut period, claim.counted, used, field, what)?;
-            claim.counted = used;
-            self.state.write(keys::period(&contract, claim.period), &period)?;
+        if !counts_in(&mut period, currency, field)? {
+            return Ok(());
         }
-        Ok(())
+        period.take(&changes);
+        for (first, last) in rises(&changes) {
+            let most = period.most(first, last);
+            if is_within(&period, most.spent + most.held) {
+                continue;
+            }
+            let by_then = spends.iter().take_while(|(at, _)| nanosecond(**at) <= most.at);
+            let own = match nanosecond(from) <= most.at {
+                true => by_then.map(|(_, change)| change).sum(),
+                false => adds,
+            };
+            return self.exceeded(&period, field, Some((what, own)), most.spent - own, &most);
+        }
+        let spent = u64::try_from(spends.values().sum::<i128>()).ok().and_then(Amount::new);
+        let others = period.spent.checked_sub(claim.counted).unwrap_or_default();
+        let Some((sum, spent)) = spent.and_then(|spent| Some((others.checked_add(spent)?, spent)))
+        else {
+            let detail = "what the period has spent would exceed 2^53 − 1 minor units";
+            return refuse(Code::TooLarge, field, detail);
+        };
+        (period.spent, claim.counted, claim.counts) = (sum, spent, true);
+        self.state.write(keys::period(&contract, claim.period), &period)
+    }
+
+    /// Refuses what goes beyond the ceiling at the moment of `most`: what is added under
+    /// some name, and beside it what is held then, and spent.
+    fn exceeded(
+        &self,
+        period: &Period,
+        field: &str,
+        adding: Option<(&str, i128)>,
+        spent: i128,
+        most: &Most<'_>,
+    ) -> Verdict {
+        let Some(ceiling) = period.ceiling else { return Ok(()) };
+        let adding = adding.map(|(what, amount)| format!("{what} {} + ", grouped(amount)));
+        let mut detail = format!(
+            "{}held {} + spent {} > ceiling {} {} (record {}",
+            adding.unwrap_or_default(),
+            grouped(most.held),
+            grouped(spent),
+            figure(ceiling),
+            period.currency.map(unit).unwrap_or_default(),
+            period.made_by
+        );
+        if most.at > nanosecond(self.at())
+            && let Ok(at) = jiff::Timestamp::from_nanosecond(most.at)
+        {
+            detail += &format!("; at {}", shown(at.into(), &TimeZone::UTC));
+        }
+        for hold in most.holds.iter().take(3) {
+            detail += &format!("; {} held by record {}", figure(hold.amount), hold.answer);
+        }
+        detail.push(')');
+        refuse(Code::CeilingExceeded, field, detail)
     }
 
     /// That an offer or a decision is in the currency of its claim, and of the
@@ -168,39 +222,26 @@ impl Case<'_, '_> {
             return Ok(());
         }
         (claim.currency, claim.currency_by) = (None, None);
-        if claim.counted > Amount::ZERO {
-            let mut period = self.period(&claim.contract, claim.period)?;
+        let counted = self.before.take().filter(|_| claim.counts);
+        if let Some(counted) = counted {
+            let (at, mut period) = (self.at(), self.period(&claim.contract, claim.period)?);
+            let from = claim.unsure_before.map_or(at, |unsure| unsure.max(at));
+            let changes = counted.spending_from(from).into_iter();
+            period.take(&changes.map(|(at, change)| (at, -change)).collect());
             period.spent = period.spent.checked_sub(claim.counted).unwrap_or_default();
-            if period.ceiling.is_none() && period.spent == Amount::ZERO && period.holds.is_empty() {
+            if period.ceiling.is_none() && !period.is_used() {
                 period.currency = None;
             }
             self.state.write(keys::period(&claim.contract, claim.period), &period)?;
-            claim.counted = Amount::ZERO;
+            (claim.counted, claim.counts) = (Amount::ZERO, false);
+            claim.unsure_before = Some(from);
         }
         Ok(())
     }
+}
 
-    /// Replaces what is spent for one claim.
-    pub(super) fn spend(
-        &self,
-        period: &mut Period,
-        before: Amount,
-        after: Amount,
-        field: &str,
-        what: &str,
-    ) -> Verdict {
-        let others = period.spent.checked_sub(before).unwrap_or(Amount::ZERO);
-        let Some(spent) = others.checked_add(after) else {
-            let detail = "what the period has spent would exceed 2^53 − 1 minor units";
-            return refuse(Code::TooLarge, field, detail);
-        };
-        period.spent = others;
-        if after > before {
-            self.check_ceiling(period, field, Some((what, after)), None)?;
-        }
-        period.spent = spent;
-        Ok(())
-    }
+fn is_within(period: &Period, used: i128) -> bool {
+    period.ceiling.is_none_or(|ceiling| used <= i128::from(ceiling.minor_units()))
 }
 
 /// Whether amounts of a currency count in a period. Where it has no ceiling, its

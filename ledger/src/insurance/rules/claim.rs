@@ -58,10 +58,9 @@ impl Case<'_, '_> {
         }
         self.check_in_force(&contract)?;
         let (mut claimed, mut currency) = (data.claimed, data.currency);
-        let mut counted = Amount::ZERO;
         let period = if let Some(number) = &data.preauthorisation {
             let used = self.claim_hold(data, number, &contract)?;
-            (claimed, currency, counted) = (Some(used.amount), Some(used.currency), used.counted);
+            (claimed, currency) = (Some(used.amount), Some(used.currency));
             used.period
         } else {
             let (number, mut period) = self.period_of_day(named, &contract)?;
@@ -71,7 +70,10 @@ impl Case<'_, '_> {
             number
         };
         let kept = self.kept.claim.take();
-        let claim = Claim {
+        let unsure_before = kept.as_ref().and_then(|kept| kept.unsure_before);
+        let (counts, counted) =
+            kept.as_ref().map_or((false, Amount::ZERO), |kept| (kept.counts, kept.counted));
+        let mut claim = Claim {
             opened: self.record.id(),
             contract: named.clone(),
             opener: opener_of(self.record).to_owned(),
@@ -90,6 +92,8 @@ impl Case<'_, '_> {
             step: LadderStep::None,
             offer: None,
             counted,
+            counts,
+            unsure_before,
             stood: Stood {
                 approved: None,
                 accepted: None,
@@ -100,6 +104,10 @@ impl Case<'_, '_> {
             },
             steps: Vec::new(),
         };
+        if claim.preauthorisation.is_some() {
+            let amount = claimed.unwrap_or_default();
+            self.count(&mut claim, "data.claimed", "claimed", amount)?;
+        }
         self.state.write(key, &claim)?;
         self.tally_open(&claim, self.day_of_insurer(named.insurer(), self.at()), 1)?;
         if !data.attached.is_empty() {
@@ -181,9 +189,9 @@ impl Case<'_, '_> {
         });
         // A correction leaves the dispute that followed where it is.
         claim.disputed = claim.disputed.filter(|_| self.corrects());
-        self.count(&mut claim, "data.approved", "approved")?;
         self.move_step(&mut claim, &contract, data)?;
         self.step(&mut claim, ClaimStepKind::Approved, data.approved)?;
+        self.count(&mut claim, "data.approved", "approved", data.approved)?;
         self.put_claim(&claim)
     }
 

@@ -132,6 +132,8 @@ impl Case<'_, '_> {
         }
         if claim.steps.len() > CLAIM_STEPS_MAX {
             let oldest = claim.steps.remove(0);
+            // What had been spent before it is no longer told by the steps.
+            claim.unsure_before = claim.unsure_before.max(Some(oldest.at));
             claim.stood.turn(&oldest);
         }
         Ok(())

@@ -171,22 +171,24 @@ impl Case<'_, '_> {
             ceiling,
             currency: ceiling.and(currency),
             spent: Amount::ZERO,
+            spending: Vec::new(),
+            spent_before: 0,
+            spent_since: None,
             holds: Vec::new(),
             ceilings_requested: Vec::new(),
             newest: None,
         };
         if let Some(kept) = kept {
-            period.spent = kept.spent;
-            period.holds = kept.holds;
-            period.ceilings_requested = kept.ceilings_requested;
-            period.newest = kept.newest;
-            let used = period.spent > Amount::ZERO || !period.holds.is_empty();
+            let (made_by, from, to) = (period.made_by, period.from, period.to);
+            let (currency, counted) = (period.currency, kept.currency);
+            period = Period { made_by, from, to, ceiling, currency, ..kept };
+            let used = period.is_used();
             if ceiling.is_none() {
-                period.currency = kept.currency.filter(|_| used);
+                period.currency = counted.filter(|_| used);
             } else if used {
-                check_currency(period.currency, kept.currency, "data.currency")?;
+                check_currency(period.currency, counted, "data.currency")?;
             }
-            self.check_ceiling(&period, "data.annual_ceiling", None, None)?;
+            self.check_ceiling(&period, "data.annual_ceiling", None)?;
         }
         self.state.write(keys::period(named, number), &period)
     }
@@ -254,13 +256,13 @@ impl Case<'_, '_> {
         }
         let Some(AmountOrText::Amount(to)) = data.to else { return Ok(()) };
         if within {
-            if period.spent > Amount::ZERO || !period.holds.is_empty() {
+            if period.is_used() {
                 check_currency(data.currency, period.currency, "data.currency")?;
             }
             period.ceiling = Some(to);
             period.currency = data.currency;
             period.made_by = self.record.id();
-            self.check_ceiling(&period, "data.to", None, None)?;
+            self.check_ceiling(&period, "data.to", None)?;
         } else {
             period.request_ceiling(self.record, to);
         }

@@ -360,14 +360,14 @@ impl<'r> Case<'r, '_> {
                 self.kept.number_of_period = Some(answer.period);
             }
             let mut period = self.period(named, answer.period)?;
-            period.release(answer.record);
+            // It is held as it was up to the moment of the correction.
+            period.correct_hold(answer.record, self.record.id(), self.at());
             self.state.write(keys::period(named, answer.period), &period)?;
         }
         self.state.write(key, &held)
     }
 
-    /// A claim that nothing followed is opened again; the hold it used is live
-    /// until then.
+    /// A claim that nothing followed is opened again, on the hold that it used.
     fn undo_opened(&mut self, old: &Record, used: Option<&Name>) -> Verdict {
         let named = self.contract_ref()?;
         let claim = self.claim()?;
@@ -388,10 +388,8 @@ impl<'r> Case<'r, '_> {
                 held.exit = None;
                 self.state.write(key, &held)?;
             }
-            let mut period = self.period(named, claim.period)?;
-            period.spent = period.spent.checked_sub(claim.counted).unwrap_or_default();
-            self.state.write(keys::period(named, claim.period), &period)?;
         }
+        self.before = Some(claim.clone());
         self.kept.claim = Some(claim);
         Ok(())
     }

@@ -20,6 +20,7 @@ mod payment;
 mod preauthorisation;
 mod settlement;
 mod signature;
+mod spending;
 mod statement;
 mod tally;
 #[cfg(test)]

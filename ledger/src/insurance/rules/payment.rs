@@ -62,7 +62,7 @@ impl Claim {
     }
 
     /// What had left by a moment, less what had come back.
-    fn paid_by(&self, at: Moment) -> i128 {
+    pub(super) fn paid_by(&self, at: Moment) -> i128 {
         let signed = |amount: Amount| i128::from(amount.minor_units());
         let by_then = self.steps.iter().filter(|step| step.at <= at);
         let sum = by_then.map(|step| match step.kind {
@@ -71,17 +71,6 @@ impl Claim {
             _ => 0,
         });
         signed(self.stood.executed) - signed(self.stood.returned) + sum.sum::<i128>()
-    }
-
-    /// What it uses of its period's ceiling, by what was claimed on a hold,
-    /// decided, accepted and paid.
-    pub(super) fn used(&self) -> Amount {
-        let decided = match &self.decision {
-            Some(decision) => decision.approved,
-            None if self.preauthorisation.is_some() => self.claimed.unwrap_or_default(),
-            None => Amount::ZERO,
-        };
-        decided.max(self.accepted().unwrap_or_default()).max(self.paid())
     }
 }
 
@@ -147,7 +136,8 @@ impl Case<'_, '_> {
         if kind == ClaimStepKind::Executed || self.corrects() {
             self.check_later_payments(&claim)?;
         }
-        self.count(&mut claim, "data.amount", "paid on account")?;
+        let adds = if kind == ClaimStepKind::Executed { data.amount } else { Amount::ZERO };
+        self.count(&mut claim, "data.amount", "paid on account", adds)?;
         self.tally_payment(&claim, data, self.at(), 1)?;
         self.check_payee_keeps_balance(&claim)?;
         self.put_claim(&claim)

@@ -2,9 +2,10 @@
 
 use super::{
     case::{Case, Verdict, refuse},
-    ceiling::{HOLD_NANOSECONDS, counts_in},
+    ceiling::counts_in,
     contract::check_currency,
     figures::{figure, grouped, shown, unit},
+    spending::HOLD_NANOSECONDS,
 };
 use crate::{
     insurance::{
@@ -33,8 +34,6 @@ pub(super) struct Claimed {
     pub(super) period: u32,
     pub(super) amount: Amount,
     pub(super) currency: Currency,
-    /// What its period now counts as spent for it.
-    pub(super) counted: Amount,
 }
 
 impl Case<'_, '_> {
@@ -102,14 +101,15 @@ impl Case<'_, '_> {
         self.check_hold(data, &contract)?;
         let at = self.at();
         if let Some(until) = data.hold_until.filter(|_| counts && data.guaranteed > Amount::ZERO) {
-            let guaranteed = Some(("guaranteed", data.guaranteed));
-            self.check_ceiling(&period, "data.guaranteed", guaranteed, Some(until))?;
+            let guaranteed = Some(("guaranteed", data.guaranteed, until));
+            self.check_ceiling(&period, "data.guaranteed", guaranteed)?;
             period.seen(at);
             if !period.has_room() {
                 let detail = format!("the contract has {PERIOD_HOLDS_MAX} live holds already");
                 return refuse(Code::TooLarge, FIELD, detail);
             }
-            period.holds.push(Hold { answer: self.record.id(), amount: data.guaranteed, until });
+            let (answer, amount) = (self.record.id(), data.guaranteed);
+            period.holds.push(Hold { answer, amount, until, ended: None });
             self.state.write(keys::period(named, number), &period)?;
         }
         asked.answer = Some(Guarantee {
@@ -160,8 +160,14 @@ impl Case<'_, '_> {
         let at = self.at();
         held.exit = Some(Exit { record: self.record.id(), at, claim: None });
         self.state.write(keys::preauthorisation(named, &data.preauthorisation), &held)?;
+        self.end_hold(&answer, at)
+    }
+
+    /// Ends a hold before its time.
+    fn end_hold(&mut self, answer: &Guarantee, at: Moment) -> Verdict {
+        let named = self.contract_ref()?;
         let mut period = self.period(named, answer.period)?;
-        period.release(answer.record);
+        period.end_hold(answer.record, at);
         period.seen(at);
         self.state.write(keys::period(named, answer.period), &period)
     }
@@ -222,7 +228,7 @@ impl Case<'_, '_> {
         Ok(answer)
     }
 
-    /// Ends the hold that a claim uses: what is claimed is spent, the rest is free.
+    /// Ends the hold that a claim uses: what is claimed will be spent, the rest is free.
     pub(super) fn claim_hold(
         &mut self,
         data: &ClaimOpened,
@@ -251,16 +257,8 @@ impl Case<'_, '_> {
         let (named, claim, at) = (self.contract_ref()?, self.claim_ref()?, self.at());
         held.exit = Some(Exit { record: self.record.id(), at, claim: Some(claim.clone()) });
         self.state.write(keys::preauthorisation(named, number), &held)?;
-        let mut period = self.period(named, answer.period)?;
-        period.release(answer.record);
-        period.seen(at);
-        let mut counted = Amount::ZERO;
-        if counts_in(&mut period, held.currency, "data.currency")? {
-            self.spend(&mut period, counted, amount, "data.claimed", "claimed")?;
-            counted = amount;
-        }
-        self.state.write(keys::period(named, answer.period), &period)?;
-        Ok(Claimed { period: answer.period, amount, currency: held.currency, counted })
+        self.end_hold(&answer, at)?;
+        Ok(Claimed { period: answer.period, amount, currency: held.currency })
     }
 }
 

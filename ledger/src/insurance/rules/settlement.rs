@@ -127,12 +127,13 @@ impl Case<'_, '_> {
         let answer = Answered { record: self.record.id(), at, answer: data.answer };
         let amount = offer.amount;
         claim.offer = Some(Offer { answer: Some(answer), ..offer });
-        self.count(&mut claim, ROUND, "accepted")?;
         let kind = match data.answer {
             Answer::Accepted => ClaimStepKind::Accepted,
             Answer::Objected => ClaimStepKind::Objected,
         };
         self.step(&mut claim, kind, amount)?;
+        let adds = if kind == ClaimStepKind::Accepted { amount } else { Amount::ZERO };
+        self.count(&mut claim, ROUND, "accepted", adds)?;
         self.put_claim(&claim)
     }
 

@@ -93,8 +93,14 @@ entities! {
         currency: Option<Currency>,
         /// What claims have used.
         spent: Amount,
-        /// What is guaranteed and neither claimed nor released; those that have
-        /// expired stay until their room is needed.
+        /// How that changed from moment to moment, in their order; and with it what
+        /// was held by holds that are over and no longer remembered.
+        spending: Vec<Spending>,
+        /// The most of that at any moment before those that are remembered.
+        spent_before: i128,
+        /// The first moment that is remembered; none where all are.
+        spent_since: Option<Moment>,
+        /// What is guaranteed; those that are over stay until their room is needed.
         holds: Vec<Hold>,
         /// The ceilings that were asked for in time, the newest last.
         ceilings_requested: Vec<CeilingRequest>,
@@ -120,6 +126,16 @@ entities! {
         amount: Amount,
         /// The last moment of the hold.
         until: Moment,
+        /// When it ended, if before that; from then on it counts no more.
+        ended: Option<Moment>,
+    }
+
+    /// A change of what is spent of a period.
+    Spending {
+        /// From when on.
+        at: Moment,
+        /// By how much.
+        change: i128,
     }
 
     /// How many documents were asked for.
@@ -226,6 +242,11 @@ entities! {
         offer: Option<Offer>,
         /// What of its period's `spent` is for this claim.
         counted: Amount,
+        /// Whether what it spends counts in its period.
+        counts: bool,
+        /// Up to here its steps do not tell what it had spent by a moment: a correction
+        /// moved one, or some are forgotten.
+        unsure_before: Option<Moment>,
         /// Where it stood before the steps that follow.
         stood: Stood,
         /// What ends it or opens it again, in the order of the ledger, each

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::insurance::{
-    Amount, Data,
+    Amount, Data, Moment,
     settlement::{Outcome, PaymentStatus},
 };
 
@@ -259,8 +259,9 @@ fn records(world: &World, at: &str, attempt: &Attempt) -> Vec<(&'static str, Val
     vec![one]
 }
 
-/// What must hold after every record, of the holds that are live at a moment.
-fn check(world: &World, at: crate::insurance::Moment) {
+/// What must hold after every record; of what is spent and held at every moment from
+/// one on.
+fn check(world: &World, since: Moment) {
     let named = "ins/C".parse().unwrap();
     let contract = state::read(&world.state, &keys::contract(&named)).unwrap().unwrap();
     let mut counted = BTreeMap::new();
@@ -291,44 +292,44 @@ fn check(world: &World, at: crate::insurance::Moment) {
         let period = world.period("ins/C", number);
         let (spent, ceiling) = (period.spent.minor_units(), period.ceiling.unwrap().minor_units());
         assert_eq!(spent, counted.get(&number).copied().unwrap_or(0), "{period:?}");
-        // The most that is held at that moment, or when one of the later holds begins.
-        let begins = |hold: &entities::Hold| {
+        let all: i128 = period.spending.iter().map(|step| step.change).sum();
+        assert_eq!(period.spent_before + all, i128::from(spent), "{period:?}");
+        let begins = |hold: &entities::Hold| -> Moment {
             seconds_after(&hold.until.timestamp().to_string(), -86_400).parse().unwrap()
         };
-        let held_at = |moment: crate::insurance::Moment| -> u64 {
+        let used_at = |moment: Moment| -> i128 {
             let live = period.holds.iter().filter(|hold| begins(hold) <= moment);
             let live = live.filter(|hold| hold.until >= moment);
-            live.map(|hold| hold.amount.minor_units()).sum()
+            let live = live.filter(|hold| hold.ended.is_none_or(|ended| ended > moment));
+            let held: u64 = live.map(|hold| hold.amount.minor_units()).sum();
+            let by_then = period.spending.iter().filter(|step| step.at <= moment);
+            let spent: i128 = by_then.map(|step| step.change).sum();
+            period.spent_before + spent + i128::from(held)
         };
-        let later = period.holds.iter().map(begins).filter(|begins| *begins > at);
-        let held = later.map(held_at).fold(held_at(at), u64::max);
-        assert!(spent + held <= ceiling, "{spent} + {held} > {ceiling}: {period:?}");
+        let moments = period.holds.iter().map(begins);
+        let moments = moments.chain(period.spending.iter().map(|step| step.at));
+        for moment in moments.filter(|moment| *moment >= since).chain([since]) {
+            let used = used_at(moment);
+            assert!(used <= i128::from(ceiling), "{used} at {moment} > {ceiling}: {period:?}");
+        }
     }
-}
-
-/// What is spent and held of the first period, whether it is over or not.
-fn used(world: &World) -> u64 {
-    let period = world.period("ins/C", 1);
-    let holds = period.holds.iter().map(|hold| hold.amount.minor_units());
-    period.spent.minor_units() + holds.sum::<u64>()
 }
 
 /// Plays attempts; gives how many records were taken.
 fn play(world: &mut World, attempts: &[(i64, Attempt)]) -> usize {
     let mut at = "2025-05-01T00:00:00Z".to_owned();
-    let mut newest: crate::insurance::Moment = at.parse().unwrap();
+    // A ceiling that is lowered, where that is only flagged, is one from then on.
+    let mut since: Moment = "1900-01-01T00:00:00Z".parse().unwrap();
     for (seconds, attempt) in attempts {
         at = seconds_after(&at, *seconds);
         for (signer, record) in records(world, &at, attempt) {
-            let before = used(world);
             if let Ok(record) = world.try_take(signer, record) {
-                let occurred_at = record.payload().occurred_at.into();
-                newest = newest.max(occurred_at);
-                check(world, newest);
-                // A late record uses nothing that was held then.
-                if used(world) > before {
-                    check(world, occurred_at);
+                if let Data::ContractAmended(data) = &record.payload().data
+                    && data.change.as_str() == "ceiling"
+                {
+                    since = since.max(record.payload().occurred_at.into());
                 }
+                check(world, since);
             }
         }
     }

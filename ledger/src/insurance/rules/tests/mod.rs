@@ -9,6 +9,7 @@ mod corrections_of_claims;
 mod documents;
 mod histories;
 mod ladder;
+mod late_holds;
 mod moments;
 mod payment;
 mod preauthorisation;

@@ -210,6 +210,9 @@ fn a_decision_is_corrected_in_its_own_currency_beside_a_hold_that_has_run_out() 
     let second = world.take("ins", lower);
     assert_eq!(world.period("ins/C", 1).spent.minor_units(), 120_000);
     // The currency may still have been a typing error, but not of more than there is.
-    let more = with(decided(&soon, "K", 46_000, 0), json!({"corrects": second.id()}));
-    world.refuse(Code::CeilingExceeded, "ins", more);
+    let more =
+        |approved: u64| with(decided(&soon, "K", approved, 0), json!({"corrects": second.id()}));
+    world.refuse(Code::CeilingExceeded, "ins", more(60_001));
+    // The hold and claim J are never there together.
+    world.take("ins", more(60_000));
 }

@@ -170,10 +170,17 @@ fn a_value_is_laid_out_as_documented() {
         ceiling: crate::insurance::Amount::new(150_000),
         currency: Some("EUR".parse().unwrap()),
         spent: crate::insurance::Amount::ZERO,
+        spending: vec![entities::Spending {
+            at: "1970-01-01T00:00:03Z".parse().unwrap(),
+            change: -4,
+        }],
+        spent_before: 5,
+        spent_since: None,
         holds: vec![entities::Hold {
             answer: crate::digest::RecordId::of(b"y"),
             amount: crate::insurance::Amount::new(7).unwrap(),
             until: "1970-01-01T00:00:01.000000002Z".parse().unwrap(),
+            ended: None,
         }],
         ceilings_requested: Vec::new(),
         newest: None,
@@ -190,10 +197,17 @@ fn a_value_is_laid_out_as_documented() {
     expected.extend_from_slice(b"\x01EUR");
     expected.extend_from_slice(&0_u64.to_be_bytes());
     expected.extend_from_slice(&1_u64.to_be_bytes());
+    expected.extend_from_slice(&3_u64.to_be_bytes());
+    expected.extend_from_slice(&0_u32.to_be_bytes());
+    expected.extend_from_slice(&(-4_i128).to_be_bytes());
+    expected.extend_from_slice(&5_i128.to_be_bytes());
+    expected.push(0);
+    expected.extend_from_slice(&1_u64.to_be_bytes());
     expected.extend_from_slice(crate::digest::Digest::of(b"y").as_bytes());
     expected.extend_from_slice(&7_u64.to_be_bytes());
     expected.extend_from_slice(&1_u64.to_be_bytes());
     expected.extend_from_slice(&2_u32.to_be_bytes());
+    expected.push(0);
     expected.extend_from_slice(&0_u64.to_be_bytes());
     expected.push(0);
     let key = keys::period(&contract, 1);

@@ -4,7 +4,7 @@
 use proptest::sample::Index;
 
 use super::{
-    corrections::{Ruled, opened, record},
+    corrections::{Ruled, opened, record, told},
     *,
 };
 use crate::{
@@ -354,19 +354,6 @@ fn play(attempts: &[Attempt]) -> Ruled {
     world
 }
 
-/// The history, for whoever has to see what went wrong.
-fn told(world: &Ruled) -> String {
-    let lines = world.lines.iter().map(|line| {
-        let mut said: Json = serde_json::from_slice(line.record.payload_json()).unwrap();
-        for name in ["salt", "ledger"] {
-            said.as_object_mut().unwrap().remove(name);
-        }
-        let id = line.record.id().to_string();
-        format!("{} {} {said}\n", &id[..8], line.record.signer())
-    });
-    lines.collect()
-}
-
 /// What a side says of a claim.
 #[derive(Debug, PartialEq, Eq)]
 struct Said {
@@ -495,7 +482,10 @@ fn contracts_agree(world: &Ruled) -> Result<(), TestCaseError> {
             let key = keys::period(&contract, number);
             let held: entities::Period = state::read(&world.world.state, &key).unwrap().unwrap();
             let shown = &dossier.periods[usize::try_from(number).unwrap() - 1];
-            let live = held.holds.iter().filter(|hold| hold.until.timestamp() >= latest.unwrap());
+            let lives = |hold: &&entities::Hold| {
+                hold.ended.is_none() && hold.until.timestamp() >= latest.unwrap()
+            };
+            let live = held.holds.iter().filter(lives);
             let live: u64 = live.map(|hold| hold.amount.minor_units()).sum();
             let limit = held.ceiling.map(|ceiling| ceiling.minor_units());
             prop_assert_eq!(
