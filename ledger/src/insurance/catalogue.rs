@@ -98,6 +98,7 @@ fn codes(record_type: RecordType) -> &'static [Code] {
             Code::NotHeld,
             Code::HoldExpired,
             Code::ClaimExceedsGuarantee,
+            Code::CeilingExceeded,
         ],
         RecordType::ClaimRegistered => &[Code::ClaimNumberTaken],
         RecordType::ClaimDecided => &[

@@ -80,6 +80,22 @@ fn what_is_spent_later_leaves_room_for_a_hold_that_had_ended_by_then() {
 }
 
 #[test]
+fn a_claim_within_its_hold_is_taken_where_all_fits_at_every_moment() {
+    let mut world = asked();
+    world.take("ins", guaranteed(0, "A", 50_000));
+    world.take("broker", opened(&hours(96), "L", 50_000));
+    world.take("ins", decided(&hours(96), "L", 30_000, 20_000));
+    world.take("ins", guaranteed(48, "B", 30_000));
+    // What is claimed stays spent, beside hold B and then beside what claim L spends.
+    let refusal = world.refuse(Code::CeilingExceeded, "vet", claimed(&hours(1), "K", "A", 20_001));
+    assert!(refusal.detail.contains("claimed 20 001 + held 30 000 + spent 0 > "), "{refusal}");
+    let without = json!({"data": {"preauthorisation": null}});
+    world.clone().take("vet", with(claimed(&hours(1), "K", "A", 20_001), without));
+    world.take("vet", claimed(&hours(1), "K", "A", 20_000));
+    assert_eq!(world.period("ins/C", 1).spent.minor_units(), 50_000);
+}
+
+#[test]
 fn what_was_spent_for_a_while_counts_for_that_while() {
     let mut world = asked();
     world.take("ins", guaranteed(0, "A", 50_000));
