@@ -91,6 +91,10 @@ pub const PERIOD_CEILINGS_REQUESTED_MAX: usize = 16;
 /// Documents asked for about one contract, or about one claim.
 pub const DOSSIER_ITEMS_MAX: usize = 256;
 
+/// Times that one document was asked for or looked at, the newest, that are remembered
+/// for what is told late.
+pub const ITEM_CHANGES_MAX: usize = 16;
+
 /// Changes of a contract's broker that are remembered.
 pub const BROKER_CHANGES_MAX: usize = 16;
 

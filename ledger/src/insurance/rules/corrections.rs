@@ -132,8 +132,8 @@ impl<'r> Case<'r, '_> {
             }
             Data::ContractChangeRequested(data) => return self.undo_change_requested(id, data),
             Data::DocumentRequested(data) => self.undo_document_requested(id, data)?,
-            Data::DocumentReceived(data) => return self.stands(id, &data.item),
-            Data::DocumentAssessed(data) => return self.stands(id, &data.item),
+            Data::DocumentReceived(data) => return self.undo_word(id, &data.item),
+            Data::DocumentAssessed(data) => return self.undo_word(id, &data.item),
             Data::PreauthorisationRequested(data) => {
                 let named = self.contract_ref()?;
                 let key = keys::preauthorisation(named, &data.preauthorisation);
@@ -321,22 +321,27 @@ impl<'r> Case<'r, '_> {
         let about = self.about()?;
         for name in old.items.iter().filter(|name| !new.items.contains(name)) {
             let item = self.state.read(&about.item(name))?;
-            let item = item.filter(|item| item.requested_by == id && item.is_missing());
-            if item.is_some() {
-                self.put_item(about, name, item.as_ref(), None)?;
+            let Some(item) = item else { continue };
+            if item.requested_by == id && item.is_missing() {
+                self.put_item(about, name, Some(&item), None)?;
+            } else if item.newest > self.at() {
+                // In between it may have been dropped.
+                let mut after = item.clone();
+                after.forget();
+                self.put_item(about, name, Some(&item), Some(after))?;
             }
         }
         Ok(())
     }
 
-    /// Whether the newest word on a document is that record's. Where there is none on
-    /// the one that was asked for last, one that is told of before that is none either.
-    fn stands(&mut self, id: RecordId, name: &Name) -> Verdict<bool> {
-        let (at, item) = (self.at(), self.find_item(name)?);
-        Ok(item.is_some_and(|(_, item)| match item.assessed {
-            Some(newest) => newest.record == id,
-            None => item.requested_at <= at,
-        }))
+    /// Whether the newest word on a document is that record's, and is another now.
+    fn undo_word(&mut self, id: RecordId, name: &Name) -> Verdict<bool> {
+        let found = match &self.record.payload().data {
+            Data::DocumentReceived(data) => data.verdict,
+            Data::DocumentAssessed(data) => Some(data.verdict),
+            _ => None,
+        };
+        self.correct_word(id, name, found)
     }
 
     /// Whether the record tells of the same day as the one it corrects. Then it

@@ -2,15 +2,17 @@
 
 use super::{
     case::{Case, Verdict, refuse},
+    item::Stood,
     time::day_of,
 };
 use crate::{
+    digest::RecordId,
     insurance::{
-        ClaimRef, Code as Name, ContractRef, Day, Moment,
+        ClaimRef, Code as Name, ContractRef, Day,
         contract::{DocumentIssued, DocumentRequested, Verdict as Finding},
         state::{
             decode,
-            entities::{Contract, Dossier, Item, Mark},
+            entities::{Contract, Dossier, Item, ItemChange, Mark},
             keys::{self, Key},
         },
     },
@@ -46,18 +48,6 @@ impl About<'_> {
     }
 }
 
-impl Item {
-    pub(super) fn is_missing(&self) -> bool {
-        self.verdict != Some(Finding::Accepted)
-    }
-
-    /// Whether it had been asked for at a moment, and no good one had come in.
-    fn is_missing_at(&self, at: Moment) -> bool {
-        let accepted = self.assessed.as_ref().filter(|_| !self.is_missing());
-        self.requested_at <= at && accepted.is_none_or(|accepted| accepted.at > at)
-    }
-}
-
 impl<'r> Case<'r, '_> {
     /// What the documents of the record are about.
     pub(super) fn about(&self) -> Verdict<About<'r>> {
@@ -68,7 +58,7 @@ impl<'r> Case<'r, '_> {
     }
 
     fn dossier(&mut self, about: About<'_>) -> Verdict<Dossier> {
-        let none = Dossier { requested: 0, missing: 0, newest: self.at() };
+        let none = Dossier { requested: 0, missing: 0, newest: self.at(), unsure_before: None };
         Ok(self.state.read(&about.dossier())?.unwrap_or(none))
     }
 
@@ -78,13 +68,14 @@ impl<'r> Case<'r, '_> {
         about: About<'_>,
         name: &Name,
         before: Option<&Item>,
-        after: Option<&Item>,
+        mut after: Option<Item>,
     ) -> Verdict {
         let mut dossier = self.dossier(about)?;
         let counts = |item: Option<&Item>| {
             (u32::from(item.is_some()), u32::from(item.is_some_and(Item::is_missing)))
         };
-        let ((requested, missing), (requested_now, missing_now)) = (counts(before), counts(after));
+        let ((requested, missing), (requested_now, missing_now)) =
+            (counts(before), counts(after.as_ref()));
         dossier.requested = (dossier.requested + requested_now).saturating_sub(requested);
         dossier.missing = (dossier.missing + missing_now).saturating_sub(missing);
         dossier.newest = dossier.newest.max(self.at());
@@ -93,9 +84,25 @@ impl<'r> Case<'r, '_> {
                 format!("at most {DOSSIER_ITEMS_MAX} different documents can be asked for");
             return refuse(Code::TooLarge, "data.items", detail);
         }
-        match after {
-            Some(item) => self.state.write(about.item(name), item)?,
-            None => self.state.remove(about.item(name)),
+        match &mut after {
+            Some(item) => {
+                let since = dossier.unsure_before.filter(|_| before.is_none());
+                if let Some(since) = since.filter(|since| *since > self.at()) {
+                    // It may have been asked for before, which is not remembered.
+                    item.newest = since;
+                    item.forget();
+                }
+                item.settle(self.at());
+                self.state.write(about.item(name), item)?;
+            }
+            None => {
+                // Up to there it was asked for, and maybe missing.
+                if let Some(item) = before.filter(|item| item.is_known_beside(self.at())) {
+                    let until = item.newest.max(self.at());
+                    dossier.unsure_before = dossier.unsure_before.max(Some(until));
+                }
+                self.state.remove(about.item(name));
+            }
         }
         self.state.write(about.dossier(), &dossier)
     }
@@ -112,27 +119,48 @@ impl<'r> Case<'r, '_> {
             let before = self.state.read(&about.item(name))?;
             // Whoever asks again wants another one; whoever corrects the request does not.
             let kept = before.as_ref().filter(|item| Some(item.requested_by) == corrected);
-            if corrected.is_some() && kept.is_none() && before.is_some() {
-                // It was asked for once more since, or by somebody else.
-                continue;
-            }
-            if before.as_ref().is_some_and(|item| kept.is_none() && item.requested_at > self.at()) {
-                // Told late: another one was asked for since.
-                continue;
+            let (record, at) = (self.record.id(), self.at());
+            let asked = ItemChange { record, at, due: Some(data.due), accepted: false };
+            if let Some(item) = before.as_ref().filter(|_| kept.is_none()) {
+                let mut after = item.clone();
+                if corrected.is_some() {
+                    // It was asked for once more since, or by somebody else.
+                    if item.newest > at {
+                        after.forget();
+                    }
+                    self.put_item(about, name, Some(item), Some(after))?;
+                    continue;
+                }
+                if item.requested_at > at {
+                    // Told late: another one was asked for since.
+                    after.change(asked);
+                    self.put_item(about, name, Some(item), Some(after))?;
+                    continue;
+                }
             }
             // What came in after that, it was asked for.
             let since = before.as_ref().filter(|item| {
                 item.assessed.as_ref().is_some_and(|assessed| assessed.at > self.at())
             });
+            let is_corrected = kept.is_some();
             let kept = kept.or(since);
-            let item = Item {
+            let known = before.as_ref();
+            let mut item = Item {
                 requested_by: self.record.id(),
                 requested_at: self.at(),
                 due: data.due,
                 verdict: kept.and_then(|item| item.verdict),
                 assessed: kept.and_then(|item| item.assessed.clone()),
+                newest: known.map_or(at, |known| known.newest),
+                changes: known.map(|known| known.changes.clone()).unwrap_or_default(),
+                before: known.and_then(|known| known.before.clone()),
             };
-            self.put_item(about, name, before.as_ref(), Some(&item))?;
+            if is_corrected {
+                item.change_due(asked);
+            } else {
+                item.change(asked);
+            }
+            self.put_item(about, name, before.as_ref(), Some(item))?;
         }
         Ok(())
     }
@@ -166,13 +194,52 @@ impl<'r> Case<'r, '_> {
             return Ok(());
         }
         let last = before.assessed.as_ref().map_or(before.requested_at, |last| last.at);
-        if !self.corrects() && before.requested_at.max(last) > self.at() {
-            // Told late: somebody has asked or looked again since.
-            return Ok(());
+        let mut after = before.clone();
+        if !self.corrects() {
+            after.change(self.word(found));
+            if before.requested_at.max(last) > self.at() {
+                // Told late: somebody has asked or looked again since.
+                return self.put_item(about, name, Some(&before), Some(after));
+            }
         }
         let assessed = found.map(|_| Mark { record: self.record.id(), at: self.at() });
-        let after = Item { verdict: found, assessed, ..before.clone() };
-        self.put_item(about, name, Some(&before), Some(&after))
+        after = Item { verdict: found, assessed, ..after };
+        self.put_item(about, name, Some(&before), Some(after))
+    }
+
+    /// What the record at hand says of a document.
+    fn word(&self, found: Option<Finding>) -> ItemChange {
+        let accepted = found == Some(Finding::Accepted);
+        ItemChange { record: self.record.id(), at: self.at(), due: None, accepted }
+    }
+
+    /// Takes in for the time between that a word on a document was corrected. Whether it
+    /// is the newest one, so that it is another from now on. Where there is none on the
+    /// one that was asked for last, one that is told of before that is none either.
+    pub(super) fn correct_word(
+        &mut self,
+        old: RecordId,
+        name: &Name,
+        found: Option<Finding>,
+    ) -> Verdict<bool> {
+        let Some((about, before)) = self.find_item(name)? else { return Ok(false) };
+        let is_newest = match &before.assessed {
+            Some(newest) => newest.record == old,
+            None => before.requested_at <= self.at(),
+        };
+        let mut after = before.clone();
+        if found.is_some() {
+            after.change_word(old, self.word(found));
+        } else {
+            after.forget();
+        }
+        if is_newest {
+            // How it stands is still to be taken in; it is settled then.
+            self.state.write(about.item(name), &after)?;
+        } else {
+            self.put_item(about, name, Some(&before), Some(after))?;
+        }
+        Ok(is_newest)
     }
 
     pub(super) fn document_issued(&mut self, data: &DocumentIssued) -> Verdict {
@@ -185,50 +252,72 @@ impl<'r> Case<'r, '_> {
     /// That no document was missing at the moment of the record.
     pub(super) fn check_green(&mut self, field: &str, what: &str) -> Verdict {
         let named = self.contract_ref()?;
-        let missing: Vec<_> = self
-            .missing_items(named)?
-            .into_iter()
-            .map(|(name, item)| format!("{name} (record {})", item.requested_by))
-            .take(5)
-            .collect();
-        if missing.is_empty() {
+        let dossier = self.dossier(About::Contract(named))?;
+        let forgotten = dossier.unsure_before.is_some_and(|since| self.at() < since);
+        let mut missing = self.items_then(named, &dossier)?;
+        missing.retain(|(.., stood)| *stood != Stood::Fine);
+        if missing.is_empty() && !forgotten {
             return Ok(());
+        }
+        let names = missing.iter().map(|(name, item, stood)| {
+            let not_known = if *stood == Stood::Forgotten { "not known any more: " } else { "" };
+            format!("{not_known}{name} (record {})", item.requested_by)
+        });
+        let mut names: Vec<_> = names.take(5).collect();
+        if forgotten {
+            names.push("not known any more: what a correction no longer asks for".to_owned());
         }
         self.refuse_or_flag(Code::DossierRed, field, || {
             format!(
                 "{what} is for contracts without a missing document; not accepted then: {}",
-                missing.join(", ")
+                names.join(", ")
             )
         })
     }
 
-    /// The documents that had been asked for and not accepted at the moment of the record.
-    fn missing_items(&mut self, named: &ContractRef) -> Verdict<Vec<(String, Item)>> {
-        let (at, dossier) = (self.at(), self.dossier(About::Contract(named))?);
+    /// The documents that were asked for, and how each stood at the moment of the
+    /// record; none where nothing was missing and nothing is told late.
+    fn items_then(
+        &mut self,
+        named: &ContractRef,
+        dossier: &Dossier,
+    ) -> Verdict<Vec<(String, Item, Stood)>> {
+        let at = self.at();
         if dossier.missing == 0 && dossier.newest <= at {
             return Ok(Vec::new());
         }
         let (from, to) = keys::items(named);
-        let mut missing = Vec::new();
+        let mut items = Vec::new();
         for (key, value) in self.state.range(&from, &to, DOSSIER_ITEMS_MAX)? {
             let item: Item = decode(&value)?;
-            if item.is_missing_at(at) {
-                let name = key.get(from.len()..key.len().saturating_sub(1)).unwrap_or_default();
-                missing.push((String::from_utf8_lossy(name).into_owned(), item));
-            }
+            let name = key.get(from.len()..key.len().saturating_sub(1)).unwrap_or_default();
+            let stood = item.stood(at);
+            items.push((String::from_utf8_lossy(name).into_owned(), item, stood));
         }
-        Ok(missing)
+        Ok(items)
     }
 
     /// The day by which the first of the documents that are missing is due.
     pub(super) fn first_due(&mut self, named: &ContractRef) -> Verdict<Day> {
-        match self.missing_items(named)?.iter().map(|(_, item)| item.due).min() {
-            Some(due) => Ok(due),
-            None => {
-                let detail = "no document is missing, so the contract cannot end for that";
-                refuse(Code::DossierGreen, "data.reason", detail)
-            }
+        let dossier = self.dossier(About::Contract(named))?;
+        let items = self.items_then(named, &dossier)?;
+        let due = items.iter().filter_map(|(.., stood)| match stood {
+            Stood::Missing(due) => Some(*due),
+            _ => None,
+        });
+        if let Some(due) = due.min() {
+            return Ok(due);
         }
+        let forgotten = items.iter().find(|(.., stood)| *stood == Stood::Forgotten);
+        let detail = match forgotten {
+            Some((name, item, _)) => format!(
+                "no document is known to have been missing then; of {name} (record {}) that is \
+                 not remembered, so the contract cannot end for it",
+                item.requested_by
+            ),
+            None => "no document is missing, so the contract cannot end for that".to_owned(),
+        };
+        refuse(Code::DossierGreen, "data.reason", detail)
     }
 
     /// That the day by which documents are due has passed, and that the contract

@@ -15,6 +15,7 @@ mod contract;
 mod corrections;
 mod documents;
 mod figures;
+mod item;
 mod ladder;
 mod payment;
 mod preauthorisation;

@@ -146,6 +146,9 @@ entities! {
         missing: u32,
         /// The latest moment that a record about them told of.
         newest: Moment,
+        /// Up to here it is not remembered what had been asked for: a correction no
+        /// longer asks for something.
+        unsure_before: Option<Moment>,
     }
 
     /// A document that was asked for.
@@ -160,6 +163,34 @@ entities! {
         verdict: Option<Verdict>,
         /// The record that says so.
         assessed: Option<Mark>,
+        /// The latest moment that a record about it told of.
+        newest: Moment,
+        /// When it was asked for and looked at, in the order of the moments; the newest.
+        changes: Vec<ItemChange>,
+        /// How it stood before those; none where all are remembered.
+        before: Option<ItemBefore>,
+    }
+
+    /// What happened to a document that was asked for.
+    ItemChange {
+        /// The record that says so.
+        record: RecordId,
+        /// When.
+        at: Moment,
+        /// Where it was asked for, the last day for it; none where it was looked at.
+        due: Option<Day>,
+        /// Whether it is accepted from then on.
+        accepted: bool,
+    }
+
+    /// How a document stood before the changes of it that are remembered.
+    ItemBefore {
+        /// From when on that is remembered.
+        since: Moment,
+        /// Where it had been asked for, the last day for it.
+        due: Option<Day>,
+        /// Whether it was accepted.
+        accepted: bool,
     }
 
     /// A pre-authorisation: what a provider asked and what came of it.

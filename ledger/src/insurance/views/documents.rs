@@ -122,7 +122,8 @@ impl<'a> DocumentsFold<'a> {
                     Some(claim) => self.claims.entry(claim).or_default(),
                     None => &mut self.contract,
                 };
-                items.requested(line, data, corrected);
+                let came_with_it = claim.and_then(|claim| self.attached.get(claim).copied());
+                items.requested(line, data, corrected, came_with_it.unwrap_or_default());
             }
             Data::DocumentReceived(data) => self.found(claim, &data.item).assessed(line, corrected),
             Data::DocumentAssessed(data) => self.found(claim, &data.item).assessed(line, corrected),
@@ -205,7 +206,15 @@ impl Items {
         self.items.iter_mut().find(|item| item.shown.item == name.as_str())
     }
 
-    fn requested(&mut self, line: &Line, data: &DocumentRequested, corrected: Option<&Line>) {
+    /// Takes in that items are asked for; of those that came with the claim a word counts
+    /// only once they are.
+    fn requested(
+        &mut self,
+        line: &Line,
+        data: &DocumentRequested,
+        corrected: Option<&Line>,
+        came_with_it: &[Code],
+    ) {
         let (id, at) = (line.record.id(), line.record.payload().occurred_at);
         let before = corrected.map(|corrected| corrected.record.id());
         if let Some(corrected) = corrected
@@ -245,7 +254,7 @@ impl Items {
                     // Told late: another one was asked for since.
                     continue;
                 }
-                if item.requested_at.is_some()
+                if (item.requested_at.is_some() || !came_with_it.contains(name))
                     && item.assessed.is_some_and(|(_, assessed_at)| assessed_at > at)
                 {
                     // What came in after that, it was asked for.

@@ -5,6 +5,7 @@
 mod agreement;
 mod ceiling;
 mod corrections;
+mod documents;
 mod exceptions;
 
 use std::path::Path;

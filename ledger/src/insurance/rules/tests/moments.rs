@@ -167,6 +167,66 @@ fn papers_and_ends_are_judged_by_the_documents_of_their_moment() {
 }
 
 #[test]
+fn what_was_accepted_once_counts_for_its_time_whatever_was_found_since() {
+    let on = |day: u8| format!("2025-05-{day:02}T12:00:00+02:00");
+    let mut world = world();
+    let asked = |day: u8, due: u8| {
+        let data = json!({"items": ["licence"], "due": format!("2025-05-{due:02}")});
+        record("document.requested", &on(day), data)
+    };
+    let assessed = |day: u8, verdict: &str| {
+        record("document.assessed", &on(day), json!({"item": "licence", "verdict": verdict}))
+    };
+    let card = |day: u8| record("document.issued", &on(day), json!({"kind": "green_card"}));
+    let missing = json!({"reason": "missing_documents"});
+    let ended = |day: u8| record("contract.terminated", &on(day), missing.clone());
+    world.take("broker", asked(1, 5));
+    world.take("ins", assessed(2, "accepted"));
+    world.take("ins", assessed(20, "rejected"));
+    world.take("broker", card(10));
+    world.refuse(Code::DossierGreen, "ins", ended(10));
+    world.refuse(Code::DossierRed, "broker", card(1));
+    world.refuse(Code::DossierRed, "broker", card(20));
+    // Asked for once more, it is missing from then on and was not in between.
+    world.take("ins", assessed(22, "accepted"));
+    world.take("broker", asked(25, 28));
+    world.take("broker", card(24));
+    world.refuse(Code::DossierRed, "broker", card(21));
+    world.refuse(Code::DossierGreen, "ins", ended(24));
+    world.refuse(Code::DeadlineNotPassed, "ins", ended(28));
+    world.take("ins", ended(21));
+}
+
+#[test]
+fn where_it_is_not_remembered_what_was_missing_no_paper_and_no_end_is_taken() {
+    let day = |day: i64| seconds_after("2025-04-01T12:00:00Z", day * 86_400);
+    let mut world = world();
+    let asked = json!({"items": ["licence", "photo"], "due": "2025-04-01"});
+    world.take("broker", record("document.requested", &day(0), asked));
+    let assessed = |at: i64, item: &str, accepted: bool| {
+        let verdict = if accepted { "accepted" } else { "rejected" };
+        record("document.assessed", &day(at), json!({"item": item, "verdict": verdict}))
+    };
+    world.take("ins", assessed(1, "photo", true));
+    let last = i64::try_from(crate::limits::ITEM_CHANGES_MAX).unwrap() + 3;
+    for at in 1..=last {
+        world.take("ins", assessed(at, "licence", at % 2 == 1));
+    }
+    let card = |at: i64| record("document.issued", &day(at), json!({"kind": "green_card"}));
+    let ended =
+        |at: i64| record("contract.terminated", &day(at), json!({"reason": "missing_documents"}));
+    for at in [1, 2] {
+        let refusal = world.refuse(Code::DossierRed, "broker", card(at));
+        assert!(refusal.detail.contains("not known any more: licence"), "{refusal}");
+        let refusal = world.refuse(Code::DossierGreen, "ins", ended(at));
+        assert!(refusal.detail.contains("licence"), "{refusal}");
+    }
+    world.take("broker", card(5));
+    world.refuse(Code::DossierRed, "broker", card(6));
+    world.take("ins", ended(6));
+}
+
+#[test]
 fn documents_are_not_due_before_they_are_asked_for() {
     let mut world = world();
     let asked = |due: &str| {
