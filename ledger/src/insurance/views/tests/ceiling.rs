@@ -179,7 +179,7 @@ fn correcting(world: &Ruled, record: Json, which: &Index, same: bool) -> Option<
     Some(said)
 }
 
-fn play(attempts: &[Attempt]) -> Ruled {
+fn asked() -> Ruled {
     let mut world = Ruled::new();
     let data = json!({"version": 1, "line_of_business": "pet_health",
         "period": {"from": "2025-01-01", "to": "2025-12-31"}, "annual_ceiling": CEILING,
@@ -190,6 +190,11 @@ fn play(attempts: &[Attempt]) -> Ruled {
             "lines": [{"code": "x", "amount": 200}], "currency": "EUR"});
         world.take("vet", of("preauthorisation.requested", 0, data));
     }
+    world
+}
+
+fn play(attempts: &[Attempt]) -> Ruled {
+    let mut world = asked();
     for attempt in attempts {
         for (signer, record) in of_attempt(&world, attempt) {
             let tried = match &attempt.corrects {
@@ -228,7 +233,43 @@ proptest! {
     }
 }
 
-/// The property above would hold of histories in which everything is refused.
+/// The most that is spent and held at one moment from one to another, by the dossiers
+/// of these moments.
+fn most(world: &Ruled, first: Timestamp, last: Timestamp) -> u64 {
+    let views = world.views();
+    let moments = world.lines.iter().map(|line| line.record.payload().occurred_at);
+    let moments = moments.filter(|at| first < *at && *at <= last).chain([first]);
+    let used = moments.map(|at| {
+        let dossier = views.dossier(CONTRACT, AsOf::Time(at));
+        dossier.periods[0].spent + dossier.periods[0].held
+    });
+    used.max().unwrap_or(0)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Where nothing is corrected all is known, and what is refused would not fit.
+    #[test]
+    fn no_hold_is_refused_that_fits_at_every_moment(attempts in attempts()) {
+        let mut world = asked();
+        for attempt in &attempts {
+            for (signer, record) in of_attempt(&world, attempt) {
+                let amount = record["data"]["guaranteed"].as_u64();
+                let Err(refusal) = world.try_take(signer, record) else { continue };
+                if let Some(amount) = amount
+                    && refusal.code == crate::refusal::Code::CeilingExceeded
+                {
+                    let first = moment(attempt.hour);
+                    let most = most(&world, first, moment(attempt.hour + 24));
+                    prop_assert!(most + amount > CEILING, "{refusal}\n{}", told(&world));
+                }
+            }
+        }
+    }
+}
+
+/// The properties above would hold of histories in which everything is refused.
 #[test]
 fn the_histories_are_about_something() {
     use proptest::{strategy::ValueTree, test_runner::TestRunner};
