@@ -75,7 +75,7 @@ const ANSWER_BYTES: usize = 256;
 pub(crate) async fn append_batch(
     State(app): State<Shared>,
     QueryOf(query): QueryOf<AppendQuery>,
-    Peer(peer): Peer,
+    peer: Peer,
     mut stop: Stop,
     uri: Uri,
     headers: HeaderMap,
@@ -91,7 +91,7 @@ pub(crate) async fn append_batch(
     let body = read_counted_body(&app, body, &headers, limits.batch_body_bytes_max).await?;
     let turn = app.batches.acquire().await.map_err(|error| Problem::internal(&error))?;
     let unsigned = if takes_json {
-        Sender::of(&app, peer, &uri, &headers).map(|sender| (sender, query.signer))
+        Sender::of(&app, &peer, &uri, &headers).map(|sender| (sender, query.signer))
     } else {
         Err(unsigned_needs_ndjson())
     };

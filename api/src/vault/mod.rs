@@ -273,7 +273,7 @@ pub(crate) struct PutAnswer {
 pub(crate) async fn put_private(
     State(app): State<Shared>,
     IdPath(id): IdPath,
-    Peer(peer): Peer,
+    peer: Peer,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
@@ -290,7 +290,7 @@ pub(crate) async fn put_private(
     let limits = &app.config.limits;
     // Before the body is read, so that nobody sends what is not for this node.
     // A program on this machine may, as it may have records signed.
-    let asker = Asker(Sender::of(&app, peer, &uri, &headers)?);
+    let asker = Asker(Sender::of(&app, &peer, &uri, &headers)?);
     let (record, is_final) = app
         .read(move |app, _| {
             let found = record_of(app, &id)?;

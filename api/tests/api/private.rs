@@ -10,6 +10,7 @@ use axum::{
     body::Body,
     http::{Method, Request, header},
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use quittance_api::{
     ApiConfig,
@@ -549,6 +550,48 @@ async fn more_fields_are_private_where_the_sender_says_so() {
         let problem = api.post("/v1/records", "application/json", body).await;
         assert_eq!(problem.assert_problem(400, "malformed")["field"], field);
     }
+}
+
+#[tokio::test]
+async fn a_record_signed_by_hand_opens_to_no_field_that_the_ledger_goes_by() {
+    let api = api_of(Mode::Commit);
+    let salt = random_salt().unwrap();
+    let hidden = Disclosure::new(&salt, "expires_at", &json!("2026-01-02T00:00:00Z")).unwrap();
+    let payload = json!({
+        "type": "party.updated", "occurred_at": "2026-01-01T00:00:00Z",
+        "data": {"what": "address", "effective": "2026-02-01"},
+        "_sd": [URL_SAFE_NO_PAD.encode(hidden.digest().as_bytes())],
+    });
+    let record = sign_as("broker", payload).unwrap();
+    assert_eq!(api.append(&record).await.status, 201);
+    let id = record.id().to_string();
+    let text = format!("{}~{}~", String::from_utf8_lossy(record.jws()), hidden.as_str());
+    let problem = put(&api, &id, &text).await.assert_problem(400, "malformed");
+    assert!(problem["detail"].as_str().unwrap().contains("expires_at"), "{problem}");
+    let list = json!([hidden.as_str()]).to_string();
+    let listed = request(Method::PUT, &id, "application/json", list);
+    api.ask(listed).await.assert_problem(400, "malformed");
+    get(&api, &id).await.assert_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn nobody_has_the_node_hide_what_a_rule_would_refuse() {
+    let api = api_of(Mode::Commit);
+    let record = json!({
+        "type": "contract.issued", "occurred_at": "2026-01-01T00:00:00Z",
+        "contract": "insurer/C-1",
+        "data": {
+            "version": 1, "line_of_business": "legal", "signature_required": false,
+            "period": {"from": "2026-01-01", "to": "2026-12-31"},
+            "deductible_model": "bonus", "annual_ceiling": 100, "currency": "EUR",
+        },
+    });
+    let private = ["data.deductible_model", "data.annual_ceiling"];
+    let body = json!({"signer": "insurer", "record": record, "private": private}).to_string();
+    let problem = api.post("/v1/records", "application/json", body).await;
+    let problem = problem.assert_problem(400, "malformed");
+    assert!(problem["detail"].as_str().unwrap().contains("data.deductible_model"), "{problem}");
+    assert!(api.node.vault.ids().is_empty());
 }
 
 #[tokio::test]

@@ -17,8 +17,9 @@ impl Client {
     /// False where it was erased there and stays so.
     ///
     /// # Errors
-    /// The node does not answer, or will not.
+    /// The node does not answer, or will not; or others could read it on its way.
     pub fn put_private(&self, id: &RecordId, presentation: &str) -> Result<bool, ClientError> {
+        self.check_private()?;
         let path = path_of(id);
         let answer = self.patiently(&path, ANSWER_BYTES_MAX, |url| {
             self.prepared(self.agent.put(url), Duration::ZERO)
