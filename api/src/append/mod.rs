@@ -30,7 +30,7 @@ use crate::{
     problem::{Kind, Problem, ProblemBody},
     state::Shared,
     stop::Stop,
-    vault::{self, Opened},
+    vault::{self, Opened, PrivateRoom},
 };
 
 /// The parameters of an append.
@@ -145,7 +145,10 @@ pub(crate) async fn append_record(
     let opened = app
         .verifier
         .run(move || match sender {
-            Some(sender) => unsigned::sign(&body, query.signer.as_deref(), &sender, &job_app),
+            Some(sender) => {
+                let room = PrivateRoom::new(1);
+                unsigned::sign(&body, query.signer.as_deref(), &sender, &room, &job_app)
+            }
             None => open(&body, &job_app).map(Opened::from),
         })
         .await?
@@ -175,7 +178,7 @@ fn open(body: &Bytes, app: &Shared) -> Result<Record, Problem> {
     Ok(Record::open(jws, &app.membership())?)
 }
 
-pub(super) fn without_line_break(bytes: &[u8]) -> &[u8] {
+pub(crate) fn without_line_break(bytes: &[u8]) -> &[u8] {
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     bytes.strip_suffix(b"\r").unwrap_or(bytes)
 }

@@ -30,7 +30,7 @@ use crate::{
     problem::{Kind, Problem},
     state::App,
     submit::Submit,
-    vault::{self, Opened},
+    vault::{self, Opened, PrivateRoom},
 };
 
 /// What proxies add, in lower case as header names are here. One of them before a
@@ -166,6 +166,7 @@ pub(crate) fn sign(
     json: &[u8],
     signer: Option<&str>,
     sender: &Sender,
+    room: &PrivateRoom,
     app: &App,
 ) -> Result<Opened, Problem> {
     let Unique(value) = serde_json::from_slice(json).map_err(|error| not_json(json, &error))?;
@@ -193,7 +194,7 @@ pub(crate) fn sign(
         None => sender.default_member(&*app.node)?,
     };
     sender.check(&member)?;
-    vault::sign(app, &member, object, &private, sender)
+    vault::sign(app, &member, object, &private, sender, room)
 }
 
 fn signer_of(

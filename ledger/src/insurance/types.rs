@@ -248,8 +248,9 @@ record_types! {
     PartyUpdated = "party.updated": Contract, Optional, [Broker Insurer];
     /// A consent was given or withdrawn.
     ConsentRecorded = "consent.recorded": Contract, Optional, [Insurer Broker Provider TrustService];
-    /// Private fields of a record were erased where they were kept.
-    DisclosureErased = "disclosure.erased": Contract, Optional, [Insurer Broker Provider TrustService];
+    /// Private fields of a record were erased where they were kept, which may be at
+    /// any member's node.
+    DisclosureErased = "disclosure.erased": Contract, Optional, [Insurer Broker Provider TrustService Regulator];
 
     /// A signature was asked for (firma digitale, elektronische Unterschrift).
     SignatureRequested = "signature.requested": Signature, Contract, [Broker Insurer];

@@ -76,4 +76,4 @@ pub use disclosure::Disclosure;
 pub use error::VaultError;
 pub use presentation::{Disclosed, PRESENTATION_MEDIA_TYPE, Place, Presentation, disclosed};
 pub use seal::VaultKey;
-pub use store::{Erasure, Held, Put, Staging, Vault};
+pub use store::{Erasure, Held, Put, Staging, Standing, Vault};
