@@ -15,7 +15,7 @@ use quittance_ledger::{
     membership::MemberId,
     record::{Envelope, Record},
     refusal::{Code, Refusal},
-    vault::{Standing, VaultError},
+    vault::{Erasure, Standing, VaultError},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -168,18 +168,24 @@ fn erase(
     is_signed: bool,
 ) -> Result<(RecordId, Option<Record>), Problem> {
     let vault = vault_of(&*app.node)?;
+    let member = app.node.status().member.ok_or_else(|| {
+        Problem::new(Kind::KeyNotHeld, "this node belongs to no member that could say so")
+    })?;
     match vault.standing(id) {
         Standing::Nothing => return Err(VaultError::NotHeld(*id).into()),
         Standing::Erased(by) => {
             // One whose steps on the disk failed before goes on here.
             vault.resume_erasures()?;
+            let unsaid = vault.erasures().into_iter().find(|erasure| erasure.record == *id);
+            if is_signed && unsaid.is_some_and(|erasure| !may_be_recorded(app, erasure)) {
+                let record = erasure_signed_elsewhere(app, &member, body)?;
+                vault.sign_erasure_again(id, &record.clone().into())?;
+                return Ok((record.id(), Some(record)));
+            }
             return Ok((by, None));
         }
         Standing::Held => {}
     }
-    let member = app.node.status().member.ok_or_else(|| {
-        Problem::new(Kind::KeyNotHeld, "this node belongs to no member that could say so")
-    })?;
     let record = if is_signed {
         erasure_signed_elsewhere(app, &member, body)?
     } else {
@@ -193,6 +199,11 @@ fn erase(
         Err(VaultError::Erased { by, .. }) => Ok((by, None)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether the ledger may still take the record of an erasure: its key is in force.
+fn may_be_recorded(app: &Shared, erasure: Erasure) -> bool {
+    erasure.signed.verify(&app.membership()).is_ok()
 }
 
 /// The record in the body, which the node's own member signed. That it is about

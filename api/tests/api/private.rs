@@ -719,6 +719,39 @@ async fn an_erasure_signed_elsewhere_is_taken_and_no_other_record() {
 }
 
 #[tokio::test]
+async fn an_erasure_that_the_ledger_can_take_no_more_is_said_with_another_signature() {
+    let api = api_of(Mode::Commit);
+    let (record, disclosures) = private();
+    let id = record.id().to_string();
+    api.append(&record).await;
+    put(&api, &id, &presentation(&record, &disclosures)).await;
+    let said = |key_id: &str, seed: u8| {
+        let payload = json!({
+            "type": "disclosure.erased", "occurred_at": "2026-01-01T00:00:00Z",
+            "data": {"record": id, "basis": "gdpr_17_1_b"},
+        });
+        let Value::Object(payload) = payload else { panic!("an object") };
+        let (origin, member) =
+            (crate::harness::ORIGIN.parse().unwrap(), "insurer".parse().unwrap());
+        let key = crate::harness::key(seed);
+        quittance_ledger::record::sign(payload, &origin, &member, &key_id.parse().unwrap(), &key)
+            .unwrap()
+    };
+    // With a key that has been revoked since, and which the node does not hold.
+    api.node.vault.erase(&record.id(), &said("2", 77)).unwrap();
+    let good = json!({
+        "type": "disclosure.erased", "occurred_at": "2026-01-01T00:00:01Z",
+        "data": {"record": id, "basis": "gdpr_17_1_b"},
+    });
+    let good = sign_as("insurer", good).unwrap();
+    let jws = good.jws().to_vec();
+    let answer = api.ask(request(Method::DELETE, &id, "application/jose", jws)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.json()["erased_by"], good.id().to_string());
+    assert!(api.node.vault.erasures().is_empty());
+}
+
+#[tokio::test]
 async fn what_is_damaged_in_the_vault_is_erased_all_the_same() {
     let api = api_of(Mode::Commit);
     let (record, disclosures) = private();
