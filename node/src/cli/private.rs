@@ -123,6 +123,9 @@ fn failure(error: ClientError) -> Failure {
         Some(problem) if matches!(problem.status, 404 | 410) => {
             Failure::negative(output::printable_line(&problem.detail))
         }
+        Some(problem) if problem.code == "key_not_held" => {
+            Failure::unusable(format_args!("{error} (here: --erase-with FILE)"))
+        }
         _ => error.into(),
     }
 }
