@@ -262,9 +262,8 @@ impl<'r> Case<'r, '_> {
                 let detail = "a correction of a changed ceiling says what the ceiling is";
                 return refuse(Code::Malformed, "data.to", detail);
             }
-            if period.withdraw_ceiling(id) {
-                self.state.write(keys::period(named, contract.period), &period)?;
-            }
+            period.ceilings_agreed.retain(|agreed| agreed.record != id);
+            self.state.write(keys::period(named, contract.period), &period)?;
         }
         if old.change.as_str() == "broker" {
             contract.broker_changes.pop();

@@ -98,6 +98,8 @@ entities! {
         holds: Vec<Hold>,
         /// The ceilings that were asked for in time, the newest last.
         ceilings_requested: Vec<CeilingRequest>,
+        /// The ceilings agreed for periods to come, in the order of the versions.
+        ceilings_agreed: Vec<CeilingAgreed>,
         /// The latest moment that a record about a hold told of.
         newest: Option<Moment>,
     }
@@ -110,6 +112,18 @@ entities! {
         by: MemberId,
         /// How much.
         amount: Amount,
+    }
+
+    /// A ceiling that was agreed for a day to come.
+    CeilingAgreed {
+        /// The record that says so.
+        record: RecordId,
+        /// The first day on which it can hold.
+        from: Day,
+        /// How much.
+        amount: Amount,
+        /// Of the amount.
+        currency: Currency,
     }
 
     /// A part of the ceiling that is kept for one pre-authorisation.

@@ -225,6 +225,8 @@ pub(super) struct ContractFold {
     begins: Vec<(u64, Date)>,
     /// What each property was last.
     properties: HashMap<String, Value>,
+    /// The ceilings agreed for periods to come: from which day on, and what.
+    agreed: Vec<(Date, Amount, Option<Currency>)>,
     /// The changes of the broker: from which day on, and to whom.
     brokers: Vec<(Date, Option<String>)>,
 }
@@ -277,11 +279,14 @@ impl ContractFold {
         if data.change.as_str() == CEILING
             && let Some(AmountOrText::Amount(limit)) = data.to
             && let Some(period) = self.periods.last_mut()
-            && data.effective.date() <= period.to
         {
-            period.limit = Some(limit.minor_units());
-            period.currency = data.currency.map(|currency| currency.code().to_owned());
-            period.record = standing.id();
+            if data.effective.date() <= period.to {
+                period.limit = Some(limit.minor_units());
+                period.currency = data.currency.map(|currency| currency.code().to_owned());
+                period.record = standing.id();
+            } else {
+                self.agreed.push((data.effective.date(), limit, data.currency));
+            }
         }
         if data.change.as_str() == "broker" {
             let broker = match &data.to {
@@ -317,19 +322,27 @@ impl ContractFold {
             from: self.periods.last().map(|last| Value::text(days(last.from, last.to))),
             to: Some(Value::text(days(data.period.from().date(), data.period.to().date()))),
         }];
-        let (limit, currency) = match (data.annual_ceiling, self.periods.last()) {
-            (Some(limit), _) => (Some(limit), data.currency),
-            (None, Some(last)) => (
+        let first = data.period.from().date();
+        let by_then = self.agreed.iter().filter(|(from, ..)| *from <= first);
+        let agreed = by_then.max_by_key(|(from, ..)| *from).copied();
+        self.agreed.retain(|(from, ..)| *from > first);
+        let (limit, currency) = match (data.annual_ceiling, agreed, self.periods.last()) {
+            (Some(limit), ..) => (Some(limit), data.currency),
+            (None, Some((_, limit, currency)), _) => (Some(limit), currency),
+            (None, None, Some(last)) => (
                 last.limit.and_then(Amount::new),
                 last.currency.as_deref().and_then(|currency| currency.parse().ok()),
             ),
-            (None, None) => (None, None),
+            (None, None, None) => (None, None),
         };
         let before = self.periods.last().and_then(|last| last.limit);
-        if limit.map(Amount::minor_units) != before
-            && let Some(limit) = limit
+        let is_new = limit.map(Amount::minor_units) != before || agreed.is_some();
+        // What was agreed stands with the version that says so.
+        if let Some(limit) = limit.map(|limit| Value::amount(limit, currency))
+            && is_new
+            && self.properties.get(CEILING) != Some(&limit)
         {
-            changes.push(self.change(CEILING, Some(Value::amount(limit, currency))));
+            changes.push(self.change(CEILING, Some(limit)));
         }
         self.begin_period(data.period, limit, currency, record);
         self.version(standing, data.version.get(), changes, data.period.from().date());

@@ -12,12 +12,14 @@ fn change_requested(at: &str, to: u64) -> Value {
     record("contract.change_requested", at, data)
 }
 
+const RENEWED_AT: &str = "2026-03-01T00:00:00+01:00";
+
 fn renewed(version: u64, from: &str, to: &str, ceiling: Option<u64>) -> Value {
     let mut data = json!({"version": version, "period": {"from": from, "to": to}});
     if let Some(ceiling) = ceiling {
         data = with(data, json!({"annual_ceiling": ceiling, "currency": "EUR"}));
     }
-    record("contract.renewed", "2026-03-01T00:00:00+01:00", data)
+    record("contract.renewed", RENEWED_AT, data)
 }
 
 fn renewed_on_time(version: u64, ceiling: Option<u64>) -> Value {
@@ -282,6 +284,66 @@ fn a_ceiling_changes_from_the_day_after_the_period() {
     // It was agreed, so the renewal needs no other request.
     assert_eq!(world.period("ins/C", 1).ceiling.unwrap().minor_units(), 150_000);
     world.take("ins", renewed_on_time(3, Some(200_000)));
+}
+
+#[test]
+fn a_ceiling_agreed_for_the_next_period_is_what_that_starts_with() {
+    let mut world = world();
+    let at = "2025-06-01T09:00:00+02:00";
+    let mut asked_before = world.clone();
+    world.take("ins", ceiling_amended(at, "2026-03-01", 250_000));
+    let mut unnamed = world.clone();
+    unnamed.take("ins", renewed_on_time(3, None));
+    assert_eq!(unnamed.period("ins/C", 2).ceiling.unwrap().minor_units(), 250_000);
+    unnamed.take("vet", requested("2026-03-02T09:00:00Z", "PA", 250_000));
+    unnamed.take("ins", answered("2026-03-02T09:00:00Z", "PA", 250_000, 0));
+    world.clone().take("ins", renewed_on_time(3, Some(250_000)));
+    // Another one is asked for first, the one before included.
+    for other in [150_000, 300_000] {
+        let refusal = world.refuse(Code::NoChangeRequest, "ins", renewed_on_time(3, Some(other)));
+        assert!(refusal.detail.contains("agreed for it is 250 000 EUR"), "{refusal}");
+        assert!(refusal.detail.contains(&world.records[1].id().to_string()), "{refusal}");
+        let mut asked = world.clone();
+        asked.take("broker", change_requested(at, other));
+        asked.take("ins", renewed_on_time(3, Some(other)));
+    }
+    asked_before.take("broker", change_requested(at, 300_000));
+    asked_before.take("ins", ceiling_amended(at, "2026-03-01", 250_000));
+    asked_before.clone().take("ins", renewed_on_time(3, Some(300_000)));
+    asked_before.take("ins", renewed_on_time(3, None));
+    assert_eq!(asked_before.period("ins/C", 2).ceiling.unwrap().minor_units(), 250_000);
+    // Its currency is that of the ceiling, so that a renewal can take it.
+    let francs = json!({"data": {"version": 3, "currency": "CHF"}});
+    let francs = with(ceiling_amended(at, "2026-03-01", 200_000), francs);
+    world.refuse(Code::CurrencyMismatch, "ins", francs);
+}
+
+#[test]
+fn of_ceilings_agreed_the_latest_that_can_hold_by_then_holds_and_of_one_day_the_newest() {
+    let mut world = world();
+    let at = "2025-06-01T09:00:00+02:00";
+    let agreed = |version: u64, effective: &str, to: u64| {
+        let more = json!({"data": {"version": version}});
+        with(ceiling_amended(at, effective, to), more)
+    };
+    world.take("ins", agreed(2, "2026-03-02", 300_000));
+    world.take("ins", agreed(3, "2026-03-01", 210_000));
+    world.take("ins", agreed(4, "2026-03-01", 220_000));
+    world.refuse(Code::NoChangeRequest, "ins", renewed_on_time(5, Some(210_000)));
+    world.take("ins", renewed_on_time(5, None));
+    // Of the day after, it holds from the period that begins then or later.
+    world.take("ins", renewed(6, "2027-03-01", "2028-02-29", None));
+    world.take("ins", renewed(7, "2028-03-01", "2029-02-28", None));
+    let ceilings = [1, 2, 3, 4].map(|number| world.period("ins/C", number).ceiling.unwrap());
+    assert_eq!(ceilings.map(|it| it.minor_units()), [150_000, 220_000, 300_000, 300_000]);
+    for version in 8..24 {
+        world.take(
+            "ins",
+            with(agreed(version, "2035-03-01", 1), json!({"occurred_at": RENEWED_AT})),
+        );
+    }
+    let one_more = with(agreed(24, "2035-03-01", 1), json!({"occurred_at": RENEWED_AT}));
+    world.refuse(Code::TooLarge, "ins", one_more);
 }
 
 #[test]

@@ -14,7 +14,8 @@ pub(super) fn correcting(record: Value, old: &Record) -> Value {
 /// same have the same.
 pub(super) fn figures(world: &World) -> (u64, usize, String) {
     let period = world.period("ins/C", 1);
-    let ceilings = format!("{:?} {:?}", period.ceiling, period.ceilings_requested);
+    let agreed: Vec<_> = period.ceilings_agreed.iter().map(|it| (it.from, it.amount)).collect();
+    let ceilings = format!("{:?} {:?} {agreed:?}", period.ceiling, period.ceilings_requested);
     (period.spent.minor_units(), period.holds.len(), ceilings)
 }
 
@@ -150,6 +151,38 @@ fn an_amended_ceiling_is_corrected_on_its_side_of_the_period_end() {
     world.take("ins", correcting(amended("2025-07-01", 180_000), &first));
     assert_eq!(world.last_flags(), ["change_only_at_period_end"]);
     assert_eq!(world.period("ins/C", 1).ceiling.unwrap().minor_units(), 180_000);
+}
+
+#[test]
+fn a_ceiling_agreed_is_corrected_and_a_renewal_with_it() {
+    let mut world = world();
+    let amended = |to: Option<u64>| {
+        let data = json!({"version": 2, "change": "ceiling", "effective": "2026-03-01"});
+        let more = to.map_or(json!({}), |to| json!({"to": to, "currency": "EUR"}));
+        record("contract.amended", AT, with(data, more))
+    };
+    let renewed = |ceiling: Option<u64>| {
+        let version = json!({"data": {"version": 3, "annual_ceiling": ceiling}});
+        with(renewed_with(1), version)
+    };
+    let limit = |world: &World| world.period("ins/C", 2).ceiling.unwrap().minor_units();
+    let first = world.take("ins", amended(Some(200_000)));
+    let mut withdrawn = world.clone();
+    withdrawn.take("ins", correcting(amended(None), &first));
+    let without = with(renewed(None), json!({"data": {"currency": null}}));
+    withdrawn.refuse(Code::NoChangeRequest, "ins", renewed(Some(200_000)));
+    withdrawn.take("ins", without.clone());
+    assert_eq!(limit(&withdrawn), 150_000);
+    let second = world.take("ins", correcting(amended(Some(250_000)), &first));
+    world.refuse(Code::NoChangeRequest, "ins", renewed(Some(200_000)));
+    let old = world.take("ins", without.clone());
+    assert_eq!(limit(&world), 250_000);
+    // Once there is a renewal, it is that which is corrected.
+    world.refuse(Code::VersionGap, "ins", correcting(amended(Some(300_000)), &second));
+    world.refuse(Code::NoChangeRequest, "ins", correcting(renewed(Some(150_000)), &old));
+    let named = world.take("ins", correcting(renewed(Some(250_000)), &old));
+    world.take("ins", correcting(without, &named));
+    assert_eq!(limit(&world), 250_000);
 }
 
 #[test]

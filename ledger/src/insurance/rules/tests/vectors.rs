@@ -176,6 +176,7 @@ fn a_value_is_laid_out_as_documented() {
             until: "1970-01-01T00:00:01.000000002Z".parse().unwrap(),
         }],
         ceilings_requested: Vec::new(),
+        ceilings_agreed: Vec::new(),
         newest: None,
     };
     let mut world = World::new();
@@ -194,6 +195,7 @@ fn a_value_is_laid_out_as_documented() {
     expected.extend_from_slice(&7_u64.to_be_bytes());
     expected.extend_from_slice(&1_u64.to_be_bytes());
     expected.extend_from_slice(&2_u32.to_be_bytes());
+    expected.extend_from_slice(&0_u64.to_be_bytes());
     expected.extend_from_slice(&0_u64.to_be_bytes());
     expected.push(0);
     let key = keys::period(&contract, 1);

@@ -71,11 +71,6 @@ fn held_contract(world: &Ruled, contract: &str) -> entities::Contract {
     state::read(&world.world.state, &key).unwrap().unwrap()
 }
 
-/// Whether it is open now by what the rules hold.
-fn is_open(claim: &entities::Claim) -> bool {
-    claim.is_open()
-}
-
 /// The records of an attempt, each with its signer; most fit what is there.
 fn records(world: &Ruled, at: &str, attempt: &Attempt) -> Vec<(&'static str, Json)> {
     let Attempt { kind, claim: place, amount, choice, .. } = *attempt;
@@ -224,14 +219,18 @@ fn records(world: &Ruled, at: &str, attempt: &Attempt) -> Vec<(&'static str, Jso
         }
         13 => {
             let to = ["broker", "rival"][usize::from(choice % 2)];
-            let effective = format!("2026-01-0{}", 1 + choice % 7);
             let data = json!({"version": held.version.get() + 1, "change": "broker",
-                "to": to, "effective": effective});
+                "to": to, "effective": format!("2026-01-0{}", 1 + choice % 7)});
             ("ins", of("contract.amended", data))
         }
         14 => {
-            let data = json!({"version": held.version.get() + 1, "change": "x",
-                "effective": "2025-12-29"});
+            let version = held.version.get() + 1;
+            let day = format!("{}-01-0{}", 2025 + held.period, 1 + choice % 3);
+            let data = match choice % 4 {
+                0 => json!({"version": version, "change": "x", "effective": "2025-12-29"}),
+                _ => json!({"version": version, "change": "ceiling", "to": 600 + amount,
+                    "effective": day, "currency": "EUR"}),
+            };
             ("ins", of("contract.amended", data))
         }
         15 => {
@@ -393,7 +392,7 @@ fn claims_agree(world: &Ruled) -> Result<(), TestCaseError> {
             paid: executed - i64::try_from(rules.stands().returned.minor_units()).unwrap(),
             spent: rules.counted.minor_units(),
             period: Some(rules.period),
-            open: is_open(&rules),
+            open: rules.is_open(),
             opener: Some(rules.opener.clone()),
             number: rules.number.as_ref().map(ToString::to_string),
             closed: rules.closed.is_some(),
@@ -490,7 +489,6 @@ fn contracts_agree(world: &Ruled) -> Result<(), TestCaseError> {
         let broker = rules.broker_on(latest.unwrap().into()).map(ToString::to_string);
         prop_assert_eq!(&facts.broker, &broker, "broker of {}\n{}", named, told(world));
         prop_assert_eq!(facts.signed_at, rules.signed_at.map(|at| at.timestamp()));
-
         for number in 1..=rules.period {
             let key = keys::period(&contract, number);
             let held: entities::Period = state::read(&world.world.state, &key).unwrap().unwrap();
@@ -507,7 +505,6 @@ fn contracts_agree(world: &Ruled) -> Result<(), TestCaseError> {
                 told(world)
             );
         }
-
         let counts = state::read(&world.world.state, &keys::dossier(&contract)).unwrap();
         let missing = counts.map_or(0, |counts| counts.missing);
         let is_red = dossier.documents.colour == Colour::Red;
