@@ -15,6 +15,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::{
     insurance::{ClaimRef, ContractRef},
+    membership::MemberId,
     record::sign,
     testing::key,
 };
@@ -109,7 +110,9 @@ impl Lines {
 
     fn exceptions(&self, contract: &str, as_of: AsOf) -> Vec<Exception> {
         let lines = self.of_contract(contract);
-        let consequences = Consequences::new(&contract.parse().unwrap(), &lines, as_of, &zone());
+        let contract = contract.parse().unwrap();
+        let is_provider = |member: &MemberId| member.as_str().starts_with("vet");
+        let consequences = Consequences::new(&contract, &lines, as_of, &zone(), is_provider);
         let all = lines.iter().flat_map(|line| {
             let mut found = of_record(line);
             if follow_up(line) {
