@@ -155,6 +155,35 @@ fn a_claim_is_a_providers_by_who_opened_it_and_not_by_the_way_it_came() {
 }
 
 #[test]
+fn a_claim_was_handled_at_the_earliest_decision_or_offer_whichever_was_told_first() {
+    let of_claim = |record_type: &str, at: &str, data: Json| {
+        json!({"type": record_type, "occurred_at": at, "contract": "ins/1", "claim": "ins/C1",
+            "data": data})
+    };
+    let (early, late) = ("2025-02-01T11:00:00+01:00", "2025-02-20T10:00:00+01:00");
+    let decided = json!({"outcome": "refused", "approved": 0, "refused": 20_000,
+        "currency": "EUR"});
+    let decided = of_claim("claim.decided", early, decided);
+    let offered = json!({"round": 1, "amount": 100, "currency": "EUR"});
+    let offered = of_claim("settlement.offered", late, offered);
+    for order in [[&decided, &offered], [&offered, &decided]] {
+        let mut lines = with_claim();
+        lines.0.pop();
+        let ids = order.map(|record| lines.add("ins", record.clone()));
+        let first = ids[order.iter().position(|record| record["occurred_at"] == early).unwrap()];
+        for as_of in [now(), AsOf::Time(time(early)), AsOf::Time(time(late))] {
+            let claim = lines.claim("ins/1", "ins/C1", as_of);
+            let handling =
+                claim.deadlines.iter().find(|it| it.kind == DeadlineKind::Handling).unwrap();
+            let found = (handling.state, handling.done_at, handling.done_by);
+            assert_eq!(found, (DeadlineState::Met, Some(time(early)), Some(first)), "{as_of:?}");
+        }
+        let found = lines.exceptions("ins/1", now());
+        assert!(found.iter().all(|found| found.kind != ExceptionKind::HandlingOverdue));
+    }
+}
+
+#[test]
 fn what_is_decided_is_paid_within_thirty_days_to_the_end_of_the_day() {
     for (paid, late) in [("2025-03-04T23:59:59+01:00", false), ("2025-03-05T00:00:00+01:00", true)]
     {
