@@ -176,6 +176,7 @@ impl Case<'_, '_> {
             holds: Vec::new(),
             ceilings_requested: Vec::new(),
             ceilings_agreed,
+            ceilings_within: Vec::new(),
             newest: None,
         };
         if let Some(kept) = kept {
@@ -183,10 +184,9 @@ impl Case<'_, '_> {
             period.holds = kept.holds;
             period.ceilings_requested = kept.ceilings_requested;
             period.newest = kept.newest;
-            let used = period.spent > Amount::ZERO || !period.holds.is_empty();
             if ceiling.is_none() {
-                period.currency = kept.currency.filter(|_| used);
-            } else if used {
+                period.currency = kept.currency.filter(|_| period.is_used());
+            } else if period.is_used() {
                 check_currency(period.currency, kept.currency, "data.currency")?;
             }
             self.check_ceiling(&period, "data.annual_ceiling", None, None)?;
@@ -235,8 +235,8 @@ impl Case<'_, '_> {
         self.state.write(keys::contract(named), &contract)
     }
 
-    /// A ceiling agreed for after the period is what the next one starts with. Inside the period it holds at once, where the genesis
-    /// lets it pass.
+    /// A ceiling agreed for after the period is what the next one starts with. Inside the period it holds from its day on, where the
+    /// genesis lets it pass.
     fn amend_ceiling(
         &mut self,
         data: &ContractAmended,
@@ -257,27 +257,23 @@ impl Case<'_, '_> {
         let (Some(AmountOrText::Amount(to)), Some(currency)) = (&data.to, data.currency) else {
             return Ok(());
         };
+        if period.has_ceiling() || within && period.is_used() {
+            check_currency(Some(currency), period.currency, "data.currency")?;
+        }
+        let changes =
+            if within { &mut period.ceilings_within } else { &mut period.ceilings_agreed };
+        if changes.len() >= PERIOD_CEILINGS_AGREED_MAX {
+            let detail = format!(
+                "the ledger remembers {PERIOD_CEILINGS_AGREED_MAX} changes of the ceiling until \
+                 the contract is renewed"
+            );
+            return refuse(Code::TooLarge, "data.change", detail);
+        }
+        let record = self.record.id();
+        changes.push(CeilingAgreed { record, from: data.effective, amount: *to, currency });
         if within {
-            if period.spent > Amount::ZERO || !period.holds.is_empty() {
-                check_currency(data.currency, period.currency, "data.currency")?;
-            }
-            period.ceiling = Some(*to);
-            period.currency = data.currency;
-            period.made_by = self.record.id();
+            period.currency = Some(currency);
             self.check_ceiling(&period, "data.to", None, None)?;
-        } else {
-            if period.ceiling.is_some() {
-                check_currency(Some(currency), period.currency, "data.currency")?;
-            }
-            if period.ceilings_agreed.len() >= PERIOD_CEILINGS_AGREED_MAX {
-                let detail = format!(
-                    "{PERIOD_CEILINGS_AGREED_MAX} ceilings are agreed for periods to come already"
-                );
-                return refuse(Code::TooLarge, "data.change", detail);
-            }
-            let record = self.record.id();
-            let agreed = CeilingAgreed { record, from: data.effective, amount: *to, currency };
-            period.ceilings_agreed.push(agreed);
         }
         self.state.write(keys::period(named, contract.period), &period)
     }
@@ -352,7 +348,10 @@ fn ceiling_of_renewed(
     let agreed = last.agreed_for(data.period.from());
     let (before, currency, by) = match agreed {
         Some(agreed) => (Some(agreed.amount), Some(agreed.currency), agreed.record),
-        None => (last.ceiling, last.ceiling.and(last.currency), last.made_by),
+        None => match last.limit_on(last.to) {
+            Some((limit, by)) => (Some(limit), last.currency, by),
+            None => (None, None, last.made_by),
+        },
     };
     let Some(named) = data.annual_ceiling else { return Ok((before, currency)) };
     if before != Some(named)

@@ -263,6 +263,10 @@ impl<'r> Case<'r, '_> {
                 return refuse(Code::Malformed, "data.to", detail);
             }
             period.ceilings_agreed.retain(|agreed| agreed.record != id);
+            if within {
+                period.ceilings_within.retain(|change| change.record != id);
+                period.forget_currency();
+            }
             self.state.write(keys::period(named, contract.period), &period)?;
         }
         if old.change.as_str() == "broker" {

@@ -1,6 +1,6 @@
 //! Days on the clocks of a contract, and whether it is in force.
 
-use jiff::tz::TimeZone;
+use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
     case::{Case, Verdict, refuse},
@@ -35,6 +35,14 @@ pub(crate) fn time_zone_of_insurer<'m>(membership: &'m Membership, insurer: &str
 /// The day of a moment on the clocks of a time zone.
 pub(super) fn day_of(moment: Moment, zone: &TimeZone) -> Day {
     Day::from(zone.to_datetime(moment.timestamp()).date())
+}
+
+/// The first moment of a day on those clocks; where they skip midnight, the first
+/// moment there is.
+pub(super) fn start_of_day(day: Day, zone: &TimeZone) -> Moment {
+    let midnight = day.date().to_zoned(zone.clone());
+    let start = midnight.and_then(|midnight| midnight.start_of_day());
+    Moment::from(start.map_or(Timestamp::MAX, |start| start.timestamp()))
 }
 
 impl Contract {

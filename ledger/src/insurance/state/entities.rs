@@ -87,7 +87,7 @@ entities! {
         from: Day,
         /// The last day.
         to: Day,
-        /// The most that it pays.
+        /// The most that it pays, from its first day on.
         ceiling: Option<Amount>,
         /// Of the ceiling and of what is spent.
         currency: Option<Currency>,
@@ -100,6 +100,8 @@ entities! {
         ceilings_requested: Vec<CeilingRequest>,
         /// The ceilings agreed for periods to come, in the order of the versions.
         ceilings_agreed: Vec<CeilingAgreed>,
+        /// The changes of the ceiling inside the period, in the order of the versions.
+        ceilings_within: Vec<CeilingAgreed>,
         /// The latest moment that a record about a hold told of.
         newest: Option<Moment>,
     }
@@ -114,7 +116,7 @@ entities! {
         amount: Amount,
     }
 
-    /// A ceiling that was agreed for a day to come.
+    /// A ceiling that was agreed.
     CeilingAgreed {
         /// The record that says so.
         record: RecordId,

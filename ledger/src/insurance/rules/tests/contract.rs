@@ -363,6 +363,38 @@ fn a_ceiling_that_is_flagged_holds_at_once_but_not_below_what_is_used() {
 }
 
 #[test]
+fn a_ceiling_that_is_flagged_does_not_count_before_its_day() {
+    let mut world = World::flagging();
+    world.take("ins", issued());
+    let at = "2025-06-01T09:00:00+02:00";
+    world.take("ins", ceiling_amended(at, "2025-07-01", 200_000));
+    let answer = |world: &mut World, at: &str, amount: u64, number: &str| {
+        world.take("vet", requested(at, number, amount));
+        world.try_take("ins", answered(at, number, amount, 0)).err().map(|refusal| refusal.code)
+    };
+    let exceeded = Some(Code::CeilingExceeded);
+    assert_eq!(answer(&mut world, "2025-06-15T10:00:00+02:00", 200_000, "A"), exceeded);
+    assert_eq!(answer(&mut world, "2025-06-30T23:59:59+02:00", 150_001, "B"), exceeded);
+    assert_eq!(answer(&mut world, "2025-06-15T10:00:00+02:00", 150_000, "C"), None);
+    assert_eq!(answer(&mut world, "2025-07-01T00:00:00+02:00", 200_000, "D"), None);
+    // One that is lowered counts from its day on for what is held until then.
+    let lower = json!({"data": {"version": 3}, "occurred_at": "2025-08-01T09:00:00+02:00"});
+    world.take("ins", with(ceiling_amended(at, "2025-09-01", 100_000), lower));
+    assert_eq!(answer(&mut world, "2025-08-31T00:00:01+02:00", 100_001, "E"), exceeded);
+    assert_eq!(answer(&mut world, "2025-08-30T23:59:59+02:00", 200_000, "F"), None);
+    // What is spent stays spent.
+    world.take("broker", opened("2025-08-15T09:00:00+02:00", "K", 100_001));
+    world.refuse(
+        Code::CeilingExceeded,
+        "ins",
+        decided("2025-08-15T09:00:00+02:00", "K", 100_001, 0),
+    );
+    // The next period starts with what holds on the last day.
+    world.take("ins", renewed_on_time(4, None));
+    assert_eq!(world.period("ins/C", 2).ceiling.unwrap().minor_units(), 100_000);
+}
+
+#[test]
 fn a_period_begins_the_day_after_the_last() {
     let mut world = world();
     for from in ["2026-02-28", "2026-03-02"] {

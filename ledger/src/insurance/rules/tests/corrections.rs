@@ -150,7 +150,11 @@ fn an_amended_ceiling_is_corrected_on_its_side_of_the_period_end() {
     );
     world.take("ins", correcting(amended("2025-07-01", 180_000), &first));
     assert_eq!(world.last_flags(), ["change_only_at_period_end"]);
-    assert_eq!(world.period("ins/C", 1).ceiling.unwrap().minor_units(), 180_000);
+    let limit = |day: &str| {
+        let limit = world.period("ins/C", 1).limit_on(day.parse().unwrap());
+        limit.unwrap().0.minor_units()
+    };
+    assert_eq!([limit("2025-06-30"), limit("2025-07-01")], [150_000, 180_000]);
 }
 
 #[test]

@@ -177,6 +177,7 @@ fn a_value_is_laid_out_as_documented() {
         }],
         ceilings_requested: Vec::new(),
         ceilings_agreed: Vec::new(),
+        ceilings_within: Vec::new(),
         newest: None,
     };
     let mut world = World::new();
@@ -195,8 +196,9 @@ fn a_value_is_laid_out_as_documented() {
     expected.extend_from_slice(&7_u64.to_be_bytes());
     expected.extend_from_slice(&1_u64.to_be_bytes());
     expected.extend_from_slice(&2_u32.to_be_bytes());
-    expected.extend_from_slice(&0_u64.to_be_bytes());
-    expected.extend_from_slice(&0_u64.to_be_bytes());
+    for _ in 0..3 {
+        expected.extend_from_slice(&0_u64.to_be_bytes());
+    }
     expected.push(0);
     let key = keys::period(&contract, 1);
     world

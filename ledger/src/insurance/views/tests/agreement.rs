@@ -495,7 +495,7 @@ fn contracts_agree(world: &Ruled) -> Result<(), TestCaseError> {
             let shown = &dossier.periods[usize::try_from(number).unwrap() - 1];
             let live = held.holds.iter().filter(|hold| hold.until.timestamp() >= latest.unwrap());
             let live: u64 = live.map(|hold| hold.amount.minor_units()).sum();
-            let limit = held.ceiling.map(|ceiling| ceiling.minor_units());
+            let limit = held.limit_on(held.to).map(|(limit, _)| limit.minor_units());
             prop_assert_eq!(
                 (shown.limit, shown.spent, shown.held),
                 (limit, held.spent.minor_units(), live),
