@@ -77,7 +77,7 @@ impl Case<'_, '_> {
         if let Some(number) = &data.referral {
             self.check_named(&keys::consent(number), "data.referral", "consent", number)?;
         }
-        let before = self.state.read(&keys::contract(named))?;
+        let before: Option<Contract> = self.state.read(&keys::contract(named))?;
         if let Some(before) = before.as_ref().filter(|_| !self.corrects()) {
             let detail = format!("contract {named} was issued by record {}", before.issued);
             return refuse(Code::ContractExists, "contract", detail);
@@ -105,8 +105,11 @@ impl Case<'_, '_> {
             deductible_model: data.deductible_model,
             signature_required: data.signature_required,
             signed_at: None,
-            terminated: before.and_then(|before| before.terminated),
+            terminated: before.as_ref().and_then(|before| before.terminated.clone()),
         };
+        if let Some(before) = &before {
+            self.check_still_covers(before, &contract)?;
+        }
         self.state.write(keys::contract(named), &contract)?;
         match &data.referral {
             Some(referral) => self.count_referral(referral),
@@ -328,6 +331,9 @@ impl Case<'_, '_> {
         }
         let (record, at) = (self.record.id(), self.at());
         contract.terminated = Some(Termination { record, at, effective: data.effective, due });
+        if let Some(before) = self.kept.contract.take() {
+            self.check_still_covers(&before, &contract)?;
+        }
         self.state.write(keys::contract(named), &contract)
     }
 

@@ -127,6 +127,7 @@ impl<'r> Case<'r, '_> {
             Data::ContractRenewed(_) => self.undo_renewed(id)?,
             Data::ContractTerminated(_) => {
                 let mut contract = self.contract()?;
+                self.kept.contract = Some(contract.clone());
                 self.kept.due = contract.terminated.take().and_then(|end| end.due);
                 self.state.write(keys::contract(self.contract_ref()?), &contract)?;
             }
@@ -142,6 +143,7 @@ impl<'r> Case<'r, '_> {
                     let detail = format!("it was answered by record {}", answer.record);
                     return refuse(Code::AlreadyAnswered, FIELD, detail);
                 }
+                self.undo_covered(old)?;
             }
             Data::PreauthorisationAnswered(data) => self.undo_answered(old, data)?,
             Data::ClaimOpened(data) => self.undo_opened(old, data.preauthorisation.as_ref())?,
@@ -380,6 +382,7 @@ impl<'r> Case<'r, '_> {
             let detail = format!("record {record} was built on it");
             return refuse(Code::ClaimState, FIELD, detail);
         }
+        self.undo_covered(old)?;
         if self.tells_of_same_day(old)? {
             self.kept.number_of_period = Some(claim.period);
         }
