@@ -154,6 +154,8 @@ entities! {
         requested_by: RecordId,
         /// When.
         requested_at: Moment,
+        /// The record that asked for it first, and when.
+        first_requested: Mark,
         /// The last day for it.
         due: Day,
         /// What was found last.
