@@ -22,8 +22,13 @@ pub(super) struct Ruled {
 }
 
 impl Ruled {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self { world: World::new(), lines: Vec::new() }
+    }
+
+    /// Every rule that can be softened only flags.
+    pub(super) fn flagging() -> Self {
+        Self { world: World::flagging(), ..Self::new() }
     }
 
     /// With a contract of 2025; it begins in January and is not signed where that
