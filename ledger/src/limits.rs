@@ -85,6 +85,9 @@ pub const PERIOD_HOLDS_MAX: usize = 256;
 /// makes the ledger forget what it asked for itself.
 pub const PERIOD_CEILINGS_REQUESTED_MAX: usize = 16;
 
+/// Ceilings agreed in one period for periods to come, and for days of its own.
+pub const PERIOD_CEILINGS_AGREED_MAX: usize = 16;
+
 /// Documents asked for about one contract, or about one claim.
 pub const DOSSIER_ITEMS_MAX: usize = 256;
 

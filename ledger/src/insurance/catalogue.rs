@@ -49,6 +49,7 @@ const OF_CORRECTIONS: &[Code] = &[
     Code::NotDecided,
     Code::NotHeld,
     Code::PaidExceedsApproved,
+    Code::PolicyNotInForce,
     Code::RoundGap,
     Code::SignatureState,
     Code::TotalMismatch,

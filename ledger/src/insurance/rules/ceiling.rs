@@ -1,14 +1,17 @@
 //! What a period has spent and holds, against the most that it pays.
 
+use jiff::{SignedDuration, tz::TimeZone};
+
 use super::{
     case::{Case, Verdict, refuse},
     contract::check_currency,
     figures::{figure, grouped, unit},
+    time::{day_of, start_of_day},
 };
 use crate::{
     digest::RecordId,
     insurance::{
-        Amount, Currency, Data, Moment,
+        Amount, Currency, Data, Day, Moment,
         state::{
             entities::{Claim, Hold, Period},
             keys,
@@ -21,7 +24,69 @@ use crate::{
 /// How long a hold lasts: 24 hours.
 pub(super) const HOLD_NANOSECONDS: i128 = 86_400 * 1_000_000_000;
 
+/// The most that a period pays, from a moment to another, or on.
+struct Limit {
+    from: Moment,
+    to: Option<Moment>,
+    most: Amount,
+    /// The record that set it.
+    by: RecordId,
+}
+
 impl Period {
+    /// The most that it pays on a day, and the record that says so: of the changes that
+    /// hold by then the one from the latest day on, and of one day the newest.
+    pub(in crate::insurance) fn limit_on(&self, day: Day) -> Option<(Amount, RecordId)> {
+        let by_then = self.ceilings_within.iter().filter(|change| change.from <= day);
+        match by_then.max_by_key(|change| change.from) {
+            Some(change) => Some((change.amount, change.record)),
+            None => self.ceiling.map(|ceiling| (ceiling, self.made_by)),
+        }
+    }
+
+    /// Whether it pays no more than so much, on some day at least.
+    pub(super) const fn has_ceiling(&self) -> bool {
+        self.ceiling.is_some() || !self.ceilings_within.is_empty()
+    }
+
+    /// Forgets in which currency it counts, where nothing does.
+    pub(super) const fn forget_currency(&mut self) {
+        if !self.has_ceiling() && !self.is_used() {
+            self.currency = None;
+        }
+    }
+
+    pub(super) const fn is_used(&self) -> bool {
+        self.spent.minor_units() > 0 || !self.holds.is_empty()
+    }
+
+    /// What it pays from a moment on, or up to another, one after the other.
+    fn limits(&self, at: Moment, until: Option<Moment>, zone: &TimeZone) -> Vec<Limit> {
+        let today = day_of(at, zone);
+        let changes = self.ceilings_within.iter().map(|change| change.from);
+        let mut days: Vec<Day> = changes.filter(|day| *day > today).collect();
+        days.sort_unstable();
+        days.dedup();
+        let starts = days.into_iter().map(|day| (day, start_of_day(day, zone)));
+        let starts: Vec<_> = std::iter::once((today, at)).chain(starts).collect();
+        let ends = starts.iter().skip(1).map(|(_, next)| {
+            let end = next.timestamp().checked_sub(SignedDuration::from_nanos(1));
+            end.map_or(*next, Moment::from)
+        });
+        let ends = ends.map(Some).chain([None]);
+        let spans =
+            starts.iter().zip(ends).filter(|((_, from), _)| until.is_none_or(|it| *from <= it));
+        let limits = spans.filter_map(|((day, from), end)| {
+            let (most, by) = self.limit_on(*day)?;
+            let to = match (end, until) {
+                (Some(end), Some(until)) => Some(end.min(until)),
+                (end, until) => end.or(until),
+            };
+            Some(Limit { from: *from, to, most, by })
+        });
+        limits.collect()
+    }
+
     /// The most that is held at one moment from `at` to `until`, or from `at` on,
     /// with the holds of that moment.
     ///
@@ -83,24 +148,28 @@ impl Case<'_, '_> {
     /// That what is spent and held, and what is added under some name, fits under
     /// the ceiling, from the moment of the record on, or up to `until`.
     pub(super) fn check_ceiling(
-        &self,
+        &mut self,
         period: &Period,
         field: &str,
         adding: Option<(&str, Amount)>,
         until: Option<Moment>,
     ) -> Verdict {
-        let (Some(ceiling), Some(currency)) = (period.ceiling, period.currency) else {
+        let Some(currency) = period.currency.filter(|_| period.has_ceiling()) else {
             return Ok(());
         };
-        let at = self.at();
-        let (held, holds) = period.held(at, until);
+        // Where nothing changes inside the period, it does not matter when days begin.
+        let zone = match period.ceilings_within.is_empty() {
+            true => TimeZone::UTC,
+            false => self.contract()?.zone(),
+        };
         let spent = period.spent.minor_units();
         let more = adding.map_or(0, |(_, amount)| amount.minor_units());
-        if u128::from(more) + u128::from(held) + u128::from(spent)
-            <= u128::from(ceiling.minor_units())
-        {
-            return Ok(());
-        }
+        let exceeded = period.limits(self.at(), until, &zone).into_iter().find_map(|limit| {
+            let (held, holds) = period.held(limit.from, limit.to);
+            let used = u128::from(more) + u128::from(held) + u128::from(spent);
+            (used > u128::from(limit.most.minor_units())).then_some((limit, held, holds))
+        });
+        let Some((limit, held, holds)) = exceeded else { return Ok(()) };
         let mut detail = adding
             .map(|(what, amount)| format!("{what} {} + ", figure(amount)))
             .unwrap_or_default();
@@ -108,9 +177,9 @@ impl Case<'_, '_> {
             "held {} + spent {} > ceiling {} {} (record {}",
             grouped(held.into()),
             grouped(spent.into()),
-            figure(ceiling),
+            figure(limit.most),
             unit(currency),
-            period.made_by
+            limit.by
         );
         for hold in holds.iter().take(3) {
             detail += &format!("; {} held by record {}", figure(hold.amount), hold.answer);
@@ -171,9 +240,7 @@ impl Case<'_, '_> {
         if claim.counted > Amount::ZERO {
             let mut period = self.period(&claim.contract, claim.period)?;
             period.spent = period.spent.checked_sub(claim.counted).unwrap_or_default();
-            if period.ceiling.is_none() && period.spent == Amount::ZERO && period.holds.is_empty() {
-                period.currency = None;
-            }
+            period.forget_currency();
             self.state.write(keys::period(&claim.contract, claim.period), &period)?;
             claim.counted = Amount::ZERO;
         }
@@ -182,7 +249,7 @@ impl Case<'_, '_> {
 
     /// Replaces what is spent for one claim.
     pub(super) fn spend(
-        &self,
+        &mut self,
         period: &mut Period,
         before: Amount,
         after: Amount,
@@ -208,7 +275,7 @@ impl Case<'_, '_> {
 pub(super) fn counts_in(period: &mut Period, currency: Currency, field: &str) -> Verdict<bool> {
     match period.currency {
         Some(counted) if counted == currency => Ok(true),
-        Some(counted) if period.ceiling.is_some() => {
+        Some(counted) if period.has_ceiling() => {
             let detail = format!(
                 "{} is another currency than {}, which the contract's ceiling has (record {})",
                 currency.code(),

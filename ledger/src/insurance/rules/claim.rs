@@ -56,7 +56,7 @@ impl Case<'_, '_> {
             let detail = format!("claim {claim_ref} was opened by record {}", before.opened);
             return refuse(Code::ClaimExists, "claim", detail);
         }
-        self.check_in_force(&contract)?;
+        self.check_covered(&contract)?;
         let (mut claimed, mut currency) = (data.claimed, data.currency);
         let mut counted = Amount::ZERO;
         let period = if let Some(number) = &data.preauthorisation {

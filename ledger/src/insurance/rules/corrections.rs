@@ -127,6 +127,7 @@ impl<'r> Case<'r, '_> {
             Data::ContractRenewed(_) => self.undo_renewed(id)?,
             Data::ContractTerminated(_) => {
                 let mut contract = self.contract()?;
+                self.kept.contract = Some(contract.clone());
                 self.kept.due = contract.terminated.take().and_then(|end| end.due);
                 self.state.write(keys::contract(self.contract_ref()?), &contract)?;
             }
@@ -142,6 +143,7 @@ impl<'r> Case<'r, '_> {
                     let detail = format!("it was answered by record {}", answer.record);
                     return refuse(Code::AlreadyAnswered, FIELD, detail);
                 }
+                self.undo_covered(old)?;
             }
             Data::PreauthorisationAnswered(data) => self.undo_answered(old, data)?,
             Data::ClaimOpened(data) => self.undo_opened(old, data.preauthorisation.as_ref())?,
@@ -262,9 +264,12 @@ impl<'r> Case<'r, '_> {
                 let detail = "a correction of a changed ceiling says what the ceiling is";
                 return refuse(Code::Malformed, "data.to", detail);
             }
-            if period.withdraw_ceiling(id) {
-                self.state.write(keys::period(named, contract.period), &period)?;
+            period.ceilings_agreed.retain(|agreed| agreed.record != id);
+            if within {
+                period.ceilings_within.retain(|change| change.record != id);
+                period.forget_currency();
             }
+            self.state.write(keys::period(named, contract.period), &period)?;
         }
         if old.change.as_str() == "broker" {
             contract.broker_changes.pop();
@@ -377,6 +382,7 @@ impl<'r> Case<'r, '_> {
             let detail = format!("record {record} was built on it");
             return refuse(Code::ClaimState, FIELD, detail);
         }
+        self.undo_covered(old)?;
         if self.tells_of_same_day(old)? {
             self.kept.number_of_period = Some(claim.period);
         }

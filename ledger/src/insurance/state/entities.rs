@@ -87,7 +87,7 @@ entities! {
         from: Day,
         /// The last day.
         to: Day,
-        /// The most that it pays.
+        /// The most that it pays, from its first day on.
         ceiling: Option<Amount>,
         /// Of the ceiling and of what is spent.
         currency: Option<Currency>,
@@ -98,6 +98,10 @@ entities! {
         holds: Vec<Hold>,
         /// The ceilings that were asked for in time, the newest last.
         ceilings_requested: Vec<CeilingRequest>,
+        /// The ceilings agreed for periods to come, in the order of the versions.
+        ceilings_agreed: Vec<CeilingAgreed>,
+        /// The changes of the ceiling inside the period, in the order of the versions.
+        ceilings_within: Vec<CeilingAgreed>,
         /// The latest moment that a record about a hold told of.
         newest: Option<Moment>,
     }
@@ -110,6 +114,18 @@ entities! {
         by: MemberId,
         /// How much.
         amount: Amount,
+    }
+
+    /// A ceiling that was agreed.
+    CeilingAgreed {
+        /// The record that says so.
+        record: RecordId,
+        /// The first day on which it can hold.
+        from: Day,
+        /// How much.
+        amount: Amount,
+        /// Of the amount.
+        currency: Currency,
     }
 
     /// A part of the ceiling that is kept for one pre-authorisation.
@@ -138,6 +154,8 @@ entities! {
         requested_by: RecordId,
         /// When.
         requested_at: Moment,
+        /// The record that asked for it first, and when.
+        first_requested: Mark,
         /// The last day for it.
         due: Day,
         /// What was found last.

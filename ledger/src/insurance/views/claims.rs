@@ -200,7 +200,7 @@ impl ClaimFold {
                 self.takes_currency(Some(data.currency));
                 self.view.closed = Some(record);
                 self.view.closed_at = Some(at);
-                self.done(DeadlineKind::Handling, at, record);
+                self.handled(at, record);
                 self.turn(at);
             }
             Data::SettlementOffered(data) => self.offered(standing, data),
@@ -236,7 +236,7 @@ impl ClaimFold {
             currency: data.currency.code().to_owned(),
         });
         self.decided = approved;
-        self.done(DeadlineKind::Handling, at, record);
+        self.handled(at, record);
         self.becomes_payable(at, record);
     }
 
@@ -258,7 +258,7 @@ impl ClaimFold {
             answered_by: None,
             signature: None,
         });
-        self.done(DeadlineKind::Handling, at, record);
+        self.handled(at, record);
     }
 
     fn offer(&mut self, round: u64) -> Option<&mut Offer> {
@@ -399,9 +399,10 @@ impl ClaimFold {
         }
     }
 
-    fn done(&mut self, kind: DeadlineKind, at: Timestamp, record: RecordId) {
-        for deadline in self.view.deadlines.iter_mut().filter(|deadline| deadline.kind == kind) {
-            deadline.done(at, record);
+    fn handled(&mut self, at: Timestamp, record: RecordId) {
+        let mut deadlines = self.view.deadlines.iter_mut();
+        if let Some(deadline) = deadlines.find(|it| it.kind == DeadlineKind::Handling) {
+            deadline.done_first(at, record);
         }
     }
 

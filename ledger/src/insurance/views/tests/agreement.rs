@@ -71,11 +71,6 @@ fn held_contract(world: &Ruled, contract: &str) -> entities::Contract {
     state::read(&world.world.state, &key).unwrap().unwrap()
 }
 
-/// Whether it is open now by what the rules hold.
-fn is_open(claim: &entities::Claim) -> bool {
-    claim.is_open()
-}
-
 /// The records of an attempt, each with its signer; most fit what is there.
 fn records(world: &Ruled, at: &str, attempt: &Attempt) -> Vec<(&'static str, Json)> {
     let Attempt { kind, claim: place, amount, choice, .. } = *attempt;
@@ -224,14 +219,20 @@ fn records(world: &Ruled, at: &str, attempt: &Attempt) -> Vec<(&'static str, Jso
         }
         13 => {
             let to = ["broker", "rival"][usize::from(choice % 2)];
-            let effective = format!("2026-01-0{}", 1 + choice % 7);
             let data = json!({"version": held.version.get() + 1, "change": "broker",
-                "to": to, "effective": effective});
+                "to": to, "effective": format!("2026-01-0{}", 1 + choice % 7)});
             ("ins", of("contract.amended", data))
         }
         14 => {
-            let data = json!({"version": held.version.get() + 1, "change": "x",
-                "effective": "2025-12-29"});
+            let version = held.version.get() + 1;
+            // Inside a period, for the next, and for one after that.
+            let days = ["2025-12-30", "2026-01-01", "2026-01-05", "2027-01-01"];
+            let day = days[usize::from(choice) / 3];
+            let data = match choice % 4 {
+                0 => json!({"version": version, "change": "x", "effective": "2025-12-29"}),
+                _ => json!({"version": version, "change": "ceiling", "to": 600 + amount,
+                    "effective": day, "currency": "EUR"}),
+            };
             ("ins", of("contract.amended", data))
         }
         15 => {
@@ -325,7 +326,7 @@ fn correcting(world: &Ruled, mut record: Json, which: &Index) -> Option<(&'stati
 }
 
 fn play(attempts: &[Attempt]) -> Ruled {
-    let mut world = Ruled::new();
+    let mut world = Ruled::flagging();
     for contract in CONTRACTS {
         let mut data = json!({"version": 1, "line_of_business": "pet_health", "broker": "broker",
             "period": {"from": "2025-01-01", "to": "2025-12-31"}, "annual_ceiling": 700,
@@ -393,7 +394,7 @@ fn claims_agree(world: &Ruled) -> Result<(), TestCaseError> {
             paid: executed - i64::try_from(rules.stands().returned.minor_units()).unwrap(),
             spent: rules.counted.minor_units(),
             period: Some(rules.period),
-            open: is_open(&rules),
+            open: rules.is_open(),
             opener: Some(rules.opener.clone()),
             number: rules.number.as_ref().map(ToString::to_string),
             closed: rules.closed.is_some(),
@@ -490,14 +491,14 @@ fn contracts_agree(world: &Ruled) -> Result<(), TestCaseError> {
         let broker = rules.broker_on(latest.unwrap().into()).map(ToString::to_string);
         prop_assert_eq!(&facts.broker, &broker, "broker of {}\n{}", named, told(world));
         prop_assert_eq!(facts.signed_at, rules.signed_at.map(|at| at.timestamp()));
-
         for number in 1..=rules.period {
             let key = keys::period(&contract, number);
             let held: entities::Period = state::read(&world.world.state, &key).unwrap().unwrap();
             let shown = &dossier.periods[usize::try_from(number).unwrap() - 1];
             let live = held.holds.iter().filter(|hold| hold.until.timestamp() >= latest.unwrap());
             let live: u64 = live.map(|hold| hold.amount.minor_units()).sum();
-            let limit = held.ceiling.map(|ceiling| ceiling.minor_units());
+            let day = day_of(latest.unwrap(), &zone()).max(held.from.date());
+            let limit = held.limit_on(day.into()).map(|(limit, _)| limit.minor_units());
             prop_assert_eq!(
                 (shown.limit, shown.spent, shown.held),
                 (limit, held.spent.minor_units(), live),
@@ -507,7 +508,6 @@ fn contracts_agree(world: &Ruled) -> Result<(), TestCaseError> {
                 told(world)
             );
         }
-
         let counts = state::read(&world.world.state, &keys::dossier(&contract)).unwrap();
         let missing = counts.map_or(0, |counts| counts.missing);
         let is_red = dossier.documents.colour == Colour::Red;
@@ -522,7 +522,6 @@ fn contracts_agree(world: &Ruled) -> Result<(), TestCaseError> {
         let ladder = state::read(&world.world.state, &keys::ladder(&contract)).unwrap();
         let stand = ladder.map(|ladder| ladder.step.amount.minor_units());
         prop_assert_eq!(dossier.deductible.map(|shown| shown.current), stand);
-
         let at = latest.unwrap().to_string();
         let mut claim = opened(&at, "ins/NEW");
         claim["contract"] = named.into();
@@ -535,7 +534,7 @@ fn contracts_agree(world: &Ruled) -> Result<(), TestCaseError> {
 
 /// From the records alone another node comes to the same bytes.
 fn replays(world: &Ruled) {
-    let mut again = Ruled::new();
+    let mut again = Ruled::flagging();
     for line in &world.lines {
         again.append(line.record.clone()).unwrap();
     }
@@ -547,12 +546,10 @@ fn replays(world: &Ruled) {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-
     #[test]
     fn claims_are_shown_as_the_rules_hold_them(attempts in attempts()) {
         claims_agree(&play(&attempts))?;
     }
-
     #[test]
     fn contracts_are_shown_as_the_rules_hold_them(attempts in attempts()) {
         let world = play(&attempts);
