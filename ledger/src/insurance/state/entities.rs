@@ -345,37 +345,34 @@ entities! {
         model: DeductibleModel,
         /// Of the amounts.
         currency: Currency,
-        /// Where it stands.
-        step: LadderStand,
-        /// Where it stood before; none for the first step.
-        before: Option<LadderStand>,
+        /// Its steps, the newest last; no step is older than the one before it.
+        steps: Vec<LadderStand>,
+        /// Whether there were steps before these.
+        forgotten: bool,
     }
 
     /// Where a deductible stands.
     LadderStand {
         /// The record that set it.
         record: RecordId,
-        /// What it is.
-        amount: Amount,
+        /// What that says it is.
+        told: Amount,
+        /// What it is without what a cost commitment adds for one claim.
+        own: Amount,
         /// Since when.
         at: Moment,
         /// The last claim-free year that lowered it.
         year: Option<i16>,
         /// The claim that raised it with this step.
         claim: Option<ClaimRef>,
-        /// The cost commitments that raised it, the newest last; those before the last
-        /// few are forgotten.
-        commitments: Vec<Commitment>,
+        /// Where this step is one.
+        commitment: Option<Commitment>,
     }
 
-    /// A cost commitment, which raises the deductible of the next claim within a year.
+    /// A cost commitment, after which the next claim within a year bears more.
     Commitment {
-        /// When.
-        at: Moment,
-        /// The year of that, which is not claim-free.
+        /// Its year, which is not claim-free.
         year: i16,
-        /// What the deductible was before it.
-        amount_before: Amount,
         /// That claim, once it is decided.
         claim: Option<ClaimRef>,
     }

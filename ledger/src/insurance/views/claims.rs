@@ -109,6 +109,10 @@ impl ClaimFold {
         self.view.currency.as_deref()
     }
 
+    pub(super) const fn opened_at(&self) -> Option<Timestamp> {
+        self.view.opened_at
+    }
+
     pub(super) fn opened_by(&self) -> Option<&str> {
         self.view.opened_by.as_deref()
     }

@@ -256,7 +256,7 @@ fn records(world: &Ruled, at: &str, attempt: &Attempt) -> Vec<(&'static str, Jso
             let (amount, cause) = match stand {
                 None => (0, "start".to_owned()),
                 Some(stand) => (
-                    (stand.step.amount.minor_units() + 10_000).min(30_000),
+                    (stand.last().unwrap().own.minor_units() + 10_000).min(30_000),
                     CLAIMS[place].trim_start_matches("ins/").to_owned(),
                 ),
             };
@@ -520,7 +520,7 @@ fn contracts_agree(world: &Ruled) -> Result<(), TestCaseError> {
         );
 
         let ladder = state::read(&world.world.state, &keys::ladder(&contract)).unwrap();
-        let stand = ladder.map(|ladder| ladder.step.amount.minor_units());
+        let stand = ladder.map(|ladder| ladder.last().unwrap().own.minor_units());
         prop_assert_eq!(dossier.deductible.map(|shown| shown.current), stand);
 
         let at = latest.unwrap().to_string();
