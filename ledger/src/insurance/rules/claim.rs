@@ -96,7 +96,7 @@ impl Case<'_, '_> {
                 executed: Amount::ZERO,
                 returned: Amount::ZERO,
                 closed: false,
-                turned_at: None,
+                at: None,
             },
             steps: Vec::new(),
         };

@@ -228,8 +228,8 @@ entities! {
         counted: Amount,
         /// Where it stood before the steps that follow.
         stood: Stood,
-        /// What ends it or opens it again, in the order of the ledger, each
-        /// correction in the place of what it corrects; the newest of them.
+        /// What ends it or opens it again, in the order of the ledger, each correction
+        /// in the place of what it corrects; those that happened last.
         steps: Vec<ClaimStep>,
     }
 
@@ -245,8 +245,8 @@ entities! {
         returned: Amount,
         /// Whether it was closed.
         closed: bool,
-        /// When it last ended, or was open again.
-        turned_at: Option<Moment>,
+        /// When the last of what is counted here happened; all that follows is no older.
+        at: Option<Moment>,
     }
 
     /// A record that may end a claim or open it again.

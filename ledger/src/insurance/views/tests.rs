@@ -6,6 +6,7 @@ mod agreement;
 mod corrections;
 mod exceptions;
 mod ladder;
+mod statements;
 
 use std::path::Path;
 
