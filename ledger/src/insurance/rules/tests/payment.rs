@@ -1,6 +1,9 @@
 //! Payments: never more than was approved or accepted, nor more back than out.
 
-use super::{settlement::sign_offer, *};
+use super::{
+    settlement::{sign_offer, sign_offer_at},
+    *,
+};
 
 const AT: &str = "2025-05-06T09:00:00+02:00";
 const LATER: &str = "2025-05-09T09:00:00+02:00";
@@ -218,7 +221,7 @@ fn what_was_paid_on_account_in_an_earlier_round_is_carried_by_its_objection() {
     let lower = again(&decision, decided(&on(20), "K", 399, 601));
     decided_instead.refuse(Code::PaidExceedsApproved, "ins", lower);
     decided_instead.take("ins", again(&on_account, paid_on_account(8, 400)));
-    sign_offer(&mut world, "S", 2);
+    sign_offer_at(&mut world, "S", 2, (&on(9), &on(10)));
     let data = json!({"round": 2, "answer": "accepted", "signature": "S"});
     let accepted = of_claim("settlement.answered", &on(20), "K", data);
     let answer = world.take("broker", accepted.clone());
