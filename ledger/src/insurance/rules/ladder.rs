@@ -1,5 +1,7 @@
 //! Rules of the deductible: what it is for a claim, and how it moves.
 
+use jiff::tz::TimeZone;
+
 use super::{
     case::{Case, Verdict, refuse},
     contract::check_currency,
@@ -117,6 +119,9 @@ impl Case<'_, '_> {
             self.use_commitment(claim, data.deductible.unwrap_or_default())?;
         }
         let year = claim.opened_on.date().year();
+        if claim.step == LadderStep::Taken && self.corrects() {
+            self.check_carries_step(claim, steps)?;
+        }
         match (claim.step, steps) {
             (LadderStep::None, true) => {
                 claim.step = LadderStep::Pending;
@@ -177,6 +182,41 @@ impl Case<'_, '_> {
         let Some(mut ladder) = self.state.read(&key)? else { return Ok(()) };
         if ladder.use_commitment(self.claim_ref()?, of.opened_at, applied) {
             self.state.write(key, &ladder)?;
+        }
+        Ok(())
+    }
+
+    /// That the decision that a step of the deductible was made for is not corrected so
+    /// that it raises none, or only after that step.
+    fn check_carries_step(&mut self, claim: &Claim, steps: bool) -> Verdict {
+        // The claim as it was: the correction has not taken its place yet.
+        let ground = claim.ground_of_step().map(|mark| mark.record);
+        let corrected = self.corrected.as_ref().map(|corrected| corrected.id());
+        let is_earlier = claim.steps.iter().any(|step| Some(step.record) == ground);
+        if is_earlier && ground != corrected {
+            return Ok(());
+        }
+        let claim_ref = self.claim_ref()?;
+        let ladder = self.state.read(&keys::ladder(self.contract_ref()?))?;
+        let mut made = ladder.iter().flat_map(|ladder| &ladder.steps);
+        let Some(made) = made.find(|step| step.claim.as_ref() == Some(claim_ref)) else {
+            let detail = format!(
+                "claim {claim_ref} has raised the deductible, longer ago than its last \
+                 {LADDER_STEPS_MAX} steps"
+            );
+            return refuse(Code::LadderStep, "corrects", detail);
+        };
+        if !steps {
+            let detail = format!("by record {} the claim has raised the deductible", made.record);
+            return refuse(Code::LadderStep, "data.ladder", detail);
+        }
+        if self.at() > made.at {
+            let detail = format!(
+                "by record {} the claim raised the deductible at {}; it is not decided after that",
+                made.record,
+                shown(made.at, &TimeZone::UTC)
+            );
+            return refuse(Code::LadderStep, "occurred_at", detail);
         }
         Ok(())
     }
