@@ -146,7 +146,8 @@ impl Case<'_, '_> {
         }
         // What happened first is told apart no more, so that every other came after it.
         if claim.steps.len() > CLAIM_STEPS_MAX
-            && let Some(first) = (0..claim.steps.len()).min_by_key(|at| claim.steps.get(*at).map(|it| it.at))
+            && let Some(first) =
+                (0..claim.steps.len()).min_by_key(|at| claim.steps.get(*at).map(|it| it.at))
         {
             let first = claim.steps.remove(first);
             claim.stood.take(&first);

@@ -214,6 +214,9 @@ entities! {
         preauthorisation: Option<Code>,
         /// The number that the insurer gave it.
         number: Option<Code>,
+        /// What was done about it first, of what stands on its opening alone: it was
+        /// given a number, moved on or disputed.
+        first: Option<Mark>,
         /// The newest decision.
         decision: Option<Decision>,
         /// The first dispute since that decision.

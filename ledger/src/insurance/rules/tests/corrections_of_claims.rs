@@ -145,6 +145,31 @@ fn a_claim_is_opened_anew_until_it_is_decided_and_keeps_its_hold() {
 }
 
 #[test]
+fn an_opening_is_not_corrected_to_after_what_was_done_about_the_claim() {
+    let more: [(&str, Value); 3] = [
+        ("claim.state", json!({"state": "in_review"})),
+        ("claim.registered", json!({"number": "N"})),
+        ("claim.disputed", json!({"between": ["ins"]})),
+    ];
+    for (kind, data) in more {
+        let mut world = world();
+        let first = world.take("ins", opened(&on(7), "K", 100));
+        let later = world.take("ins", of_claim(kind, &on(12), "K", data.clone()));
+        if kind == "claim.state" {
+            // Told later of an earlier moment, it counts from there.
+            world.take("ins", of_claim(kind, &on(10), "K", data));
+        }
+        let last = if kind == "claim.state" { 10 } else { 12 };
+        let moved = |day: u8, old: &Record| correcting(opened(&on(day), "K", 100), old);
+        let refusal = world.refuse(Code::ClaimState, "ins", moved(last + 1, &first));
+        assert_eq!(refusal.field.as_deref(), Some("occurred_at"));
+        assert!(last == 10 || refusal.detail.contains(&later.id().to_string()), "{refusal}");
+        let second = world.take("ins", moved(last, &first));
+        world.refuse(Code::ClaimState, "ins", moved(last + 1, &second));
+    }
+}
+
+#[test]
 fn a_decision_is_not_corrected_away_from_a_step_of_the_deductible_that_it_made() {
     let mut world = World::new();
     let modules = json!({"data": {"modules": ["private", "employment", "traffic"],
