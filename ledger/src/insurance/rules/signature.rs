@@ -12,7 +12,7 @@ use crate::{
             SignatureRequested, SignatureTarget,
         },
         state::{
-            entities::{Contract, Mark, Signature, Signed},
+            entities::{Challenged, Contract, Mark, Signature, Signed},
             keys,
         },
     },
@@ -125,7 +125,12 @@ impl Case<'_, '_> {
             // Told late: that code is good no more.
             return Ok(());
         }
-        signature.challenged = signature.challenged.max(Some(self.at()));
+        signature.challenged = Some(match signature.challenged {
+            None => Challenged { first: self.at(), last: self.at() },
+            Some(sent) => {
+                Challenged { first: sent.first.min(self.at()), last: sent.last.max(self.at()) }
+            }
+        });
         let key = keys::signature(self.contract_ref()?, &data.signature);
         self.state.write(key, &signature)
     }
@@ -139,8 +144,12 @@ impl Case<'_, '_> {
             SignatureFailure::WrongCode => Ok(()),
             SignatureFailure::Expired | SignatureFailure::Declined => {
                 // Told late, another code may have been sent since.
-                signature.challenged =
-                    signature.challenged.filter(|challenged| *challenged > self.at());
+                let sent = signature.challenged.filter(|sent| sent.last > self.at());
+                // Of those between only the last is known to be good still.
+                signature.challenged = sent.map(|sent| Challenged {
+                    first: if sent.first > self.at() { sent.first } else { sent.last },
+                    ..sent
+                });
                 signature.failed = signature.failed.max(Some(self.at()));
                 let key = keys::signature(self.contract_ref()?, &data.signature);
                 self.state.write(key, &signature)
@@ -159,7 +168,7 @@ impl Case<'_, '_> {
                     "the signer was sent no code that is still good (signature.challenged)";
                 return refuse(Code::SignatureState, FIELD, detail);
             }
-            Some(challenged) if at < challenged => {
+            Some(Challenged { first: challenged, .. }) if at < challenged => {
                 let detail = format!(
                     "it was completed at {}, before the signer was sent the code at {}",
                     shown(at, &zone),

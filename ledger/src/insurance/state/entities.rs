@@ -334,12 +334,20 @@ entities! {
         target: Signed,
         /// The last moment to sign.
         expires: Moment,
-        /// When the signer was sent the code that is still good.
-        challenged: Option<Moment>,
+        /// When the signer was sent codes that are still good.
+        challenged: Option<Challenged>,
         /// When it last expired or was declined.
         failed: Option<Moment>,
         /// When it was signed.
         completed: Option<Mark>,
+    }
+
+    /// When codes were sent.
+    Challenged {
+        /// The first.
+        first: Moment,
+        /// The last.
+        last: Moment,
     }
 
     /// The deductible of a contract.

@@ -86,6 +86,26 @@ fn it_is_completed_once_and_after_a_challenge_that_still_stands() {
 }
 
 #[test]
+fn what_is_told_late_is_signed_by_a_code_that_had_been_sent_by_then() {
+    let mut world = world();
+    let at = |second: i64| seconds_after(CHALLENGED_AT, second);
+    let declined = |second: i64| with(failed("declined"), json!({"occurred_at": at(second)}));
+    world.take("broker", asked_for_version(1));
+    world.take("otp", challenged(&at(60)));
+    world.take("otp", challenged(&at(300)));
+    world.refuse(Code::SignatureState, "otp", completed(&at(59)));
+    world.clone().take("otp", completed(&at(180)));
+    // Declined in between, the first is good no more, and the last is.
+    let mut declined_since = world.clone();
+    declined_since.take("otp", declined(120));
+    declined_since.refuse(Code::SignatureState, "otp", completed(&at(180)));
+    declined_since.take("otp", completed(&at(300)));
+    // Declined before both, both are.
+    world.take("otp", declined(30));
+    world.take("otp", completed(&at(60)));
+}
+
+#[test]
 fn nothing_is_asked_to_be_signed_before_it_is_there() {
     let mut world = world();
     let early = |target: Value, at: &str| with(asked(target), json!({"occurred_at": at}));
