@@ -12,7 +12,7 @@ use super::{
 use crate::{
     digest::RecordId,
     insurance::{
-        Amount, Day, Moment,
+        Amount, Data, Day, Moment,
         state::entities::{Claim, ClaimStep, ClaimStepKind, Stood},
     },
     limits::CLAIM_STEPS_MAX,
@@ -99,7 +99,11 @@ impl Case<'_, '_> {
         kind: ClaimStepKind,
         amount: Amount,
     ) -> Verdict {
-        let step = ClaimStep { record: self.record.id(), at: self.at(), kind, amount };
+        let payee = match &self.record.payload().data {
+            Data::PaymentRecorded(data) => Some(data.payee.clone()),
+            _ => None,
+        };
+        let step = ClaimStep { record: self.record.id(), at: self.at(), kind, amount, payee };
         let Some(corrected) = self.corrected.as_ref().map(|corrected| corrected.id()) else {
             return self.put_step(claim, None, step);
         };

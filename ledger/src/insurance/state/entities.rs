@@ -262,6 +262,8 @@ entities! {
         kind: ClaimStepKind,
         /// Of what amount.
         amount: Amount,
+        /// Of a payment, whom it goes to or comes back from.
+        payee: Option<Code>,
     }
 
     /// A record and its moment.

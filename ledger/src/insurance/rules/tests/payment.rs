@@ -269,3 +269,48 @@ fn a_return_is_not_corrected_to_after_what_was_paid_in_its_place() {
     world.refuse(Code::NotDecided, "ins", moved(12));
     world.take("ins", moved(10));
 }
+
+#[test]
+fn nothing_comes_back_at_an_hour_before_it_went_out() {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 1_000));
+    world.take("ins", decided(AT, "K", 1_000, 0));
+    let of = |hour: u8, amount: u64, payee: &str, status: &str| {
+        let more = json!({"data": {"payee": payee, "status": status}});
+        with(paid(&format!("2025-05-09T{hour:02}:00:00+02:00"), "K", amount), more)
+    };
+    let first = world.take("ins", of(15, 50, "vet", "executed"));
+    let refusal = world.refuse(Code::TotalMismatch, "ins", of(14, 50, "vet", "returned"));
+    assert_eq!(refusal.field.as_deref(), Some("occurred_at"));
+    // What another had by then is not that payee's.
+    world.take("ins", of(10, 100, "garage", "executed"));
+    world.refuse(Code::TotalMismatch, "ins", of(14, 50, "vet", "returned"));
+    world.take("ins", of(12, 60, "garage", "returned"));
+    world.refuse(Code::TotalMismatch, "ins", of(12, 41, "garage", "returned"));
+    // Nor does it move behind what came back of it.
+    world.take("ins", of(15, 20, "vet", "returned"));
+    let moved = |hour: u8| with(of(hour, 50, "vet", "executed"), json!({"corrects": first.id()}));
+    world.refuse(Code::TotalMismatch, "ins", moved(16));
+    let first = world.take("ins", moved(14));
+    world.refuse(Code::TotalMismatch, "ins", of(13, 1, "vet", "returned"));
+    world.take("ins", of(14, 30, "vet", "returned"));
+    let to_garage = with(of(14, 50, "garage", "executed"), json!({"corrects": first.id()}));
+    world.refuse(Code::TotalMismatch, "ins", to_garage);
+}
+
+#[test]
+fn money_comes_back_on_the_day_it_went_out_and_went_out_again() {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 1_000));
+    world.take("ins", decided(AT, "K", 1_000, 0));
+    let of = |hour: u8, status: &str| {
+        let more = json!({"data": {"status": status}});
+        with(paid(&format!("2025-05-09T{hour:02}:00:00+02:00"), "K", 100), more)
+    };
+    world.take("ins", with(of(9, "executed"), json!({"occurred_at": on(8)})));
+    world.take("ins", of(10, "returned"));
+    world.take("ins", of(16, "executed"));
+    // Between the two nothing was there that could come back.
+    world.refuse(Code::TotalMismatch, "ins", of(12, "returned"));
+    world.take("ins", of(16, "returned"));
+}
