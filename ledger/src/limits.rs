@@ -94,8 +94,8 @@ pub const DOSSIER_ITEMS_MAX: usize = 256;
 /// Changes of a contract's broker that are remembered.
 pub const BROKER_CHANGES_MAX: usize = 16;
 
-/// Cost commitments of a contract that are remembered.
-pub const COMMITMENTS_MAX: usize = 4;
+/// Steps of a contract's deductible, cost commitments among them, that are remembered.
+pub const LADDER_STEPS_MAX: usize = 32;
 
 /// Decisions, answers and payments of a claim, the newest, that can be corrected.
 pub const CLAIM_STEPS_MAX: usize = 64;

@@ -150,7 +150,7 @@ impl Case<'_, '_> {
             Some(ladder) if Some(ladder.model) != data.deductible_model => {
                 let detail = format!(
                     "record {} set a deductible of the model {}; the contract keeps that model",
-                    ladder.step.record,
+                    ladder.last().map(|step| step.record.to_string()).unwrap_or_default(),
                     ladder.model.as_str()
                 );
                 refuse(Code::LadderStep, "data.deductible_model", detail)

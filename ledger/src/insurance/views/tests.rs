@@ -5,6 +5,8 @@
 mod agreement;
 mod corrections;
 mod exceptions;
+mod ladder;
+mod statements;
 
 use std::path::Path;
 
@@ -335,7 +337,19 @@ fn the_deductible_is_followed_over_five_years() {
         ["start", "RS-1", "RS-3", "RS-4", "RS-5", "claim_free:2024", "claim_free:2025"]
     );
     let bonus = lines.at("rs-de/RS-880011", NOW).deductible.unwrap();
-    assert_eq!((bonus.current, bonus.steps[3].before), (40_000, Some(50_000)));
+    // What the year of a cost commitment has made of it is over, and what was earned is kept.
+    assert_eq!((bonus.current, bonus.ladder), (10_000, 10_000));
+    assert_eq!((bonus.steps[3].amount, bonus.steps[3].before), (40_000, Some(50_000)));
+    for (moment, amount) in [
+        ("2023-05-31T00:00:00+02:00", 20_000),
+        ("2023-06-01T00:00:00+02:00", 50_000),
+        ("2024-06-01T23:59:59+02:00", 50_000),
+        ("2024-06-02T00:00:00+02:00", 20_000),
+        ("2025-01-01T00:00:00+01:00", 10_000),
+    ] {
+        let bonus = lines.at("rs-de/RS-880011", moment).deductible.unwrap();
+        assert_eq!(bonus.current, amount, "{moment}");
+    }
 }
 
 #[test]

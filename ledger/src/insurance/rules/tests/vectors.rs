@@ -181,7 +181,7 @@ fn a_value_is_laid_out_as_documented() {
         newest: None,
     };
     let mut world = World::new();
-    let mut expected = vec![2];
+    let mut expected = vec![3];
     expected.extend_from_slice(crate::digest::Digest::of(b"x").as_bytes());
     for (year, month, day) in [(2025_u16, 3, 1), (2026, 2, 28)] {
         expected.extend_from_slice(&year.to_be_bytes());

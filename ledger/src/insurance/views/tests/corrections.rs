@@ -22,7 +22,7 @@ pub(super) struct Ruled {
 }
 
 impl Ruled {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { world: World::new(), lines: Vec::new() }
     }
 
