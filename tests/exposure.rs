@@ -73,12 +73,29 @@ fn a_proxy_that_the_node_does_not_know_of_gets_nothing_signed() {
     let consortium = Consortium::new();
     let node = consortium.start();
     let host = node.address().to_string();
-    for name in ["Forwarded", "Via", "X-Forwarded-Proto", "X-Client-IP", "CF-Ray", "True-Client-IP"]
-    {
+    for name in [
+        "Forwarded",
+        "Via",
+        "X-Forwarded-Proto",
+        "X-Client-IP",
+        "CF-Ray",
+        "True-Client-IP",
+        "X-Original-Host",
+        "X-Envoy-Peer-Metadata",
+    ] {
         let headers = [("Content-Type", "application/json"), ("Host", &*host), (name, "x")];
         let (status, answer) = post(&node, "/v1/records", &headers);
         assert_eq!((status, &answer["code"]), (403, &"unsigned_not_allowed".into()), "{name}");
     }
+    // Nor does one that adds none: as older versions of nginx do by default.
+    let old = format!(
+        "POST /v1/records HTTP/1.0\r\nHost: {host}\r\nContent-Type: application/json\r\n\
+         Connection: close\r\nContent-Length: {}\r\n\r\n{UNSIGNED}",
+        UNSIGNED.len()
+    );
+    let answer = raw::exchange(node.address(), old.as_bytes());
+    let body = String::from_utf8_lossy(&answer.body).into_owned();
+    assert_refused("HTTP/1.0", answer.status, &body);
     assert_eq!(node.tree_size(), 0);
 }
 

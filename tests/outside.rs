@@ -216,9 +216,9 @@ fn the_npm_package_for_sd_jwt_opens_a_presentation() {
     let make = ["token", "create", "--scope", "private:heca", "--data", &data];
     let token = format!("Bearer {}", quittance(make).success().text().trim_end());
     let node = consortium.start();
-    let body = serde_json::json!({"signer": "heca", "private": ["data.confirmed"], "record": {
+    let body = serde_json::json!({"signer": "heca", "private": ["data.reachable"], "record": {
         "type": "party.updated", "occurred_at": "2026-01-02T08:00:00+01:00", "name": "Anna Müller",
-        "data": {"what": "address", "effective": "2026-02-01", "confirmed": true,
+        "data": {"what": "address", "effective": "2026-02-01", "reachable": true,
             "address": {"street": "Via Garibaldi 12", "city": "Milano"}},
     }});
     let json = [("content-type", "application/json"), ("prefer", "wait=60")];
@@ -243,13 +243,13 @@ fn the_npm_package_for_sd_jwt_opens_a_presentation() {
     assert_eq!(all["name"], "Anna Müller", "{all}");
     assert_eq!(all["data"]["address"], body["record"]["data"]["address"]);
     assert_eq!(
-        (&all["data"]["confirmed"], &all["data"]["what"]),
+        (&all["data"]["reachable"], &all["data"]["what"]),
         (&true.into(), &"address".into())
     );
     // Somebody who may see the address only is given no more.
     let one = opened(&["data.address"]);
     assert_eq!(one["data"]["address"]["city"], "Milano", "{one}");
-    assert!(one.get("name").is_none() && one["data"].get("confirmed").is_none(), "{one}");
+    assert!(one.get("name").is_none() && one["data"].get("reachable").is_none(), "{one}");
     // What was changed does not open.
     let text = String::from_utf8(presentation.body).unwrap();
     let swapped = text.replacen('~', "~WyJBQUVDQXdRRkJnY0lDUW9MREEwT0R3IiwibmFtZSIsIkIiXQ~", 1);

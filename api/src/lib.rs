@@ -38,4 +38,4 @@ mod verifier;
 pub use limits::{ApiConfig, LimitError, Limits};
 pub use router::{router, router_with_figures};
 pub use serve::{ServeError, Tls, TlsError, serve};
-pub use vault::upkeep;
+pub use vault::Upkeep;

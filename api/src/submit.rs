@@ -115,6 +115,13 @@ pub trait Submit: Send + Sync + 'static {
     /// A record that waits for its block.
     fn pending(&self, id: &RecordId) -> Option<Record>;
 
+    /// Whether this node itself keeps a record that waits for its block, until it is
+    /// final or refused, also over a restart. What another node accepted may leave
+    /// here without a word.
+    fn keeps(&self, id: &RecordId) -> bool {
+        self.pending(id).is_some()
+    }
+
     /// Why a record that was accepted here came into no block, if that was lately.
     fn refusal(&self, _id: &RecordId) -> Option<Refusal> {
         None

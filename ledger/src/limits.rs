@@ -88,6 +88,9 @@ pub const PERIOD_SPENDING_MAX: usize = 256;
 /// makes the ledger forget what it asked for itself.
 pub const PERIOD_CEILINGS_REQUESTED_MAX: usize = 16;
 
+/// Ceilings agreed in one period for periods to come, and for days of its own.
+pub const PERIOD_CEILINGS_AGREED_MAX: usize = 16;
+
 /// Documents asked for about one contract, or about one claim.
 pub const DOSSIER_ITEMS_MAX: usize = 256;
 
@@ -98,8 +101,8 @@ pub const ITEM_CHANGES_MAX: usize = 16;
 /// Changes of a contract's broker that are remembered.
 pub const BROKER_CHANGES_MAX: usize = 16;
 
-/// Cost commitments of a contract that are remembered.
-pub const COMMITMENTS_MAX: usize = 4;
+/// Steps of a contract's deductible, cost commitments among them, that are remembered.
+pub const LADDER_STEPS_MAX: usize = 32;
 
 /// Decisions, answers and payments of a claim, the newest, that can be corrected.
 pub const CLAIM_STEPS_MAX: usize = 64;

@@ -4,6 +4,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 /// A file could not be used.
@@ -28,6 +29,11 @@ pub enum FileError {
         /// The bound.
         bytes_max: usize,
     },
+    /// Somebody wrote to it meanwhile, so that what was read never stood in it.
+    #[error(
+        "{} changed while it was read; run the command again once nobody writes to it", .0.display()
+    )]
+    Changing(PathBuf),
     /// It is not text.
     #[error("{} is not UTF-8 text", .0.display())]
     NotText(PathBuf),
@@ -58,6 +64,58 @@ pub(crate) fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, FileError> 
         return Err(FileError::TooLarge { path: path.to_owned(), bytes_max });
     }
     Ok(bytes)
+}
+
+/// What tells whether a file was written to, as far as its file system says.
+#[derive(Debug, PartialEq, Eq)]
+struct Stand {
+    length: u64,
+    modified: SystemTime,
+    /// Device, inode, and when the inode changed, which nobody sets back.
+    #[cfg(unix)]
+    inode: (u64, u64, i64, i64),
+}
+
+impl Stand {
+    fn of(metadata: &fs::Metadata) -> io::Result<Self> {
+        #[cfg(unix)]
+        use std::os::unix::fs::MetadataExt as _;
+
+        Ok(Self {
+            length: metadata.len(),
+            modified: metadata.modified()?,
+            #[cfg(unix)]
+            inode: (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+}
+
+/// Has a regular file read to its end by `take`, which is given no more than what
+/// stood in it at first: a file that is written to meanwhile is an error and not a
+/// mixture of what it was and what it became.
+///
+/// # Errors
+/// It is no regular file, cannot be read, or changed meanwhile.
+pub(crate) fn read_unchanged<T>(
+    path: &Path,
+    take: impl FnOnce(io::Take<&File>) -> io::Result<T>,
+) -> Result<T, FileError> {
+    let failed = || FileError::io("read", path);
+    let regular = |metadata: fs::Metadata| match metadata.is_file() {
+        true => Ok(metadata),
+        false => Err(io::Error::other("it is no regular file")),
+    };
+    // Opening a pipe would wait for whoever writes into it.
+    fs::metadata(path).and_then(regular).map_err(failed())?;
+    let file = File::open(path).map_err(failed())?;
+    let stand = || file.metadata().and_then(regular).and_then(|metadata| Stand::of(&metadata));
+    let before = stand().map_err(failed())?;
+    let taken = take((&file).take(before.length)).map_err(failed())?;
+    if stand().map_err(failed())? == before {
+        Ok(taken)
+    } else {
+        Err(FileError::Changing(path.to_owned()))
+    }
 }
 
 /// The text of a file; `-` is standard input.

@@ -295,7 +295,10 @@ pub fn start(config: &Config) -> Result<RunningNode, RunError> {
     let limits = api.limits.clone();
     let handle = pipeline.handle(Some(vault));
     // While the ledger is fetched again, records look as if they had been refused.
-    let upkeep = resume_is_none.then(|| quittance_api::upkeep(store.clone(), handle.clone()));
+    let upkeep = match resume_is_none {
+        true => quittance_api::Upkeep::new(store.clone(), handle.clone()),
+        false => None,
+    };
     let router = quittance_api::router_with_figures(store, handle, api, access, figures)?;
     let (stop, stopped) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -303,7 +306,7 @@ pub fn start(config: &Config) -> Result<RunningNode, RunError> {
         .build()
         .map_err(RunError::Start)?;
     if let Some(upkeep) = upkeep {
-        runtime.spawn(upkeep);
+        runtime.spawn(upkeep.run());
     }
     let thread = std::thread::Builder::new()
         .name("node".to_owned())
@@ -427,14 +430,22 @@ fn open_vault(folder: &DataFolder, records_max: usize) -> Result<Vault, RunError
     let path = folder.vault_path();
     let key = keys::open_vault_key(&folder.keys_path(), &path)?;
     let vault = Vault::open(&path, key, records_max)?;
-    match vault.damaged() {
-        0 => {}
-        slots => tracing::error!(
-            slots,
+    let slots = path.join("slots");
+    if vault.damaged() > 0 {
+        tracing::error!(
+            slots = vault.damaged(),
             "slots of the vault are damaged: what is private of their records cannot be read; \
              put {} back from a backup",
-            path.join("slots").display()
-        ),
+            slots.display()
+        );
+    }
+    if vault.orphans() > 0 {
+        tracing::error!(
+            files = vault.orphans(),
+            "sealed files of the vault have no slots, so that they cannot be read: put the newest \
+             {} back from a backup; nothing of them is destroyed meanwhile",
+            slots.display()
+        );
     }
     Ok(vault)
 }

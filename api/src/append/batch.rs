@@ -31,7 +31,7 @@ use crate::{
     problem::{Kind, Problem, ProblemBody},
     state::Shared,
     stop::Stop,
-    vault::{self, Opened},
+    vault::{self, Opened, PrivateRoom},
 };
 
 /// `Content-Type` of a batch and of its answer.
@@ -75,7 +75,7 @@ const ANSWER_BYTES: usize = 256;
 pub(crate) async fn append_batch(
     State(app): State<Shared>,
     QueryOf(query): QueryOf<AppendQuery>,
-    Peer(peer): Peer,
+    peer: Peer,
     mut stop: Stop,
     uri: Uri,
     headers: HeaderMap,
@@ -91,7 +91,7 @@ pub(crate) async fn append_batch(
     let body = read_counted_body(&app, body, &headers, limits.batch_body_bytes_max).await?;
     let turn = app.batches.acquire().await.map_err(|error| Problem::internal(&error))?;
     let unsigned = if takes_json {
-        Sender::of(&app, peer, &uri, &headers).map(|sender| (sender, query.signer))
+        Sender::of(&app, &peer, &uri, &headers).map(|sender| (sender, query.signer))
     } else {
         Err(unsigned_needs_ndjson())
     };
@@ -101,17 +101,21 @@ pub(crate) async fn append_batch(
     let answer_bytes = lines.len().saturating_mul(ANSWER_BYTES);
     let reserved = app.reserve_answer(answer_bytes)?;
 
+    let room = Arc::new(PrivateRoom::new(limits.batch_private_lines_max));
     let jobs = lines.chunks(LINES_PER_JOB).map(<[Line]>::to_vec).collect::<Vec<_>>();
     let opened = stream::iter(jobs)
         .map(|lines| {
             let (app, body, unsigned) = (Shared::clone(&app), body.clone(), unsigned.clone());
+            let room = room.clone();
             async move {
                 let job_app = Shared::clone(&app);
                 app.verifier
                     .run(move || {
                         lines
                             .into_iter()
-                            .map(|line| (line.number, open(&line, &body, &unsigned, &job_app)))
+                            .map(|line| {
+                                (line.number, open(&line, &body, &unsigned, &room, &job_app))
+                            })
                             .collect::<Vec<_>>()
                     })
                     .await
@@ -122,6 +126,8 @@ pub(crate) async fn append_batch(
         .collect::<Vec<_>>()
         .await;
     drop(body);
+    // Before anything is recorded.
+    room.check()?;
 
     let mut records = Vec::with_capacity(lines.len());
     let mut staged = Vec::new();
@@ -218,6 +224,7 @@ fn open(
     line: &Line,
     body: &Bytes,
     unsigned: &Result<(Sender, Option<String>), Problem>,
+    room: &PrivateRoom,
     app: &Shared,
 ) -> Result<Opened, Problem> {
     let text = without_line_break(body.get(line.place.clone()).unwrap_or_default());
@@ -228,7 +235,7 @@ fn open(
     match text.first() {
         Some(b'{') => {
             let (sender, signer) = unsigned.as_ref().map_err(Problem::clone)?;
-            unsigned::sign(text, signer.as_deref(), sender, app)
+            unsigned::sign(text, signer.as_deref(), sender, room, app)
         }
         Some(b'"') => match inside_quotes(text) {
             Some(jws) => Ok(Record::open(jws, &app.membership())?.into()),

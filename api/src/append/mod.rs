@@ -11,7 +11,7 @@ use axum::{
     Json,
     body::Body,
     extract::{ConnectInfo, FromRequestParts, State},
-    http::{HeaderMap, HeaderValue, Uri, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Uri, Version, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -30,7 +30,7 @@ use crate::{
     problem::{Kind, Problem, ProblemBody},
     state::Shared,
     stop::Stop,
-    vault::{self, Opened},
+    vault::{self, Opened, PrivateRoom},
 };
 
 /// The parameters of an append.
@@ -70,14 +70,19 @@ pub(crate) struct UnsignedRecord {
     private: Option<Vec<String>>,
 }
 
-/// Who sent a request, where the server knows.
-pub(crate) struct Peer(pub(crate) Option<SocketAddr>);
+/// Who sent a request, and in which version of HTTP.
+pub(crate) struct Peer {
+    /// Where the server knows it.
+    address: Option<SocketAddr>,
+    version: Version,
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for Peer {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self(parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0)))
+        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+        Ok(Self { address, version: parts.version })
     }
 }
 
@@ -120,7 +125,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
 pub(crate) async fn append_record(
     State(app): State<Shared>,
     QueryOf(query): QueryOf<AppendQuery>,
-    Peer(peer): Peer,
+    peer: Peer,
     mut stop: Stop,
     uri: Uri,
     headers: HeaderMap,
@@ -134,13 +139,16 @@ pub(crate) async fn append_record(
         Some("application/jose" | "text/plain" | "application/octet-stream") => false,
         other => return Err(unsupported(other)),
     };
-    let sender = if is_json { Some(Sender::of(&app, peer, &uri, &headers)?) } else { None };
+    let sender = if is_json { Some(Sender::of(&app, &peer, &uri, &headers)?) } else { None };
     let body = read_body(body, &headers, limits.record_body_bytes_max, limits).await?;
     let job_app = Shared::clone(&app);
     let opened = app
         .verifier
         .run(move || match sender {
-            Some(sender) => unsigned::sign(&body, query.signer.as_deref(), &sender, &job_app),
+            Some(sender) => {
+                let room = PrivateRoom::new(1);
+                unsigned::sign(&body, query.signer.as_deref(), &sender, &room, &job_app)
+            }
             None => open(&body, &job_app).map(Opened::from),
         })
         .await?
@@ -170,7 +178,7 @@ fn open(body: &Bytes, app: &Shared) -> Result<Record, Problem> {
     Ok(Record::open(jws, &app.membership())?)
 }
 
-pub(super) fn without_line_break(bytes: &[u8]) -> &[u8] {
+pub(crate) fn without_line_break(bytes: &[u8]) -> &[u8] {
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     bytes.strip_suffix(b"\r").unwrap_or(bytes)
 }

@@ -9,9 +9,9 @@
 //! send without asking first. A token comes as `Bearer` only, which no page gets
 //! a browser to send.
 
-use std::{fmt, net::SocketAddr};
+use std::fmt;
 
-use axum::http::{HeaderMap, Uri, header, uri::Authority};
+use axum::http::{HeaderMap, Uri, Version, header, uri::Authority};
 use quittance_ledger::{
     membership::MemberId,
     refusal::{Code, Refusal},
@@ -24,21 +24,32 @@ use serde_json::{Map, Value};
 
 use crate::{
     access::{Identity, Need, TokenId},
+    append::Peer,
     extract::parse,
     host::check_is_this_machine,
     problem::{Kind, Problem},
     state::App,
     submit::Submit,
-    vault::{self, Opened},
+    vault::{self, Opened, PrivateRoom},
 };
 
 /// What proxies add, in lower case as header names are here. One of them before a
 /// node that does not know of it makes every request look as if it came from
 /// this machine.
-const PROXY_HEADERS: [&str; 5] = ["forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip"];
+const PROXY_HEADERS: [&str; 9] = [
+    "forwarded",
+    "via",
+    "x-forwarded",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "fly-client-ip",
+    "fastly-client-ip",
+];
 
 /// How the names of more such headers begin.
-const PROXY_PREFIXES: [&str; 2] = ["x-forwarded-", "cf-"];
+const PROXY_PREFIXES: [&str; 5] = ["x-forwarded-", "x-original-", "x-envoy-", "x-azure-", "cf-"];
 
 /// Who may have records signed by this node.
 #[derive(Debug, Clone)]
@@ -54,7 +65,7 @@ impl Sender {
     /// too, so that it is good for the same everywhere.
     pub(crate) fn of(
         app: &App,
-        peer: Option<SocketAddr>,
+        peer: &Peer,
         uri: &Uri,
         headers: &HeaderMap,
     ) -> Result<Self, Problem> {
@@ -101,7 +112,7 @@ impl Sender {
 /// Checks that a program on this machine sends, and that those are trusted.
 fn check_is_program_here(
     app: &App,
-    peer: Option<SocketAddr>,
+    peer: &Peer,
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
@@ -109,8 +120,15 @@ fn check_is_program_here(
     if app.config.behind_proxy || !app.config.unsigned_allowed {
         return refuse("this node takes signed records, or JSON with a token, only");
     }
-    if !peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) {
+    if !peer.address.is_some_and(|address| address.ip().to_canonical().is_loopback()) {
         return refuse("JSON without a signature is taken only from this machine");
+    }
+    // What a proxy that adds no header speaks by default, and hardly a program today.
+    if peer.version < Version::HTTP_11 {
+        return refuse(
+            "JSON without a signature is not taken over HTTP/1.0, which proxies speak; send it \
+             over HTTP/1.1",
+        );
     }
     if headers.keys().any(|name| is_of_a_proxy(name.as_str())) {
         return refuse("JSON without a signature is not taken through a proxy");
@@ -148,6 +166,7 @@ pub(crate) fn sign(
     json: &[u8],
     signer: Option<&str>,
     sender: &Sender,
+    room: &PrivateRoom,
     app: &App,
 ) -> Result<Opened, Problem> {
     let Unique(value) = serde_json::from_slice(json).map_err(|error| not_json(json, &error))?;
@@ -175,7 +194,7 @@ pub(crate) fn sign(
         None => sender.default_member(&*app.node)?,
     };
     sender.check(&member)?;
-    vault::sign(app, &member, object, &private, sender)
+    vault::sign(app, &member, object, &private, sender, room)
 }
 
 fn signer_of(

@@ -56,6 +56,7 @@ impl Limits {
             record_body_bytes_max: KIB, MIB;
             batch_body_bytes_max: KIB, GIB;
             batch_lines_max: 1, COUNT_MAX;
+            batch_private_lines_max: 1, COUNT_MAX;
             receipt_body_bytes_max: KIB, 16 * MIB;
             target_bytes_max: 64, HEAD_BYTES_MAX;
             page_items_max: 1, COUNT_MAX;

@@ -46,6 +46,8 @@ pub struct Limits {
     pub batch_body_bytes_max: usize,
     /// Lines of a batch. Beyond: 413.
     pub batch_lines_max: usize,
+    /// Lines of a batch that the node signs and that have private fields. Beyond: 413.
+    pub batch_private_lines_max: usize,
     /// Body of a receipt to verify, in bytes. Beyond: 413.
     pub receipt_body_bytes_max: usize,
     /// Path and query of a request, in bytes. Beyond: 414.
@@ -108,6 +110,7 @@ impl Default for Limits {
             record_body_bytes_max: RECORD_BYTES_MAX + 2,
             batch_body_bytes_max: 8 * 1024 * 1024,
             batch_lines_max: 32_768,
+            batch_private_lines_max: 1024,
             receipt_body_bytes_max: RECEIPT_BYTES_MAX,
             target_bytes_max: 4096,
             page_items_max: 1000,

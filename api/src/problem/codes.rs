@@ -283,7 +283,7 @@ impl Code {
                 }
                 Code::PeriodGap => "Let the new period begin the day after the last one ends.",
                 Code::NoChangeRequest => {
-                    "Record the change request first, or renew with the ceiling there was."
+                    "Record the change request first, or name no ceiling in the renewal."
                 }
                 Code::DossierGreen => "A contract is not ended for documents that it has.",
                 Code::DossierRed => "Look up which ones; it turns green once each is accepted.",

@@ -268,10 +268,12 @@ impl Page<'_> {
         }
         let mut reading = Lines::new(self.app, self.patience);
         let lines = reading.of(&subject, self.asked.size)?;
-        let default = views::zone_of_insurer(&self.app.membership(), contract.insurer());
+        let membership = self.app.membership();
+        let default = views::zone_of_insurer(&membership, contract.insurer());
         let zone = views::zone_of(&lines, &default, |zone| self.asked.as_of(zone).ok());
         let as_of: AsOf = self.asked.as_of(&zone)?;
-        let made = Consequences::new(contract, &lines, as_of, &zone);
+        let is_provider = |member: &_| views::is_provider(&membership, member);
+        let made = Consequences::new(contract, &lines, as_of, &zone, is_provider);
         let (bytes, share) = reading.into_share();
         Ok(Some((made, bytes, share)))
     }

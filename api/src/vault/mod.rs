@@ -2,7 +2,7 @@
 //!
 //! None of it is on the ledger; each node keeps what it took itself
 //! ([`quittance_ledger::vault`]). An erasure is recorded: the order in which that
-//! happens, and what a crash leaves, is told there. [`upkeep`] brings to the
+//! happens, and what a crash leaves, is told there. [`Upkeep`] brings to the
 //! ledger what a crash, a full queue or a revoked key held up.
 
 mod erase;
@@ -33,11 +33,11 @@ use quittance_ledger::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use self::upkeep::upkeep;
+pub use self::upkeep::Upkeep;
 pub(crate) use self::{
     erase::{__path_erase_private, erase_private},
     senders::Senders,
-    sign::{Opened, named_fields, sign},
+    sign::{Opened, PrivateRoom, named_fields, sign},
 };
 
 use crate::{
@@ -71,6 +71,28 @@ impl Asker {
                               quittance token create --scope private:<member>";
                 Err(Problem::new(Kind::TokenRequired, detail))
             }
+        }
+    }
+
+    /// Looks a record up whose private fields are asked for: the record, and whether
+    /// it is on the ledger. Who may not read the ledger is not told by the answer
+    /// which records there are and whose.
+    fn record(&self, app: &Shared, id: &RecordId) -> Result<(Record, bool), Failed> {
+        let found = record_of(app, id).and_then(|found| {
+            self.check(found.0.signer())?;
+            Ok(found)
+        });
+        match found {
+            Err(Failed::Problem(problem))
+                if problem.status().is_client_error()
+                    && !app.access.has_open_reading()
+                    && !self.0.reads() =>
+            {
+                let detail = "the token is not good for what is private of that record, if there \
+                              is one";
+                Err(Problem::new(Kind::InsufficientScope, detail).into())
+            }
+            found => found,
         }
     }
 
@@ -137,6 +159,17 @@ fn record_of(app: &Shared, id: &RecordId) -> Result<(Record, bool), Failed> {
         Found::Entry(Entry { record, .. }) => (record, true),
         Found::Pending(record) => (record, false),
     })
+}
+
+/// Refuses what this node's member says on the ledger that it erased: the vault
+/// may be an older copy, or a new one.
+fn refuse_erased(app: &App, id: &RecordId) -> Result<(), Failed> {
+    if let Some(member) = app.node.status().member
+        && let Some(said) = app.store.erasure_of(id, &member)?
+    {
+        return Err(VaultError::Erased { record: *id, by: said.id() }.into());
+    }
+    Ok(())
 }
 
 /// A private field of a record.
@@ -214,9 +247,10 @@ pub(crate) async fn get_private(
     let asker = Asker::with_token(&app, &headers)?;
     let presentation = app
         .read(move |app, _| {
-            let (record, _) = record_of(app, &id)?;
-            asker.check(record.signer())?;
-            let disclosures = match vault_of(&*app.node)?.get(&id)? {
+            let (record, _) = asker.record(app, &id)?;
+            let vault = vault_of(&*app.node)?;
+            refuse_erased(app, &id)?;
+            let disclosures = match vault.get(&id)? {
                 Held::Disclosures(disclosures) => disclosures,
                 Held::Erased(by) => return Err(VaultError::Erased { record: id, by }.into()),
                 Held::Nothing => return Err(VaultError::NotHeld(id).into()),
@@ -267,13 +301,14 @@ pub(crate) struct PutAnswer {
         (status = 410, description = "They were erased", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "The content type is not taken", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The record waits at another node", body = ProblemBody, content_type = "application/problem+json"),
         (status = 507, description = "The vault is full", body = ProblemBody, content_type = "application/problem+json")
     )
 )]
 pub(crate) async fn put_private(
     State(app): State<Shared>,
     IdPath(id): IdPath,
-    Peer(peer): Peer,
+    peer: Peer,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
@@ -290,12 +325,19 @@ pub(crate) async fn put_private(
     let limits = &app.config.limits;
     // Before the body is read, so that nobody sends what is not for this node.
     // A program on this machine may, as it may have records signed.
-    let asker = Asker(Sender::of(&app, peer, &uri, &headers)?);
+    let asker = Asker(Sender::of(&app, &peer, &uri, &headers)?);
     let (record, is_final) = app
         .read(move |app, _| {
-            let found = record_of(app, &id)?;
-            asker.check(found.0.signer())?;
-            Ok(found)
+            let (record, is_final) = asker.record(app, &id)?;
+            // What became of it would not be known here, and what was acknowledged
+            // would be lost.
+            if !is_final && !app.node.keeps(&id) {
+                let detail = "the record waits for its block at another node; put what is private \
+                              of it here once it is final";
+                return Err(Problem::new(Kind::NotReady, detail).retry_after(1).into());
+            }
+            refuse_erased(app, &id)?;
+            Ok((record, is_final))
         })
         .await?;
     let body = read_body(body, &headers, BODY_BYTES_MAX, limits).await?;

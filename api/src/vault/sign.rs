@@ -1,5 +1,7 @@
 //! Signing JSON whose private fields stay in this node's vault.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use quittance_ledger::{
     digest::RecordId,
     membership::MemberId,
@@ -25,6 +27,44 @@ pub(crate) struct Opened {
 impl From<Record> for Opened {
     fn from(record: Record) -> Self {
         Self { record, staging: None }
+    }
+}
+
+/// How many records with private fields one request may still bring. Each of them
+/// waits for the disk by itself, so that many would be cut off by the time that a
+/// request may take, again and again.
+#[derive(Debug)]
+pub(crate) struct PrivateRoom {
+    left: AtomicUsize,
+    max: usize,
+    exceeded: AtomicBool,
+}
+
+impl PrivateRoom {
+    pub(crate) const fn new(max: usize) -> Self {
+        Self { left: AtomicUsize::new(max), max, exceeded: AtomicBool::new(false) }
+    }
+
+    fn take(&self) -> Result<(), Problem> {
+        let taken = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if taken.is_err() {
+            self.exceeded.store(true, Ordering::Relaxed);
+        }
+        taken.map(drop).map_err(|_| self.problem())
+    }
+
+    fn problem(&self) -> Problem {
+        let detail =
+            format!("a batch may have {} lines with private fields; send it in parts", self.max);
+        Problem::new(Code::TooLarge, detail)
+    }
+
+    /// # Errors
+    /// `too_large`: there were more.
+    pub(crate) fn check(&self) -> Result<(), Problem> {
+        if self.exceeded.load(Ordering::Relaxed) { Err(self.problem()) } else { Ok(()) }
     }
 }
 
@@ -59,6 +99,7 @@ pub(crate) fn sign(
     payload: Map<String, Value>,
     named: &[PrivateField],
     sender: &Sender,
+    room: &PrivateRoom,
 ) -> Result<Opened, Problem> {
     if let Some(vault) = app.node.vault()
         && let Some(of_record) = salt_of(&payload)
@@ -66,6 +107,7 @@ pub(crate) fn sign(
         let again =
             Again { app, vault: &vault, member, payload: &payload, named, of_record, sender };
         if let Some((record, disclosures)) = again.signed_before()? {
+            room.take()?;
             let staging = vault.stage(&record, disclosures)?;
             return Ok(Opened { record, staging: Some(staging) });
         }
@@ -76,6 +118,7 @@ pub(crate) fn sign(
         return Ok(app.node.sign(member, payload)?.into());
     }
     let vault = vault_of(&*app.node)?;
+    room.take()?;
     let record = app.node.sign(member, payload)?;
     let staging = vault.stage(&record, disclosures)?;
     if let Some(token) = sender.token_id() {
@@ -128,12 +171,13 @@ impl Again<'_> {
     }
 
     /// Refuses what was signed before as a record whose private fields were erased
-    /// since. It is known by what everybody sees of that record: its salt, its
-    /// signer, and all that it does not hide. What was hidden is gone, so that it
-    /// is not compared, and the answer tells nobody whether a guess of it is right.
-    /// It tells that there is such a record and that it was erased, as the ledger
-    /// does; so whoever may neither read the ledger nor had it signed a moment ago
-    /// is not told, and gets another record.
+    /// since. It is known by its salt and its signer: a salt is drawn for one record,
+    /// and what else may differ without making it another one (the spelling of a
+    /// moment, say) is not to be listed. What was hidden is gone, so that it is not
+    /// compared, and the answer tells nobody whether a guess of it is right. It tells
+    /// that there is such a record and that it was erased, as the ledger does; so
+    /// whoever may neither read the ledger nor had it signed a moment ago is not
+    /// told, and gets another record.
     fn refuse_erased(&self) -> Result<(), Problem> {
         let erased = self.vault.erased_with_salt(&self.of_record);
         if erased.is_empty() {
@@ -143,12 +187,11 @@ impl Again<'_> {
         if concealed.disclosures.is_empty() {
             return Ok(());
         }
-        let shown = shown(concealed.payload);
         let may_know = self.may_know(
             self.app.access.has_open_reading() || self.sender.reads() || self.reads_private(),
         );
         for (id, by) in erased {
-            if may_know(&id) && shows(self.app, &id, self.member, &shown)? {
+            if may_know(&id) && is_of(self.app, &id, self.member)? {
                 return Err(VaultError::Erased { record: id, by }.into());
             }
         }
@@ -170,39 +213,12 @@ impl Again<'_> {
     }
 }
 
-/// Whether the record on the ledger is of that signer, and shows that.
-fn shows(
-    app: &App,
-    id: &RecordId,
-    signer: &MemberId,
-    expected: &Map<String, Value>,
-) -> Result<bool, Problem> {
+/// Whether the record on the ledger is of that signer.
+fn is_of(app: &App, id: &RecordId, signer: &MemberId) -> Result<bool, Problem> {
     let failed = |error: StoreError| app.store_failed(error);
     let Some(location) = app.store.find(id).map_err(failed)? else { return Ok(false) };
-    let Some(entry) = app.store.entry(location.index).map_err(failed)? else { return Ok(false) };
-    let payload = serde_json::from_slice(entry.record.payload_json());
-    let Ok(mut payload) = payload.map(shown) else { return Ok(false) };
-    // The node fills it in.
-    if !expected.contains_key("ledger") {
-        payload.remove("ledger");
-    }
-    Ok(entry.record.signer() == signer && payload == *expected)
-}
-
-/// A payload with how many fields it hides in the place of their digests.
-fn shown(mut payload: Map<String, Value>) -> Map<String, Value> {
-    let count = |object: &mut Map<String, Value>| {
-        if let Some(digests) = object.get_mut("_sd")
-            && let Some(count) = digests.as_array().map(Vec::len)
-        {
-            *digests = count.into();
-        }
-    };
-    count(&mut payload);
-    if let Some(data) = payload.get_mut("data").and_then(Value::as_object_mut) {
-        count(data);
-    }
-    payload
+    let entry = app.store.entry(location.index).map_err(failed)?;
+    Ok(entry.is_some_and(|entry| entry.record.signer() == signer))
 }
 
 fn salt_of(payload: &Map<String, Value>) -> Option<Salt> {

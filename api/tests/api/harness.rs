@@ -7,7 +7,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -35,6 +35,7 @@ use quittance_ledger::{
         Genesis, Member, MemberId, Membership, Origin, RecordKey, Role, Validator, cosigner_name,
     },
     record::{self, Record},
+    refusal::{Code, Refusal},
     store::{Options, Store, StoreError},
     transparency::{Checkpoint, Cosigner, LogSigner, SignedCheckpoint},
     vault::{Vault, VaultKey},
@@ -111,7 +112,7 @@ fn signed(checkpoint: &Checkpoint) -> SignedCheckpoint {
     .unwrap()
 }
 
-pub fn sign_as(member: &str, payload: Value) -> Result<Record, quittance_ledger::refusal::Refusal> {
+pub fn sign_as(member: &str, payload: Value) -> Result<Record, Refusal> {
     let Value::Object(payload) = payload else { panic!("a payload is an object") };
     let membership = membership();
     record::sign(
@@ -162,6 +163,10 @@ pub struct FakeNode {
     /// What the API said is damaged.
     pub damage: Mutex<Vec<String>>,
     waiting: Mutex<Vec<(Record, watch::Sender<Outcome>)>>,
+    /// Whether what waits is another node's.
+    pub foreign: AtomicBool,
+    /// What was accepted and then refused.
+    pub refused: Mutex<Vec<RecordId>>,
     heights: watch::Sender<u64>,
     /// What people should look at.
     pub alerts: watch::Sender<Vec<String>>,
@@ -189,9 +194,17 @@ impl FakeNode {
             not_ready: Mutex::new(None),
             damage: Mutex::default(),
             waiting: Mutex::default(),
+            foreign: AtomicBool::new(false),
+            refused: Mutex::default(),
             heights: watch::Sender::new(0),
             alerts: watch::Sender::default(),
         })
+    }
+
+    /// Refuses what waits.
+    pub fn refuse(&self) {
+        let waiting = std::mem::take(&mut *self.waiting.lock().unwrap());
+        self.refused.lock().unwrap().extend(waiting.iter().map(|(record, _)| record.id()));
     }
 
     /// Makes one block of what waits.
@@ -276,6 +289,16 @@ impl Submit for FakeNode {
     fn pending(&self, id: &RecordId) -> Option<Record> {
         let waiting = self.waiting.lock().unwrap();
         waiting.iter().map(|(record, _)| record).find(|record| record.id() == *id).cloned()
+    }
+
+    fn keeps(&self, id: &RecordId) -> bool {
+        !self.foreign.load(Ordering::SeqCst) && self.pending(id).is_some()
+    }
+
+    fn refusal(&self, id: &RecordId) -> Option<Refusal> {
+        let refused = self.refused.lock().unwrap();
+        let refusal = Refusal::new(Code::VersionGap, "a test");
+        refused.contains(id).then_some(refusal)
     }
 
     fn sign(&self, member: &MemberId, payload: Map<String, Value>) -> Result<Record, SignError> {

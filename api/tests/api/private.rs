@@ -10,9 +10,10 @@ use axum::{
     body::Body,
     http::{Method, Request, header},
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use quittance_api::{
-    ApiConfig,
+    ApiConfig, Limits, Upkeep,
     access::{Access, Token, TokenList, TokenRecord, Tokens},
 };
 use quittance_ledger::{
@@ -309,10 +310,13 @@ async fn an_erasure_that_the_node_cannot_record_now_is_recorded_later() {
     assert_eq!(erase(&api, &id).await.json()["status"], "final");
 }
 
-/// One round of it.
+/// One round of it, of a node that doubts nothing.
 async fn upkeep(api: &Api) {
-    let upkeep = quittance_api::upkeep(api.node.store.clone(), api.node.clone());
-    let _ = tokio::time::timeout(Duration::from_millis(500), upkeep).await;
+    upkeep_of(api).with_doubt(Duration::ZERO).round().await;
+}
+
+fn upkeep_of(api: &Api) -> Upkeep {
+    Upkeep::new(api.node.store.clone(), api.node.clone()).unwrap()
 }
 
 #[tokio::test]
@@ -400,12 +404,20 @@ async fn what_was_erased_does_not_come_back_when_it_is_sent_again() {
     }
     assert_eq!(api.node.store.tip().frontier.size(), size);
     assert!(api.node.vault.ids().is_empty());
-    // What shows something else, or is of another signer, is another record.
-    let mut later = fields();
-    later["occurred_at"] = json!("2026-01-01T00:00:01Z");
+    // Nor where it is only spelt in another way.
+    for (place, name, value) in
+        [("", "occurred_at", json!("2026-01-01T01:00:00+01:00")), ("/data", "_sd", json!([]))]
+    {
+        let mut respelt = fields();
+        respelt.pointer_mut(place).unwrap()[name] = value;
+        let body = json!({"signer": "broker", "record": respelt}).to_string();
+        let again = api.post("/v1/records", "application/json", body).await;
+        again.assert_problem(410, "erased");
+    }
+    // What has another salt, or is of another signer, is another record.
     let mut salted = fields();
     salted["salt"] = json!("AAAAAAAAAAAAAAAAAAAAAQ");
-    for (signer, record) in [("broker", later), ("broker", salted), ("insurer", fields())] {
+    for (signer, record) in [("broker", salted), ("insurer", fields())] {
         assert_ne!(append_as(&api, signer, &record, None).await, id);
     }
 }
@@ -552,6 +564,48 @@ async fn more_fields_are_private_where_the_sender_says_so() {
 }
 
 #[tokio::test]
+async fn a_record_signed_by_hand_opens_to_no_field_that_the_ledger_goes_by() {
+    let api = api_of(Mode::Commit);
+    let salt = random_salt().unwrap();
+    let hidden = Disclosure::new(&salt, "expires_at", &json!("2026-01-02T00:00:00Z")).unwrap();
+    let payload = json!({
+        "type": "party.updated", "occurred_at": "2026-01-01T00:00:00Z",
+        "data": {"what": "address", "effective": "2026-02-01"},
+        "_sd": [URL_SAFE_NO_PAD.encode(hidden.digest().as_bytes())],
+    });
+    let record = sign_as("broker", payload).unwrap();
+    assert_eq!(api.append(&record).await.status, 201);
+    let id = record.id().to_string();
+    let text = format!("{}~{}~", String::from_utf8_lossy(record.jws()), hidden.as_str());
+    let problem = put(&api, &id, &text).await.assert_problem(400, "malformed");
+    assert!(problem["detail"].as_str().unwrap().contains("expires_at"), "{problem}");
+    let list = json!([hidden.as_str()]).to_string();
+    let listed = request(Method::PUT, &id, "application/json", list);
+    api.ask(listed).await.assert_problem(400, "malformed");
+    get(&api, &id).await.assert_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn nobody_has_the_node_hide_what_a_rule_would_refuse() {
+    let api = api_of(Mode::Commit);
+    let record = json!({
+        "type": "contract.issued", "occurred_at": "2026-01-01T00:00:00Z",
+        "contract": "insurer/C-1",
+        "data": {
+            "version": 1, "line_of_business": "legal", "signature_required": false,
+            "period": {"from": "2026-01-01", "to": "2026-12-31"},
+            "deductible_model": "bonus", "annual_ceiling": 100, "currency": "EUR",
+        },
+    });
+    let private = ["data.deductible_model", "data.annual_ceiling"];
+    let body = json!({"signer": "insurer", "record": record, "private": private}).to_string();
+    let problem = api.post("/v1/records", "application/json", body).await;
+    let problem = problem.assert_problem(400, "malformed");
+    assert!(problem["detail"].as_str().unwrap().contains("data.deductible_model"), "{problem}");
+    assert!(api.node.vault.ids().is_empty());
+}
+
+#[tokio::test]
 async fn what_is_private_of_a_record_that_is_not_taken_is_destroyed() {
     let api = api_of(Mode::Busy);
     append_unsigned(&api, &fields()).await.assert_problem(429, "busy");
@@ -572,6 +626,188 @@ async fn what_is_private_of_a_record_that_is_not_taken_is_destroyed() {
     api.node.commit();
     upkeep(&api).await;
     assert_eq!((api.node.vault.ids().len(), api.node.vault.staged().len()), (2, 0));
+}
+
+#[tokio::test]
+async fn what_is_private_of_a_record_that_another_node_may_still_bring_is_not_destroyed() {
+    let api = api_of(Mode::Hold);
+    let mut upkeep = upkeep_of(&api);
+    assert_eq!(append_unsigned(&api, &fields()).await.status, 202);
+    let id = api.node.vault.staged()[0];
+    api.node.refuse();
+    upkeep.round().await;
+    assert_eq!(api.node.vault.staged(), [id], "it was accepted, and others may have it");
+    // After a restart it is not known any more why it is here.
+    api.node.refused.lock().unwrap().clear();
+    let mut restarted = upkeep_of(&api);
+    restarted.round().await;
+    assert_eq!(api.node.vault.staged(), [id]);
+    restarted.with_doubt(Duration::ZERO).round().await;
+    assert!(api.node.vault.ids().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_private_of_a_record_that_only_another_node_keeps_is_not_taken_yet() {
+    let api = api_of(Mode::Hold);
+    let (record, disclosures) = private();
+    api.append(&record).await;
+    let (id, text) = (record.id().to_string(), presentation(&record, &disclosures));
+    api.node.foreign.store(true, Ordering::SeqCst);
+    let problem = put(&api, &id, &text).await.assert_problem(503, "not_ready");
+    assert!(problem["detail"].as_str().unwrap().contains("another node"), "{problem}");
+    assert!(api.node.vault.ids().is_empty());
+    api.node.commit();
+    assert_eq!(put(&api, &id, &text).await.status, 201);
+}
+
+#[tokio::test]
+async fn an_older_copy_of_the_vault_brings_nothing_back() {
+    let api = api_of(Mode::Commit);
+    let (record, disclosures) = private();
+    let (id, text) = (record.id().to_string(), presentation(&record, &disclosures));
+    api.append(&record).await;
+    put(&api, &id, &text).await;
+    // The ledger knows of an erasure, and the vault does not.
+    let said = |signer| {
+        let data = json!({"record": id, "basis": "gdpr_17_1_b"});
+        let payload = json!({
+            "type": "disclosure.erased", "occurred_at": "2026-01-01T00:00:00Z", "data": data,
+        });
+        sign_as(signer, payload).unwrap()
+    };
+    api.append(&said("broker")).await;
+    upkeep(&api).await;
+    assert_eq!(get(&api, &id).await.status, 200, "what another member's node erased is its own");
+    api.append(&said("insurer")).await;
+    let by = said("insurer").id();
+    let problem = get(&api, &id).await.assert_problem(410, "erased");
+    put(&api, &id, &text).await.assert_problem(410, "erased");
+    upkeep(&api).await;
+    assert!(api.node.vault.ids().is_empty() && api.node.vault.erasures().is_empty());
+    assert!(matches!(api.node.vault.get(&record.id()).unwrap(), Held::Erased(_)), "{problem} {by}");
+}
+
+#[tokio::test]
+async fn an_erasure_signed_elsewhere_is_taken_and_no_other_record() {
+    let api = api_of(Mode::Commit);
+    let (record, disclosures) = private();
+    let id = record.id().to_string();
+    api.append(&record).await;
+    put(&api, &id, &presentation(&record, &disclosures)).await;
+    let signed = |signer, of: &str| {
+        let payload = json!({
+            "type": "disclosure.erased", "occurred_at": "2026-01-01T00:00:00Z",
+            "data": {"record": of, "basis": "gdpr_17_1_b"},
+        });
+        String::from_utf8(sign_as(signer, payload).unwrap().jws().to_vec()).unwrap()
+    };
+    let erase = |body: String| api.ask(request(Method::DELETE, &id, "application/jose", body));
+    let other = quote(0).id().to_string();
+    erase(signed("broker", &id)).await.assert_problem(400, "malformed");
+    erase(signed("insurer", &other)).await.assert_problem(400, "malformed");
+    erase(String::from_utf8(quote(0).jws().to_vec()).unwrap())
+        .await
+        .assert_problem(400, "malformed");
+    erase("x".to_owned()).await.assert_problem(400, "malformed");
+    assert_eq!(get(&api, &id).await.status, 200);
+    let mine = signed("insurer", &id);
+    let erased = erase(format!("{mine}\n")).await;
+    assert_eq!(erased.status, 200, "{}", erased.text());
+    let by = erased.json()["erased_by"].as_str().unwrap().to_owned();
+    assert_eq!(api.get(&format!("/v1/records/{by}")).await.json()["jws"], mine);
+    get(&api, &id).await.assert_problem(410, "erased");
+}
+
+#[tokio::test]
+async fn an_erasure_that_the_ledger_can_take_no_more_is_said_with_another_signature() {
+    let api = api_of(Mode::Commit);
+    let (record, disclosures) = private();
+    let id = record.id().to_string();
+    api.append(&record).await;
+    put(&api, &id, &presentation(&record, &disclosures)).await;
+    let said = |key_id: &str, seed: u8| {
+        let payload = json!({
+            "type": "disclosure.erased", "occurred_at": "2026-01-01T00:00:00Z",
+            "data": {"record": id, "basis": "gdpr_17_1_b"},
+        });
+        let Value::Object(payload) = payload else { panic!("an object") };
+        let (origin, member) =
+            (crate::harness::ORIGIN.parse().unwrap(), "insurer".parse().unwrap());
+        let key = crate::harness::key(seed);
+        quittance_ledger::record::sign(payload, &origin, &member, &key_id.parse().unwrap(), &key)
+            .unwrap()
+    };
+    // With a key that has been revoked since, and which the node does not hold.
+    api.node.vault.erase(&record.id(), &said("2", 77)).unwrap();
+    let good = json!({
+        "type": "disclosure.erased", "occurred_at": "2026-01-01T00:00:01Z",
+        "data": {"record": id, "basis": "gdpr_17_1_b"},
+    });
+    let good = sign_as("insurer", good).unwrap();
+    let jws = good.jws().to_vec();
+    let answer = api.ask(request(Method::DELETE, &id, "application/jose", jws)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.json()["erased_by"], good.id().to_string());
+    assert!(api.node.vault.erasures().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_damaged_in_the_vault_is_erased_all_the_same() {
+    let api = api_of(Mode::Commit);
+    let (record, disclosures) = private();
+    let id = record.id().to_string();
+    api.append(&record).await;
+    put(&api, &id, &presentation(&record, &disclosures)).await;
+    let sealed = api.folder().join("vault/sealed").join(&id);
+    let mut bytes = fs::read(&sealed).unwrap();
+    bytes[50] ^= 1;
+    fs::write(&sealed, bytes).unwrap();
+    assert_eq!(get(&api, &id).await.status, 500);
+    assert_eq!(erase(&api, &id).await.status, 200);
+    assert!(!sealed.exists());
+}
+
+#[tokio::test]
+async fn who_may_not_read_the_ledger_is_not_told_which_records_there_are() {
+    let api = api_with(Mode::Commit, false);
+    let (record, _) = private();
+    api.append(&record).await;
+    let absent = quote(7).id().to_string();
+    let mut told = Vec::new();
+    for id in [record.id().to_string(), absent] {
+        for method in [Method::GET, Method::PUT, Method::DELETE] {
+            let mut asking = request(method, &id, "application/json", "{}");
+            asking.headers_mut().insert(header::AUTHORIZATION, bearer(3).parse().unwrap());
+            let problem = api.ask(asking).await.assert_problem(403, "insufficient_scope");
+            told.push(problem["detail"].clone());
+        }
+    }
+    told.dedup();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(!told[0].to_string().contains("broker"), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_batch_with_more_private_lines_than_it_may_have_stores_nothing() {
+    let limits = Limits { batch_private_lines_max: 2, ..Limits::default() };
+    let api = Api::with(Mode::Commit, ApiConfig { limits, ..ApiConfig::default() });
+    let line = |number: u8| {
+        let mut record = fields();
+        record["salt"] = json!(format!("{}AA", (b'A' + number) as char).repeat(7) + "A");
+        json!({"signer": "broker", "record": record}).to_string()
+    };
+    let batch = |lines: Vec<String>| {
+        api.post("/v1/records/batch", "application/x-ndjson", lines.join("\n"))
+    };
+    let plain = json!({"signer": "broker", "record": {
+        "type": "contract.quoted", "occurred_at": "2026-01-01T00:00:00Z", "data": {"quote": "Q"},
+    }});
+    let too_many = batch(vec![plain.to_string(), line(0), line(1), line(2)]).await;
+    let problem = too_many.assert_problem(413, "too_large");
+    assert!(problem["detail"].as_str().unwrap().contains("private"), "{problem}");
+    assert_eq!(api.node.store.tip().frontier.size(), 0);
+    let answers = batch(vec![line(0), plain.to_string(), line(1)]).await.lines();
+    assert!(answers.iter().all(|answer| answer["status"] == 201), "{answers:?}");
 }
 
 #[tokio::test]

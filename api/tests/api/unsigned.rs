@@ -1,11 +1,11 @@
 use axum::{
     body::Body,
-    http::{Request, header},
+    http::{Request, Version, header},
 };
 use quittance_api::ApiConfig;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Api, Mode};
+use crate::harness::{Answer, Api, Mode, quote};
 
 fn fields() -> Value {
     json!({
@@ -99,11 +99,39 @@ async fn a_proxy_that_the_node_was_not_told_of_is_noticed() {
         "cf-connecting-ip",
         "cf-ray",
         "true-client-ip",
+        "x-forwarded",
+        "x-original-host",
+        "x-original-forwarded-for",
+        "x-cluster-client-ip",
+        "fly-client-ip",
+        "fastly-client-ip",
+        "x-envoy-external-address",
+        "x-azure-clientip",
     ] {
         let name = header::HeaderName::from_static(name);
         let answer = api.ask(request(&[(name, "192.0.2.1")])).await;
         answer.assert_problem(403, "unsigned_not_allowed");
     }
+}
+
+#[tokio::test]
+async fn a_proxy_that_adds_no_header_is_noticed_by_its_old_http() {
+    let api = Api::new(Mode::Commit);
+    let mut old = request(&[]);
+    *old.version_mut() = Version::HTTP_10;
+    let answer = api.ask(old).await;
+    answer.assert_problem(403, "unsigned_not_allowed");
+    let batch = format!("{}\n", json!({"signer": "broker", "record": fields()}));
+    let old = Request::post("/v1/records/batch")
+        .version(Version::HTTP_10)
+        .header(header::CONTENT_TYPE, "application/x-ndjson");
+    let answer = api.ask(old.body(Body::from(batch)).unwrap()).await;
+    assert!(answer.text().contains("unsigned_not_allowed"), "{}", answer.text());
+    assert_eq!(api.node.store.tip().height, 0);
+    let mut signed = Request::post("/v1/records").version(Version::HTTP_10);
+    signed = signed.header(header::CONTENT_TYPE, "application/jose");
+    let jws = Body::from(quote(1).jws().to_vec());
+    assert!(api.ask(signed.body(jws).unwrap()).await.status.is_success());
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     refusal::Code,
-    vault::{PRIVATE_FIELDS, private_fields_of},
+    vault::{PRIVATE_FIELDS, own_fields_that_may_be_private, private_fields_of},
 };
 
 /// What a record of any type may be refused with.
@@ -49,6 +49,7 @@ const OF_CORRECTIONS: &[Code] = &[
     Code::NotDecided,
     Code::NotHeld,
     Code::PaidExceedsApproved,
+    Code::PolicyNotInForce,
     Code::RoundGap,
     Code::SignatureState,
     Code::TotalMismatch,
@@ -237,6 +238,14 @@ fn tables() -> String {
             .collect();
         if !own.is_empty() {
             let _ = writeln!(text, "* in `{record_type}` also {}", own.join(", "));
+        }
+    }
+    text.push_str("\n### Private where they are named\n\n");
+    for record_type in RecordType::ALL.iter().copied() {
+        let own: Vec<_> =
+            own_fields_that_may_be_private(record_type).map(|name| format!("`{name}`")).collect();
+        if !own.is_empty() {
+            let _ = writeln!(text, "* in `{record_type}`: {}", own.join(", "));
         }
     }
     text

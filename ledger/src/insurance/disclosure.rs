@@ -35,7 +35,9 @@ impl FromStr for ErasedRef {
 }
 
 /// The ground on which disclosures are erased: 1 to 64 lower-case letters,
-/// digits, `_`, `-` and `.`, so that nobody's name and no story fits in.
+/// digits, `_`, `-` and `.`. It is for a reference to a law or the number of a
+/// case, and is shown for ever. A name fits in as well (`anna.rossi`), which no
+/// program can tell: that none stands there is for whoever erases to see to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Basis(Box<str>);
 

@@ -155,8 +155,7 @@ macro_rules! record_types {
             }
 
             /// The fields of its data, each with what it is read as.
-            #[cfg(test)]
-            pub(super) const fn fields(self) -> &'static [(&'static str, &'static str)] {
+            pub(crate) const fn fields(self) -> &'static [(&'static str, &'static str)] {
                 match self {
                     $(Self::$name => $name::FIELDS,)*
                 }
@@ -249,8 +248,9 @@ record_types! {
     PartyUpdated = "party.updated": Contract, Optional, [Broker Insurer];
     /// A consent was given or withdrawn.
     ConsentRecorded = "consent.recorded": Contract, Optional, [Insurer Broker Provider TrustService];
-    /// Private fields of a record were erased where they were kept.
-    DisclosureErased = "disclosure.erased": Contract, Optional, [Insurer Broker Provider TrustService];
+    /// Private fields of a record were erased where they were kept, which may be at
+    /// any member's node.
+    DisclosureErased = "disclosure.erased": Contract, Optional, [Insurer Broker Provider TrustService Regulator];
 
     /// A signature was asked for (firma digitale, elektronische Unterschrift).
     SignatureRequested = "signature.requested": Signature, Contract, [Broker Insurer];
@@ -349,10 +349,9 @@ macro_rules! data {
                 $($(#[$field_doc])* pub $field: $kind,)+
             }
 
-            #[cfg(test)]
             impl $name {
-                /// Its fields, each with what it is read as, for documentation.
-                #[allow(dead_code, reason = "parts of data are documented in words")]
+                /// Its fields, each with what it is read as.
+                #[allow(dead_code, reason = "of parts of data nobody asks")]
                 pub(super) const FIELDS: &'static [(&'static str, &'static str)] =
                     &[$((stringify!($field), stringify!($kind)),)+];
             }

@@ -84,7 +84,7 @@ impl std::str::FromStr for Salt {
 
 impl Payload {
     /// Reads a decoded payload.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
         let members = json::parse_object(bytes, &Path::Payload)?;
         Ok(Self::read(&members)?)
     }

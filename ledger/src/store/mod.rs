@@ -559,7 +559,7 @@ const HEAD: &[u8] = b"h";
 const LAYOUT: &[u8] = b"v";
 /// A new number where there are new terms: what older blocks lack in the index
 /// would be missed in silence.
-const INDEX_LAYOUT: u8 = 2;
+const INDEX_LAYOUT: u8 = 3;
 const INDEXED: &[u8] = b"i";
 const CLEAN: &str = "clean";
 

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::{Entry, Store, StoreError, Term, TermKind, duplicates::term_of_match};
 use crate::{
-    digest::Digest,
-    insurance::{Family, RecordType, views},
+    digest::{Digest, RecordId},
+    insurance::{Data, Family, RecordType, views},
     membership::MemberId,
     record::{ClaimRef, ContractRef, Record},
 };
@@ -197,6 +197,11 @@ impl Filter {
     }
 }
 
+/// By which an erasure is found: whose it is, and of which record.
+pub(super) fn term_of_erasure(erased: &RecordId, member: &MemberId) -> Term {
+    Term::of(TermKind::Erases, &format!("{member} {erased}"))
+}
+
 /// What a record is found by.
 pub(super) fn terms_of(record: &Record) -> impl Iterator<Item = Term> + use<> {
     let payload = record.payload();
@@ -213,6 +218,9 @@ pub(super) fn terms_of(record: &Record) -> impl Iterator<Item = Term> + use<> {
     }
     if let Some(corrected) = &payload.corrects {
         terms.push(Term::of(TermKind::Corrects, &corrected.to_string()));
+    }
+    if let Data::DisclosureErased(data) = &payload.data {
+        terms.push(term_of_erasure(&data.record.id(), record.signer()));
     }
     if let Some(payee) = views::payee_of(record) {
         terms.push(Term::of(TermKind::Payee, &payee));

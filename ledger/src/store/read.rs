@@ -6,12 +6,14 @@ use tlog_tiles::{Hash, HashReader, stored_hash_index};
 
 use super::{
     Entry, Flat, Frame, HeightItem, Location, Segments, Store, StoreError, StoredBlock, Term,
-    TermKind, checkpoint_key, codec, parse_checkpoint,
+    TermKind, checkpoint_key, codec, parse_checkpoint, query::term_of_erasure,
 };
 use crate::{
     chain::{HEADER_BYTES, Header, RawBlock},
     digest::{Digest, RecordId},
+    insurance::Data,
     limits::CORRECTION_CHAIN_MAX,
+    membership::MemberId,
     record::Record,
     transparency::{
         Checkpoint, Receipt, SignedCheckpoint,
@@ -394,6 +396,32 @@ impl Store {
                 return Ok(Some((index, record.id())));
             }
             before = index;
+        }
+        Ok(None)
+    }
+
+    /// The first record by which `member` says that it erased what was private of
+    /// the record `id`.
+    ///
+    /// # Errors
+    /// The store cannot be read, or is damaged.
+    pub fn erasure_of(
+        &self,
+        id: &RecordId,
+        member: &MemberId,
+    ) -> Result<Option<Record>, StoreError> {
+        let term = term_of_erasure(id, member);
+        let size = self.tip().frontier.size();
+        let mut from = 0;
+        while let Some(index) = self.terms.next(term, from)?.filter(|index| *index < size) {
+            let record = self.record_at(index)?;
+            if record.signer() == member
+                && let Data::DisclosureErased(data) = &record.payload().data
+                && data.record.id() == *id
+            {
+                return Ok(Some(record));
+            }
+            from = index + 1;
         }
         Ok(None)
     }

@@ -86,6 +86,51 @@ const PRIVATE_FIELDS_OF_TYPES: &[(RecordType, &[&str])] = &[
     (RecordType::AlertRaised, &["suspicion"]),
 ];
 
+/// Fields of a type's own that may be private where somebody names them: no rule
+/// asks for them, and no figure of a view is made of them. They are optional, so
+/// that the record reads without them.
+const OWN_FIELDS_THAT_MAY_BE_PRIVATE: &[(RecordType, &[&str])] = &[
+    (RecordType::ContractQuoted, &["premium", "valid_until"]),
+    (RecordType::ContractApplied, &["branch"]),
+    (RecordType::ContractIssued, &["cover", "premium", "payment_mode"]),
+    (RecordType::ContractRenewed, &["responsible"]),
+    (RecordType::DocumentReceived, &["label", "action"]),
+    (RecordType::DocumentAssessed, &["label", "action"]),
+    (RecordType::SignatureRequested, &["link_sent_to"]),
+    (RecordType::PreauthorisationAnswered, &["reason"]),
+    (RecordType::ClaimOpened, &["kind"]),
+    (RecordType::ClaimRegistered, &["adjuster"]),
+    (RecordType::ClaimState, &["label"]),
+    (RecordType::ClaimDecided, &["reason"]),
+];
+
+/// The fields of a type's own `data` that may be private where somebody names them.
+pub fn own_fields_that_may_be_private(
+    record_type: RecordType,
+) -> impl Iterator<Item = &'static str> {
+    OWN_FIELDS_THAT_MAY_BE_PRIVATE
+        .iter()
+        .filter(move |(of, _)| *of == record_type)
+        .flat_map(|(_, names)| names.iter().copied())
+}
+
+/// Whether the type names that field of `data` itself.
+pub(super) fn is_own_field_of_data(record_type: RecordType, name: &str) -> bool {
+    record_type.fields().iter().any(|(own, _)| *own == name)
+}
+
+/// Whether the ledger goes by that field. If it could be hidden, the record would
+/// open to something that was never judged.
+pub(super) fn is_judged(record_type: RecordType, place: Place, name: &str) -> bool {
+    match place {
+        Place::Payload => OWN_FIELDS.contains(&name),
+        Place::Data => {
+            is_own_field_of_data(record_type, name)
+                && !own_fields_that_may_be_private(record_type).any(|may_be| may_be == name)
+        }
+    }
+}
+
 /// The fields that are private in records of a type: those of every type first.
 pub fn private_fields_of(record_type: RecordType) -> impl Iterator<Item = &'static str> {
     let everywhere: &[&str] = match record_type.family() {
@@ -187,8 +232,8 @@ pub struct Concealed {
 /// record is for signing it to say.
 ///
 /// # Errors
-/// `malformed` or `too_large`: a field of `named` is not there, or a value
-/// cannot be disclosed. The error of `salt`.
+/// `malformed` or `too_large`: a field of `named` is not there, or the ledger goes
+/// by it, or a value cannot be disclosed. The error of `salt`.
 pub fn conceal(
     mut payload: Map<String, Value>,
     named: &[PrivateField],
@@ -196,6 +241,15 @@ pub fn conceal(
 ) -> Result<Concealed, Refusal> {
     let record_type =
         payload.get("type").and_then(Value::as_str).and_then(|text| text.parse().ok());
+    let judged = |field: &&PrivateField| {
+        record_type.is_some_and(|record_type| is_judged(record_type, field.place, &field.name))
+    };
+    if let (Some(record_type), Some(field)) = (record_type, named.iter().find(judged)) {
+        let detail = format!(
+            "private: {field} is what the ledger judges a {record_type} by and cannot be private"
+        );
+        return Err(Refusal::of_field(Code::Malformed, "private", detail));
+    }
     let mut disclosures = Vec::new();
     for place in [Place::Payload, Place::Data] {
         let object = match place {

@@ -69,10 +69,11 @@ mod store;
 mod tests;
 
 pub use conceal::{
-    Concealed, PRIVATE_FIELDS, PrivateField, conceal, is_private, private_fields_of, random_salt,
+    Concealed, PRIVATE_FIELDS, PrivateField, conceal, is_private, own_fields_that_may_be_private,
+    private_fields_of, random_salt,
 };
 pub use disclosure::Disclosure;
 pub use error::VaultError;
 pub use presentation::{Disclosed, PRESENTATION_MEDIA_TYPE, Place, Presentation, disclosed};
 pub use seal::VaultKey;
-pub use store::{Erasure, Held, Put, Staging, Vault};
+pub use store::{Erasure, Held, Put, Staging, Standing, Vault};

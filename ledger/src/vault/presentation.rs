@@ -6,7 +6,10 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::disclosure::{Disclosure, malformed};
+use super::{
+    conceal::{is_judged, is_own_field_of_data},
+    disclosure::{Disclosure, malformed},
+};
 use crate::{
     limits::{DISCLOSURES_BYTES_MAX, DISCLOSURES_MAX, PRESENTATION_BYTES_MAX},
     record::{Envelope, Payload},
@@ -51,8 +54,13 @@ pub struct Disclosed {
 /// it: the digest of each is one of the record's, none stands twice, and no name
 /// is there already (RFC 9901, section 7.1, steps 3 and 4).
 ///
+/// Nor is any a field that the ledger judges the record by: whoever signs by hand
+/// can hide one, and the record would open to what no rule ever saw. What the type
+/// has a field for and may be hidden is read as strictly as if it were shown.
+///
 /// # Errors
-/// `malformed` or `too_large`.
+/// `malformed` or `too_large`; where a field is not what its type has there, the
+/// refusal that a record with it would get.
 pub fn disclosed(
     payload: &Payload,
     payload_json: &[u8],
@@ -76,13 +84,43 @@ pub fn disclosed(
         if visible.is_some_and(|visible| visible.contains_key(name)) {
             return Err(malformed(&format!("of {name} names a field that the record shows")));
         }
+        let record_type = payload.record_type;
+        if is_judged(record_type, place, name) {
+            let detail = format!(
+                "of {name} hides what the ledger judges a {record_type} by, so that nothing may \
+                 open to it"
+            );
+            return Err(malformed(&detail));
+        }
         let same = |other: &Disclosed| other.place == place && other.disclosure.name() == name;
         if found.iter().any(same) {
             return Err(malformed(&format!("of {name} stands twice")));
         }
         found.push(Disclosed { place, disclosure });
     }
+    check_own_fields(payload, visible, &found)?;
     Ok(found)
+}
+
+/// Checks that the record reads with what its type has a field for in place.
+fn check_own_fields(
+    payload: &Payload,
+    mut opened: Map<String, Value>,
+    disclosed: &[Disclosed],
+) -> Result<(), Refusal> {
+    let own: Vec<_> = disclosed
+        .iter()
+        .filter(|field| field.place == Place::Data)
+        .map(|field| (field.disclosure.name(), field.disclosure.value()))
+        .filter(|(name, _)| is_own_field_of_data(payload.record_type, name))
+        .collect();
+    let Some(data) = opened.get_mut("data").and_then(Value::as_object_mut) else { return Ok(()) };
+    if own.is_empty() {
+        return Ok(());
+    }
+    data.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value.clone())));
+    let json = serde_json::to_vec(&opened).map_err(|_| malformed("cannot be written as JSON"))?;
+    Payload::parse(&json).map(drop)
 }
 
 fn check_size(disclosures: &[Disclosure]) -> Result<(), Refusal> {

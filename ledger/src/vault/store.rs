@@ -29,6 +29,15 @@ use crate::{
 const SEALED_BYTES_MAX: usize =
     1 + NONCE_BYTES + TAG_BYTES + DISCLOSURES_BYTES_MAX + 2 * DISCLOSURES_MAX;
 
+/// Sealed files without a slot that a crash leaves, at most: puts and erasures
+/// follow one after the other, each with one file, and a few crashes may come
+/// before the node starts for once.
+const LEFT_OVERS_MAX: usize = 8;
+
+/// Records with one salt that are looked at, at most. Who draws salts as they must
+/// be drawn has one; looking at all would be quadratic work for whoever does not.
+const SAME_SALT_MAX: usize = 64;
+
 /// What became of disclosures that were put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
@@ -45,6 +54,17 @@ pub enum Held {
     Nothing,
     /// Disclosures.
     Disclosures(Vec<Disclosure>),
+    /// They were erased; that record says so.
+    Erased(RecordId),
+}
+
+/// How a vault stands to a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It has nothing of it.
+    Nothing,
+    /// It holds disclosures, readable or not.
+    Held,
     /// They were erased; that record says so.
     Erased(RecordId),
 }
@@ -105,6 +125,8 @@ struct State {
     by_salt: HashMap<[u8; SALT_TAG_BYTES], Vec<RecordId>>,
     free: Vec<u64>,
     damaged: usize,
+    /// Sealed files that no slot opens, where there are more than a crash leaves.
+    orphans: usize,
     /// Records that are on their way to the ledger just now.
     in_flight: HashMap<RecordId, usize>,
     /// Erasures that are not recorded yet, and whether their step on the disk is done.
@@ -133,6 +155,7 @@ impl Vault {
             by_salt: HashMap::new(),
             free: found.free,
             damaged: found.damaged,
+            orphans: 0,
             in_flight: HashMap::new(),
             erasures: BTreeMap::new(),
         };
@@ -155,19 +178,27 @@ impl Vault {
     }
 
     /// Destroys sealed files that no slot opens: of a `put` that was cut off, or
-    /// of an erasure. Where slots are damaged they stay, for a backup may bring
-    /// the slots back.
+    /// of an erasure. Where slots are damaged, or so many files have none that
+    /// slots must be missing, they stay, for a backup may bring the slots back.
     fn destroy_left_overs(&self) -> Result<(), VaultError> {
-        let state = self.state();
-        for name in files::names(&self.layout.sealed())? {
-            let used = name.parse().is_ok_and(|id: RecordId| {
+        let mut state = self.state();
+        let mut names = files::names(&self.layout.sealed())?;
+        names.retain(|name| {
+            !name.parse().is_ok_and(|id: RecordId| {
                 state.by_id.get(&id).is_some_and(|slot| !matches!(slot.state, SlotState::Erased(_)))
-            });
-            if !used && state.damaged == 0 {
-                files::destroy(&self.layout.sealed(), &name)?;
-            }
+            })
+        });
+        // What was erased is to be gone, whatever became of other slots.
+        let erased =
+            |name: &String| name.parse().is_ok_and(|id: RecordId| state.by_id.contains_key(&id));
+        let (erased, mut left): (Vec<_>, Vec<_>) = names.into_iter().partition(erased);
+        if left.len() > LEFT_OVERS_MAX {
+            state.orphans = left.len();
         }
-        Ok(())
+        if state.damaged > 0 || state.orphans > 0 {
+            left.clear();
+        }
+        erased.iter().chain(&left).try_for_each(|name| files::destroy(&self.layout.sealed(), name))
     }
 
     /// Slots that are in use and cannot be read; their disclosures are lost
@@ -175,6 +206,26 @@ impl Vault {
     #[must_use]
     pub fn damaged(&self) -> usize {
         self.state().damaged
+    }
+
+    /// Sealed files whose slots are missing: more than a crash leaves, so that the
+    /// file of slots was cut off or is an old one. Nothing of them is destroyed,
+    /// and they can be read again once the file comes back from a backup.
+    #[must_use]
+    pub fn orphans(&self) -> usize {
+        self.state().orphans
+    }
+
+    /// Whether something is held of a record, or by which record it was erased.
+    /// The disk is not asked: what cannot be read is held.
+    #[must_use]
+    pub fn standing(&self, id: &RecordId) -> Standing {
+        let state = self.state();
+        match state.erased_by(id) {
+            Some(by) => Standing::Erased(by),
+            None if state.by_id.contains_key(id) => Standing::Held,
+            None => Standing::Nothing,
+        }
     }
 
     /// The records of which disclosures are held.
@@ -326,8 +377,9 @@ impl Vault {
     }
 
     /// The records with this salt of their own of which disclosures are held, and
-    /// these; only of those that `may_be` lets through is anything read. So whoever
-    /// signs the same again can use the same salts and get the same record.
+    /// these; only of those that `may_be` lets through is anything read, and of the
+    /// first few. So whoever signs the same again can use the same salts and get the
+    /// same record.
     ///
     /// # Errors
     /// As [`Vault::get`].
@@ -338,11 +390,11 @@ impl Vault {
     ) -> Result<Vec<(RecordId, Vec<Disclosed>)>, VaultError> {
         let state = self.state();
         let mut held = Vec::new();
-        for id in state.by_salt.get(&salt_tag(of_record.as_bytes())).into_iter().flatten() {
+        let ids = state.by_salt.get(&salt_tag(of_record.as_bytes()));
+        let held_ids =
+            ids.into_iter().flatten().filter(|id| state.erased_by(id).is_none() && may_be(id));
+        for id in held_ids.take(SAME_SALT_MAX) {
             let Some(slot) = state.by_id.get(id) else { continue };
-            if state.refuse_erased(id).is_err() || !may_be(id) {
-                continue;
-            }
             held.push((*id, self.read(id, &state.slots.key(id, slot, &self.key)?)?));
         }
         Ok(held)
@@ -356,7 +408,8 @@ impl Vault {
     pub fn erased_with_salt(&self, of_record: &Salt) -> Vec<(RecordId, RecordId)> {
         let state = self.state();
         let ids = state.by_salt.get(&salt_tag(of_record.as_bytes()));
-        ids.into_iter().flatten().filter_map(|id| state.erased_by(id).map(|by| (*id, by))).collect()
+        let erased = ids.into_iter().flatten().filter_map(|id| Some((*id, state.erased_by(id)?)));
+        erased.take(SAME_SALT_MAX).collect()
     }
 
     /// Erases what is held of a record, for good. `signed` is the

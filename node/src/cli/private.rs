@@ -1,18 +1,22 @@
 //! `quittance private`: what a node's vault keeps that is private of a record, and
 //! its erasure.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use quittance_ledger::{
     digest::RecordId,
     insurance::disclosure::Basis,
+    limits::RECORD_BYTES_MAX,
     vault::{Disclosed, Place, Presentation},
 };
 use serde_json::Value;
 
 use super::{ApiArgs, CommandResult, Failure, Outcome, output};
-use crate::client::{ClientError, Patience};
+use crate::{
+    client::{Client, ClientError, ErasedAnswer, Patience},
+    files,
+};
 
 /// How long the node may take to bring the record of an erasure onto the ledger.
 const ERASURE_WAIT: Duration = Duration::from_secs(10);
@@ -25,6 +29,10 @@ pub(super) struct PrivateArgs {
     /// Erase it for good, on this ground: a code such as gdpr_17_1_b, which stands on the ledger for ever
     #[arg(long, value_name = "BASIS")]
     erase: Option<Basis>,
+    /// Erase it for good, where the node does not hold its member's record key: this
+    /// file is the signed record that says so (of the type disclosure.erased)
+    #[arg(long, value_name = "JWS", conflicts_with = "erase")]
+    erase_with: Option<PathBuf>,
     #[command(flatten)]
     api: ApiArgs,
     /// Print the node's own JSON
@@ -33,9 +41,15 @@ pub(super) struct PrivateArgs {
 }
 
 pub(super) fn private(args: &PrivateArgs) -> CommandResult {
-    match &args.erase {
-        Some(basis) => erase(args, basis),
-        None => read(args),
+    match (&args.erase, &args.erase_with) {
+        (Some(basis), _) => {
+            erase(args, |client| client.erase_private(&args.id, basis, ERASURE_WAIT))
+        }
+        (None, Some(path)) => {
+            let jws = files::read_text(path, RECORD_BYTES_MAX + 2)?;
+            erase(args, |client| client.erase_private_signed(&args.id, jws.trim(), ERASURE_WAIT))
+        }
+        (None, None) => read(args),
     }
 }
 
@@ -84,9 +98,12 @@ fn rows(presentation: &Presentation) -> Vec<[String; 2]> {
     presentation.fields().iter().map(row).collect()
 }
 
-fn erase(args: &PrivateArgs, basis: &Basis) -> CommandResult {
+fn erase(
+    args: &PrivateArgs,
+    erase: impl FnOnce(&Client) -> Result<ErasedAnswer, ClientError>,
+) -> CommandResult {
     let client = args.api.client(Patience::NONE)?;
-    let erased = client.erase_private(&args.id, basis, ERASURE_WAIT).map_err(failure)?;
+    let erased = erase(&client).map_err(failure)?;
     if args.json {
         output::json(&erased)?;
     } else {
@@ -105,6 +122,9 @@ fn failure(error: ClientError) -> Failure {
     match error.problem() {
         Some(problem) if matches!(problem.status, 404 | 410) => {
             Failure::negative(output::printable_line(&problem.detail))
+        }
+        Some(problem) if problem.code == "key_not_held" => {
+            Failure::unusable(format_args!("{error} (here: --erase-with FILE)"))
         }
         _ => error.into(),
     }
@@ -201,6 +221,8 @@ mod tests {
         });
         let id = id.to_string();
         assert_eq!(run(&url, &id, &["--erase", "gdpr_17_1_b"]).unwrap(), Outcome::Yes);
+        let both = ["private", &*id, "--erase", "gdpr_17_1_b", "--erase-with", "a.jws"];
+        assert!(Command::try_parse_from(both).is_err());
         for wrong in ["Anna Rossi", "", "GDPR"] {
             let words = ["private", &*id, "--erase", wrong];
             assert!(Command::try_parse_from(words).is_err(), "{wrong}");

@@ -261,7 +261,7 @@ mod tests {
             ..args(folder.path(), quote)
         };
         for (fields, says) in
-            [(&["data.quote"][..], "data.quote is missing"), (&["data.x"][..], "data.x")]
+            [(&["data.quote"][..], "data.quote is what"), (&["data.x"][..], "data.x")]
         {
             let failure = sign(&private(fields)).unwrap_err();
             assert!(failure.code == 1 && failure.message.contains(says), "{}", failure.message);

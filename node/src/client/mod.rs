@@ -68,6 +68,12 @@ pub enum ClientError {
     /// Others could read the token on its way (RFC 6750, section 5.3).
     #[error("a token is not sent to {0} unencrypted; use https")]
     TokenInClear(String),
+    /// Others could read on its way what is private.
+    #[error(
+        "what is or may be private is not sent to {0} unencrypted: use https, or, for records \
+         without private fields, sign them here"
+    )]
+    PrivateInClear(String),
     /// Nobody answered.
     #[error("no answer from {url}: {reason}; is a node running there? (quittance run)")]
     Unreachable {
@@ -142,6 +148,8 @@ pub struct Client {
     agent: Agent,
     base: String,
     patience: Patience,
+    /// Whether others could read what goes to the node.
+    is_in_clear: bool,
     /// `Bearer` and a token; shown by no `Debug`.
     authorization: Option<HeaderValue>,
 }
@@ -175,6 +183,7 @@ impl Client {
             agent: config.build().new_agent(),
             base: base.trim_end_matches('/').to_owned(),
             patience,
+            is_in_clear: uri.scheme_str() != Some("https") && !is_loopback(host),
             authorization: None,
         })
     }
@@ -192,8 +201,7 @@ impl Client {
     /// The node is another machine and the connection to it is not encrypted.
     pub fn with_token(mut self, token: &Token) -> Result<Self, ClientError> {
         let wrong = || ClientError::Url(self.base.clone());
-        let uri: Uri = self.base.parse().map_err(|_| wrong())?;
-        if uri.scheme_str() != Some("https") && !uri.host().is_some_and(is_loopback) {
+        if self.is_in_clear {
             return Err(ClientError::TokenInClear(self.base));
         }
         let mut value =
@@ -201,6 +209,26 @@ impl Client {
         value.set_sensitive(true);
         self.authorization = Some(value);
         Ok(self)
+    }
+
+    /// Checks that what is private may be sent: nobody else can read it on its way.
+    ///
+    /// # Errors
+    /// The node is another machine and the connection to it is not encrypted.
+    pub(crate) fn check_private(&self) -> Result<(), ClientError> {
+        match self.is_in_clear {
+            true => Err(ClientError::PrivateInClear(self.base.clone())),
+            false => Ok(()),
+        }
+    }
+
+    /// Checks that a record may be sent. One that is yet to be signed may hold
+    /// private fields, which the node is to take out of it.
+    fn check_outgoing(&self, record: &Outgoing) -> Result<(), ClientError> {
+        match record {
+            Outgoing::Signed(_) => Ok(()),
+            Outgoing::Unsigned(_) => self.check_private(),
+        }
     }
 
     /// The node's URL, without a slash at the end.
@@ -319,8 +347,10 @@ impl Client {
     /// final. A refusal is an answer, not an error.
     ///
     /// # Errors
-    /// The node does not answer, is busy, or the request itself is wrong.
+    /// The node does not answer, is busy, or the request itself is wrong; or others
+    /// could read an unsigned record on its way.
     pub fn append(&self, record: &Outgoing, wait: Duration) -> Result<LineAnswer, ClientError> {
+        self.check_outgoing(record)?;
         let path = "/v1/records";
         let content_type = match record {
             Outgoing::Signed(_) => "application/jose",
@@ -370,12 +400,14 @@ impl Client {
     /// answers stand in the order of the records.
     ///
     /// # Errors
-    /// The node does not answer, is busy, or refuses the request as a whole.
+    /// The node does not answer, is busy, or refuses the request as a whole; or
+    /// others could read an unsigned record on its way.
     pub fn append_batch(
         &self,
         records: &[Outgoing],
         wait: Duration,
     ) -> Result<Vec<LineAnswer>, ClientError> {
+        records.iter().try_for_each(|record| self.check_outgoing(record))?;
         let path = "/v1/records/batch";
         let mut body = Vec::new();
         for record in records {

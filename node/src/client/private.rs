@@ -17,8 +17,9 @@ impl Client {
     /// False where it was erased there and stays so.
     ///
     /// # Errors
-    /// The node does not answer, or will not.
+    /// The node does not answer, or will not; or others could read it on its way.
     pub fn put_private(&self, id: &RecordId, presentation: &str) -> Result<bool, ClientError> {
+        self.check_private()?;
         let path = path_of(id);
         let answer = self.patiently(&path, ANSWER_BYTES_MAX, |url| {
             self.prepared(self.agent.put(url), Duration::ZERO)
@@ -72,13 +73,37 @@ impl Client {
         basis: &Basis,
         wait: Duration,
     ) -> Result<ErasedAnswer, ClientError> {
-        let path = path_of(id);
         let body = json!({"basis": basis.as_str()}).to_string();
+        self.erase(id, "application/json", &body, wait)
+    }
+
+    /// As [`Client::erase_private`], with the record that says so, which the node's
+    /// member signed elsewhere: a JWS.
+    ///
+    /// # Errors
+    /// As [`Client::erase_private`].
+    pub fn erase_private_signed(
+        &self,
+        id: &RecordId,
+        jws: &str,
+        wait: Duration,
+    ) -> Result<ErasedAnswer, ClientError> {
+        self.erase(id, "application/jose", jws, wait)
+    }
+
+    fn erase(
+        &self,
+        id: &RecordId,
+        content_type: &str,
+        body: &str,
+        wait: Duration,
+    ) -> Result<ErasedAnswer, ClientError> {
+        let path = path_of(id);
         let answer = self.patiently(&path, ANSWER_BYTES_MAX, |url| {
             self.prepared(self.agent.delete(url), wait)
-                .header("content-type", "application/json")
+                .header("content-type", content_type)
                 .force_send_body()
-                .send(&body)
+                .send(body)
         })?;
         if !matches!(answer.status, 200 | 202) {
             return Err(self.refused(&path, problem(answer.status, &answer.body)));

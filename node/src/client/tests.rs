@@ -104,6 +104,31 @@ fn a_token_is_shown_with_every_request_and_to_no_other_machine_in_the_clear() {
 }
 
 #[test]
+fn what_may_be_private_goes_to_no_other_machine_in_the_clear() {
+    let is_refused =
+        |result: Result<(), ClientError>| matches!(result, Err(ClientError::PrivateInClear(_)));
+    // Nobody listens there: what is not refused cannot be sent either.
+    let send = |url: &str| {
+        let client = client(url, 1);
+        let unsigned = Outgoing::Unsigned(r#"{"name":"Anna Rossi"}"#.to_owned());
+        let signed = Outgoing::Signed("a.b.c".to_owned());
+        let batch = [signed.clone(), unsigned.clone()];
+        [
+            is_refused(client.append(&unsigned, Duration::ZERO).map(drop)),
+            is_refused(client.append_batch(&batch, Duration::ZERO).map(drop)),
+            is_refused(client.put_private(&RecordId::of(b""), "a.b.c~d~").map(drop)),
+            is_refused(client.append(&signed, Duration::ZERO).map(drop)),
+            is_refused(client.append_batch(&batch[..1], Duration::ZERO).map(drop)),
+        ]
+    };
+    // A name below .invalid leads nowhere (RFC 6761, section 6.4).
+    assert_eq!(send("http://node.invalid"), [true, true, true, false, false]);
+    for url in ["https://node.invalid", "http://127.0.0.1:1", "http://localhost:1"] {
+        assert_eq!(send(url), [false; 5], "{url}");
+    }
+}
+
+#[test]
 fn answers_to_another_number_of_records_are_not_believed() {
     let url = scripted::serve(|_| ("200 OK", "{\"line\":1,\"status\":201}\n".to_owned()));
     let records = ["a", "b"].map(|text| Outgoing::Signed(text.to_owned()));

@@ -544,6 +544,10 @@ impl Submit for Handle {
         self.0.queue.get(id)
     }
 
+    fn keeps(&self, id: &RecordId) -> bool {
+        self.0.queue.keeps(id)
+    }
+
     fn refusal(&self, id: &RecordId) -> Option<Refusal> {
         self.0.queue.refusal(id)
     }

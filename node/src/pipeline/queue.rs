@@ -319,6 +319,11 @@ impl Queue {
         self.state().by_id.contains_key(id)
     }
 
+    /// Whether a record waits that this node keeps durably itself.
+    pub fn keeps(&self, id: &RecordId) -> bool {
+        self.state().by_id.get(id).is_some_and(|waiting| waiting.position.is_some())
+    }
+
     /// What becomes of a record that waits and that this node keeps durably.
     pub fn subscribe_durable(&self, id: &RecordId) -> Option<watch::Receiver<Outcome>> {
         let state = self.state();

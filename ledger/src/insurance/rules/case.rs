@@ -55,6 +55,8 @@ pub(super) struct Case<'r, 'a> {
 pub(super) struct Kept {
     /// What was spent and held of a period that is made again.
     pub(super) period: Option<Period>,
+    /// The contract whose end is told again.
+    pub(super) contract: Option<Contract>,
     /// The number of the period that pays a claim or a hold, where neither says
     /// another day.
     pub(super) number_of_period: Option<u32>,

@@ -7,11 +7,12 @@ use super::{
     contract::check_currency,
     figures::{figure, grouped, shown, unit},
     spending::{Changes, Most, nanosecond, rises},
+    time::{day_of, start_of_day},
 };
 use crate::{
     digest::RecordId,
     insurance::{
-        Amount, Currency, Data, Moment,
+        Amount, Currency, Data, Day, Moment,
         settlement::PaymentStatus,
         state::{
             entities::{Claim, Period},
@@ -22,7 +23,67 @@ use crate::{
     refusal::Code,
 };
 
+/// The most that a period pays, from a nanosecond since the epoch to another.
+struct Limit {
+    first: i128,
+    last: i128,
+    most: Amount,
+    /// The record that set it.
+    by: RecordId,
+}
+
+impl Limit {
+    fn has_room_for(&self, used: i128) -> bool {
+        used <= i128::from(self.most.minor_units())
+    }
+}
+
 impl Period {
+    /// The most that it pays on a day, and the record that says so: of the changes that
+    /// hold by then the one from the latest day on, and of one day the newest.
+    pub(in crate::insurance) fn limit_on(&self, day: Day) -> Option<(Amount, RecordId)> {
+        let by_then = self.ceilings_within.iter().filter(|change| change.from <= day);
+        match by_then.max_by_key(|change| change.from) {
+            Some(change) => Some((change.amount, change.record)),
+            None => self.ceiling.map(|ceiling| (ceiling, self.made_by)),
+        }
+    }
+
+    /// Whether it pays no more than so much, on some day at least.
+    pub(super) const fn has_ceiling(&self) -> bool {
+        self.ceiling.is_some() || !self.ceilings_within.is_empty()
+    }
+
+    /// Forgets in which currency it counts, where nothing does.
+    pub(super) fn forget_currency(&mut self) {
+        if !self.has_ceiling() && !self.is_used() {
+            self.currency = None;
+        }
+    }
+
+    /// What it pays from a nanosecond to another, one limit after the other.
+    fn limits(&self, first: i128, last: i128, zone: &TimeZone) -> Vec<Limit> {
+        let limit = |(most, by)| Limit { first, last, most, by };
+        let today = jiff::Timestamp::from_nanosecond(first).map(|at| day_of(at.into(), zone));
+        let today = match today {
+            Ok(today) if !self.ceilings_within.is_empty() => today,
+            // Nothing changes inside the period, so it does not matter when days begin.
+            _ => return self.ceiling.map(|most| limit((most, self.made_by))).into_iter().collect(),
+        };
+        let changes = self.ceilings_within.iter().map(|change| change.from);
+        let mut days: Vec<Day> = changes.filter(|day| *day > today).collect();
+        days.sort_unstable();
+        days.dedup();
+        let starts = days.into_iter().map(|day| (day, nanosecond(start_of_day(day, zone))));
+        let starts: Vec<_> = std::iter::once((today, first)).chain(starts).collect();
+        let ends = starts.iter().skip(1).map(|(_, next)| next - 1).chain([last]);
+        let spans = starts.iter().zip(ends).filter(|((_, from), _)| *from <= last);
+        let limits = spans.filter_map(|((day, from), to)| {
+            Some(Limit { first: *from, last: to.min(last), ..limit(self.limit_on(*day)?) })
+        });
+        limits.collect()
+    }
+
     /// Ends the hold that a record made, at that moment. It counts up to then for what
     /// is told late.
     pub(super) fn end_hold(&mut self, answer: RecordId, at: Moment) {
@@ -61,18 +122,30 @@ impl Case<'_, '_> {
     /// That what is spent and held, and what is held besides from the moment of the
     /// record up to `until`, fits under the ceiling at every moment from then on.
     pub(super) fn check_ceiling(
-        &self,
+        &mut self,
         period: &Period,
         field: &str,
         adding: Option<(&str, Amount, Moment)>,
     ) -> Verdict {
         let last = adding.map_or(i128::MAX, |(_, _, until)| nanosecond(until));
-        let most = period.most(nanosecond(self.at()), last);
         let more = adding.map_or(0, |(_, amount, _)| i128::from(amount.minor_units()));
-        if is_within(period, most.spent + most.held + more) {
-            return Ok(());
+        let zone = self.zone_of_limits(period)?;
+        for limit in period.limits(nanosecond(self.at()), last, &zone) {
+            let most = period.most(limit.first, limit.last);
+            if !limit.has_room_for(most.spent + most.held + more) {
+                let adding = adding.map(|(what, ..)| (what, more));
+                return self.exceeded(period, &limit, field, adding, most.spent, &most);
+            }
         }
-        self.exceeded(period, field, adding.map(|(what, ..)| (what, more)), most.spent, &most)
+        Ok(())
+    }
+
+    /// On whose clocks the days begin from which ceilings inside the period hold.
+    fn zone_of_limits(&mut self, period: &Period) -> Verdict<TimeZone> {
+        Ok(match period.ceilings_within.is_empty() {
+            true => TimeZone::UTC,
+            false => self.contract()?.zone(),
+        })
     }
 
     /// Counts in its period what a claim has spent since the record at hand, which must
@@ -133,9 +206,11 @@ impl Case<'_, '_> {
             return Ok(());
         }
         period.take(&changes);
-        for (first, last) in rises(&changes) {
-            let most = period.most(first, last);
-            if is_within(&period, most.spent + most.held) {
+        let zone = self.zone_of_limits(&period)?;
+        let rises = rises(&changes).into_iter();
+        for limit in rises.flat_map(|(first, last)| period.limits(first, last, &zone)) {
+            let most = period.most(limit.first, limit.last);
+            if limit.has_room_for(most.spent + most.held) {
                 continue;
             }
             let by_then = spends.iter().take_while(|(at, _)| nanosecond(**at) <= most.at);
@@ -143,7 +218,8 @@ impl Case<'_, '_> {
                 true => by_then.map(|(_, change)| change).sum(),
                 false => adds,
             };
-            return self.exceeded(&period, field, Some((what, own)), most.spent - own, &most);
+            let spent = most.spent - own;
+            return self.exceeded(&period, &limit, field, Some((what, own)), spent, &most);
         }
         let spent = u64::try_from(spends.values().sum::<i128>()).ok().and_then(Amount::new);
         let others = period.spent.checked_sub(claim.counted).unwrap_or_default();
@@ -161,21 +237,21 @@ impl Case<'_, '_> {
     fn exceeded(
         &self,
         period: &Period,
+        limit: &Limit,
         field: &str,
         adding: Option<(&str, i128)>,
         spent: i128,
         most: &Most<'_>,
     ) -> Verdict {
-        let Some(ceiling) = period.ceiling else { return Ok(()) };
         let adding = adding.map(|(what, amount)| format!("{what} {} + ", grouped(amount)));
         let mut detail = format!(
             "{}held {} + spent {} > ceiling {} {} (record {}",
             adding.unwrap_or_default(),
             grouped(most.held),
             grouped(spent),
-            figure(ceiling),
+            figure(limit.most),
             period.currency.map(unit).unwrap_or_default(),
-            period.made_by
+            limit.by
         );
         if most.at > nanosecond(self.at())
             && let Ok(at) = jiff::Timestamp::from_nanosecond(most.at)
@@ -229,9 +305,7 @@ impl Case<'_, '_> {
             let changes = counted.spending_from(from).into_iter();
             period.take(&changes.map(|(at, change)| (at, -change)).collect());
             period.spent = period.spent.checked_sub(claim.counted).unwrap_or_default();
-            if period.ceiling.is_none() && !period.is_used() {
-                period.currency = None;
-            }
+            period.forget_currency();
             self.state.write(keys::period(&claim.contract, claim.period), &period)?;
             (claim.counted, claim.counts) = (Amount::ZERO, false);
             claim.unsure_before = Some(from);
@@ -240,16 +314,12 @@ impl Case<'_, '_> {
     }
 }
 
-fn is_within(period: &Period, used: i128) -> bool {
-    period.ceiling.is_none_or(|ceiling| used <= i128::from(ceiling.minor_units()))
-}
-
 /// Whether amounts of a currency count in a period. Where it has no ceiling, its
 /// first amount says in which currency it counts, and others do not.
 pub(super) fn counts_in(period: &mut Period, currency: Currency, field: &str) -> Verdict<bool> {
     match period.currency {
         Some(counted) if counted == currency => Ok(true),
-        Some(counted) if period.ceiling.is_some() => {
+        Some(counted) if period.has_ceiling() => {
             let detail = format!(
                 "{} is another currency than {}, which the contract's ceiling has (record {})",
                 currency.code(),

@@ -4,7 +4,7 @@ use super::{
     case::{Case, Verdict, refuse},
     ceiling::counts_in,
     contract::check_currency,
-    figures::{figure, unit},
+    figures::{figure, shown, unit},
     time::day_of,
 };
 use crate::{
@@ -56,7 +56,7 @@ impl Case<'_, '_> {
             let detail = format!("claim {claim_ref} was opened by record {}", before.opened);
             return refuse(Code::ClaimExists, "claim", detail);
         }
-        self.check_in_force(&contract)?;
+        self.check_covered(&contract)?;
         let (mut claimed, mut currency) = (data.claimed, data.currency);
         let period = if let Some(number) = &data.preauthorisation {
             let used = self.claim_hold(data, number, &contract)?;
@@ -70,6 +70,15 @@ impl Case<'_, '_> {
             number
         };
         let kept = self.kept.claim.take();
+        let first = kept.as_ref().and_then(|kept| kept.first.clone());
+        if let Some(first) = first.as_ref().filter(|first| first.at < self.at()) {
+            let detail = format!(
+                "record {} about the claim tells of {}; it is not opened after that",
+                first.record,
+                shown(first.at, &contract.zone())
+            );
+            return refuse(Code::ClaimState, "occurred_at", detail);
+        }
         let unsure_before = kept.as_ref().and_then(|kept| kept.unsure_before);
         let (counts, counted) =
             kept.as_ref().map_or((false, Amount::ZERO), |kept| (kept.counts, kept.counted));
@@ -87,6 +96,7 @@ impl Case<'_, '_> {
             preauthorisation: data.preauthorisation.clone(),
             disputed: None,
             number: kept.and_then(|kept| kept.number),
+            first,
             decision: None,
             closed: None,
             step: LadderStep::None,
@@ -100,7 +110,7 @@ impl Case<'_, '_> {
                 executed: Amount::ZERO,
                 returned: Amount::ZERO,
                 closed: false,
-                turned_at: None,
+                at: None,
             },
             steps: Vec::new(),
         };
@@ -139,12 +149,22 @@ impl Case<'_, '_> {
         let record = self.record.id();
         self.state.write(key, &Registered { claim: claim_ref.clone(), record })?;
         claim.number = Some(data.number.clone());
+        self.stands_on_opening(&mut claim);
         self.put_claim(&claim)
     }
 
     pub(super) fn claim_state(&mut self, _: &ClaimState) -> Verdict {
-        let claim = self.claim()?;
-        check_undecided(&claim)
+        let mut claim = self.claim()?;
+        check_undecided(&claim)?;
+        self.stands_on_opening(&mut claim);
+        self.put_claim(&claim)
+    }
+
+    /// Notes that the record stands on the claim's opening, which so is not corrected to
+    /// a later moment than this.
+    fn stands_on_opening(&self, claim: &mut Claim) {
+        let first = claim.first.take().filter(|first| first.at <= self.at());
+        claim.first = Some(first.unwrap_or(Mark { record: self.record.id(), at: self.at() }));
     }
 
     pub(super) fn claim_decided(&mut self, data: &ClaimDecided) -> Verdict {
@@ -197,6 +217,7 @@ impl Case<'_, '_> {
 
     pub(super) fn claim_disputed(&mut self) -> Verdict {
         let mut claim = self.claim()?;
+        self.stands_on_opening(&mut claim);
         // Told late, it may be about a decision that another one has followed.
         if claim.decision.as_ref().is_some_and(|decision| self.at() >= decision.at) {
             let first = claim.disputed.take().filter(|first| first.at <= self.at());

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
+
 use super::{
     case::{Case, Verdict, refuse},
+    figures::shown,
     payment::check_payments_carried,
 };
 use crate::{
     digest::RecordId,
     insurance::{
-        Amount, Day, Moment,
+        Amount, Data, Day, Moment,
         state::entities::{Claim, ClaimStep, ClaimStepKind, Stood},
     },
     limits::CLAIM_STEPS_MAX,
@@ -28,16 +31,11 @@ impl Stood {
         self.executed.checked_sub(self.returned).unwrap_or_default()
     }
 
-    /// Takes a step in. The moment at which the claim turns by it, if it does:
-    /// where the step is told late, no earlier than the turn before.
-    fn turn(&mut self, step: &ClaimStep) -> Option<Moment> {
+    /// Takes a step in. Whether the claim ends by it, or is open again.
+    fn turn(&mut self, step: &ClaimStep) -> bool {
         let was_open = self.is_open();
         self.take(step);
-        if self.is_open() == was_open {
-            return None;
-        }
-        self.turned_at = self.turned_at.max(Some(step.at));
-        self.turned_at
+        self.is_open() != was_open
     }
 
     fn take(&mut self, step: &ClaimStep) {
@@ -72,10 +70,18 @@ impl Claim {
         after.any(|step| matches!(step.kind, ClaimStepKind::Executed | ClaimStepKind::Returned))
     }
 
+    /// Its steps as they happened, whenever they were told; of one moment, in the order of
+    /// the ledger.
+    pub(super) fn steps_in_time(&self) -> Vec<&ClaimStep> {
+        let mut steps: Vec<_> = self.steps.iter().collect();
+        steps.sort_by_key(|step| step.at);
+        steps
+    }
+
     /// The moments at which it ended, was open again, ended again, and so on.
     fn turns(&self) -> Vec<Moment> {
-        let mut stood = self.stood.clone();
-        self.steps.iter().filter_map(|step| stood.turn(step)).collect()
+        let (mut stood, steps) = (self.stood.clone(), self.steps_in_time());
+        steps.into_iter().filter(|step| stood.turn(step)).map(|step| step.at).collect()
     }
 
     #[cfg(test)]
@@ -93,7 +99,11 @@ impl Case<'_, '_> {
         kind: ClaimStepKind,
         amount: Amount,
     ) -> Verdict {
-        let step = ClaimStep { record: self.record.id(), at: self.at(), kind, amount };
+        let payee = match &self.record.payload().data {
+            Data::PaymentRecorded(data) => Some(data.payee.clone()),
+            _ => None,
+        };
+        let step = ClaimStep { record: self.record.id(), at: self.at(), kind, amount, payee };
         let Some(corrected) = self.corrected.as_ref().map(|corrected| corrected.id()) else {
             return self.put_step(claim, None, step);
         };
@@ -109,6 +119,14 @@ impl Case<'_, '_> {
         corrected: Option<RecordId>,
         step: ClaimStep,
     ) -> Verdict {
+        if let Some(since) = claim.stood.at.filter(|since| step.at < *since) {
+            let detail = format!(
+                "{CLAIM_STEPS_MAX} decisions, answers and payments of the claim came later, since \
+                 {}; the ledger does not know any more how it stood before",
+                shown(since, &TimeZone::UTC)
+            );
+            return refuse(Code::ClaimState, "occurred_at", detail);
+        }
         let before = self.counts(claim);
         match corrected {
             None => claim.steps.push(step),
@@ -130,11 +148,16 @@ impl Case<'_, '_> {
         for (day, count) in change.into_iter().filter(|(_, count)| *count != 0) {
             self.tally_open(claim, day, count)?;
         }
-        if claim.steps.len() > CLAIM_STEPS_MAX {
-            let oldest = claim.steps.remove(0);
+        // What happened first is told apart no more, so that every other came after it.
+        if claim.steps.len() > CLAIM_STEPS_MAX
+            && let Some(first) =
+                (0..claim.steps.len()).min_by_key(|at| claim.steps.get(*at).map(|it| it.at))
+        {
+            let first = claim.steps.remove(first);
             // What had been spent before it is no longer told by the steps.
-            claim.unsure_before = claim.unsure_before.max(Some(oldest.at));
-            claim.stood.turn(&oldest);
+            claim.unsure_before = claim.unsure_before.max(Some(first.at));
+            claim.stood.take(&first);
+            claim.stood.at = Some(first.at);
         }
         Ok(())
     }

@@ -15,12 +15,13 @@ use crate::{
         },
         state::{
             entities::{
-                BrokerChange, CeilingRequest, Contract, Mark, Named, Period, Referral, Termination,
+                BrokerChange, CeilingAgreed, CeilingRequest, Contract, Mark, Named, Period,
+                Referral, Termination,
             },
             keys::{self, Key},
         },
     },
-    limits::{BROKER_CHANGES_MAX, PERIOD_CEILINGS_REQUESTED_MAX},
+    limits::{BROKER_CHANGES_MAX, PERIOD_CEILINGS_AGREED_MAX, PERIOD_CEILINGS_REQUESTED_MAX},
     membership::MemberId,
     record::Record,
     refusal::Code,
@@ -76,7 +77,7 @@ impl Case<'_, '_> {
         if let Some(number) = &data.referral {
             self.check_named(&keys::consent(number), "data.referral", "consent", number)?;
         }
-        let before = self.state.read(&keys::contract(named))?;
+        let before: Option<Contract> = self.state.read(&keys::contract(named))?;
         if let Some(before) = before.as_ref().filter(|_| !self.corrects()) {
             let detail = format!("contract {named} was issued by record {}", before.issued);
             return refuse(Code::ContractExists, "contract", detail);
@@ -87,7 +88,8 @@ impl Case<'_, '_> {
         }
         check_modules(data)?;
         self.check_ladder_of_issued(data, named)?;
-        self.begin_period(named, 1, data.period, data.annual_ceiling, data.currency)?;
+        let ceiling = (data.annual_ceiling, data.currency);
+        self.begin_period(named, 1, data.period, ceiling, Vec::new())?;
         let record = self.record.id();
         let contract = Contract {
             issued: record,
@@ -103,8 +105,11 @@ impl Case<'_, '_> {
             deductible_model: data.deductible_model,
             signature_required: data.signature_required,
             signed_at: None,
-            terminated: before.and_then(|before| before.terminated),
+            terminated: before.as_ref().and_then(|before| before.terminated.clone()),
         };
+        if let Some(before) = &before {
+            self.check_still_covers(before, &contract)?;
+        }
         self.state.write(keys::contract(named), &contract)?;
         match &data.referral {
             Some(referral) => self.count_referral(referral),
@@ -145,7 +150,7 @@ impl Case<'_, '_> {
             Some(ladder) if Some(ladder.model) != data.deductible_model => {
                 let detail = format!(
                     "record {} set a deductible of the model {}; the contract keeps that model",
-                    ladder.step.record,
+                    ladder.last().map(|step| step.record.to_string()).unwrap_or_default(),
                     ladder.model.as_str()
                 );
                 refuse(Code::LadderStep, "data.deductible_model", detail)
@@ -160,8 +165,8 @@ impl Case<'_, '_> {
         named: &ContractRef,
         number: u32,
         days: Days,
-        ceiling: Option<Amount>,
-        currency: Option<Currency>,
+        (ceiling, currency): (Option<Amount>, Option<Currency>),
+        ceilings_agreed: Vec<CeilingAgreed>,
     ) -> Verdict {
         let kept = self.kept.period.take();
         let mut period = Period {
@@ -176,12 +181,24 @@ impl Case<'_, '_> {
             spent_since: None,
             holds: Vec::new(),
             ceilings_requested: Vec::new(),
+            ceilings_agreed,
+            ceilings_within: Vec::new(),
             newest: None,
         };
         if let Some(kept) = kept {
             let (made_by, from, to) = (period.made_by, period.from, period.to);
             let (currency, counted) = (period.currency, kept.currency);
-            period = Period { made_by, from, to, ceiling, currency, ..kept };
+            let (ceilings_agreed, ceilings_within) = (period.ceilings_agreed, Vec::new());
+            period = Period {
+                made_by,
+                from,
+                to,
+                ceiling,
+                currency,
+                ceilings_agreed,
+                ceilings_within,
+                ..kept
+            };
             let used = period.is_used();
             if ceiling.is_none() {
                 period.currency = counted.filter(|_| used);
@@ -234,9 +251,8 @@ impl Case<'_, '_> {
         self.state.write(keys::contract(named), &contract)
     }
 
-    /// A ceiling agreed for after the period is one that was asked for; the
-    /// renewal sets it. Inside the period it holds at once, where the genesis
-    /// lets it pass.
+    /// A ceiling agreed for after the period is what the next one starts with. Inside the
+    /// period it holds from its day on, where the genesis lets it pass.
     fn amend_ceiling(
         &mut self,
         data: &ContractAmended,
@@ -254,17 +270,26 @@ impl Case<'_, '_> {
                 )
             })?;
         }
-        let Some(AmountOrText::Amount(to)) = data.to else { return Ok(()) };
+        let (Some(AmountOrText::Amount(to)), Some(currency)) = (&data.to, data.currency) else {
+            return Ok(());
+        };
+        if period.has_ceiling() || within && period.is_used() {
+            check_currency(Some(currency), period.currency, "data.currency")?;
+        }
+        let changes =
+            if within { &mut period.ceilings_within } else { &mut period.ceilings_agreed };
+        if changes.len() >= PERIOD_CEILINGS_AGREED_MAX {
+            let detail = format!(
+                "the ledger remembers {PERIOD_CEILINGS_AGREED_MAX} changes of the ceiling until \
+                 the contract is renewed"
+            );
+            return refuse(Code::TooLarge, "data.change", detail);
+        }
+        let record = self.record.id();
+        changes.push(CeilingAgreed { record, from: data.effective, amount: *to, currency });
         if within {
-            if period.is_used() {
-                check_currency(data.currency, period.currency, "data.currency")?;
-            }
-            period.ceiling = Some(to);
-            period.currency = data.currency;
-            period.made_by = self.record.id();
+            period.currency = Some(currency);
             self.check_ceiling(&period, "data.to", None)?;
-        } else {
-            period.request_ceiling(self.record, to);
         }
         self.state.write(keys::period(named, contract.period), &period)
     }
@@ -288,33 +313,13 @@ impl Case<'_, '_> {
             let detail = format!("the contract was terminated by record {}", end.record);
             return refuse(Code::PolicyNotInForce, "contract", detail);
         }
-        let (ceiling, currency) = match data.annual_ceiling {
-            None => (last.ceiling, last.ceiling.and(last.currency)),
-            Some(ceiling) => (Some(ceiling), data.currency),
-        };
-        if let Some(asked) = ceiling.filter(|_| ceiling != last.ceiling)
-            && !last.ceilings_requested.iter().any(|requested| requested.amount == asked)
-        {
-            let before = match (last.ceiling, last.currency) {
-                (Some(before), Some(currency)) => {
-                    format!("the ceiling was {} {}", figure(before), unit(currency))
-                }
-                _ => "there was no ceiling".to_owned(),
-            };
-            let detail = format!(
-                "{before} (record {}), and nobody asked for {} in that period",
-                last.made_by,
-                figure(asked)
-            );
-            return refuse(Code::NoChangeRequest, "data.annual_ceiling", detail);
-        }
-        if last.ceiling.is_some() {
-            check_currency(currency, last.currency, "data.currency")?;
-        }
+        let ceiling = ceiling_of_renewed(data, &last)?;
         let Some(number) = contract.period.checked_add(1) else {
             return refuse(Code::TooLarge, "contract", "the contract has too many periods");
         };
-        self.begin_period(named, number, data.period, ceiling, currency)?;
+        let mut agreed = last.ceilings_agreed;
+        agreed.retain(|agreed| agreed.from > data.period.from());
+        self.begin_period(named, number, data.period, ceiling, agreed)?;
         contract.period = number;
         self.make_version(&mut contract, data.version);
         self.state.write(keys::contract(named), &contract)
@@ -339,6 +344,9 @@ impl Case<'_, '_> {
         }
         let (record, at) = (self.record.id(), self.at());
         contract.terminated = Some(Termination { record, at, effective: data.effective, due });
+        if let Some(before) = self.kept.contract.take() {
+            self.check_still_covers(&before, &contract)?;
+        }
         self.state.write(keys::contract(named), &contract)
     }
 
@@ -348,6 +356,42 @@ impl Case<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// The ceiling with which a period starts that follows the last: the one that it
+/// names, which is agreed or was asked for; else the one agreed, or as it was.
+fn ceiling_of_renewed(
+    data: &ContractRenewed,
+    last: &Period,
+) -> Verdict<(Option<Amount>, Option<Currency>)> {
+    let agreed = last.agreed_for(data.period.from());
+    let (before, currency, by) = match agreed {
+        Some(agreed) => (Some(agreed.amount), Some(agreed.currency), agreed.record),
+        None => match last.limit_on(last.to) {
+            Some((limit, by)) => (Some(limit), last.currency, by),
+            None => (None, None, last.made_by),
+        },
+    };
+    let Some(named) = data.annual_ceiling else { return Ok((before, currency)) };
+    if before != Some(named)
+        && !last.ceilings_requested.iter().any(|requested| requested.amount == named)
+    {
+        let what =
+            if agreed.is_some() { "the ceiling agreed for it is" } else { "the ceiling was" };
+        let before = match (before, currency) {
+            (Some(before), Some(currency)) => {
+                format!("{what} {} {}", figure(before), unit(currency))
+            }
+            _ => "there was no ceiling".to_owned(),
+        };
+        let detail = format!(
+            "{before} (record {by}), and nobody asked for {} in the period before",
+            figure(named)
+        );
+        return refuse(Code::NoChangeRequest, "data.annual_ceiling", detail);
+    }
+    check_currency(data.currency, currency, "data.currency")?;
+    Ok((Some(named), data.currency))
 }
 
 /// From its day on another broker administers the contract, or none.
@@ -400,6 +444,13 @@ impl Period {
         let before = self.ceilings_requested.len();
         self.ceilings_requested.retain(|requested| requested.record != record);
         self.ceilings_requested.len() < before
+    }
+
+    /// What is agreed for a period that begins on that day: of all that can hold by
+    /// then what holds from the latest day on, and of one day the newest.
+    fn agreed_for(&self, day: Day) -> Option<&CeilingAgreed> {
+        let by_then = self.ceilings_agreed.iter().filter(|agreed| agreed.from <= day);
+        by_then.max_by_key(|agreed| agreed.from)
     }
 }
 

@@ -8,12 +8,12 @@ use super::case::{Case, Verdict, refuse};
 use crate::{
     digest::RecordId,
     insurance::{
-        AmountOrText, Code as Name, Data,
+        AmountOrText, ClaimRef, Code as Name, Data,
         contract::{ContractAmended, ContractChangeRequested, DocumentRequested},
-        settlement::{DeductibleSet, PreauthorisationAnswered},
+        settlement::PreauthorisationAnswered,
         signature::SignatureTarget,
         state::{
-            entities::{Contract, Correction, Ladder, LadderStand, LadderStep, Offer},
+            entities::{Contract, Correction, LadderStep, Offer},
             keys,
         },
     },
@@ -22,7 +22,10 @@ use crate::{
     refusal::Code,
 };
 
-use super::{ladder::COST_COMMITMENT, time::day_of};
+use super::{
+    deductible::{COST_COMMITMENT, is_within_a_year},
+    time::day_of,
+};
 
 const FIELD: &str = "corrects";
 
@@ -106,6 +109,12 @@ impl<'r> Case<'r, '_> {
         Ok(())
     }
 
+    /// Whether the record tells of the same moment as the one it corrects.
+    pub(super) fn keeps_moment(&self) -> bool {
+        let before = self.corrected.as_ref().map(|old| old.payload().occurred_at);
+        before == Some(self.record.payload().occurred_at)
+    }
+
     fn check_same_moment(&self, old: &Record) -> Verdict {
         let [before, now] = [old, self.record].map(|record| record.payload().occurred_at);
         if before == now {
@@ -127,6 +136,7 @@ impl<'r> Case<'r, '_> {
             Data::ContractRenewed(_) => self.undo_renewed(id)?,
             Data::ContractTerminated(_) => {
                 let mut contract = self.contract()?;
+                self.kept.contract = Some(contract.clone());
                 self.kept.due = contract.terminated.take().and_then(|end| end.due);
                 self.state.write(keys::contract(self.contract_ref()?), &contract)?;
             }
@@ -142,6 +152,7 @@ impl<'r> Case<'r, '_> {
                     let detail = format!("it was answered by record {}", answer.record);
                     return refuse(Code::AlreadyAnswered, FIELD, detail);
                 }
+                self.undo_covered(old)?;
             }
             Data::PreauthorisationAnswered(data) => self.undo_answered(old, data)?,
             Data::ClaimOpened(data) => self.undo_opened(old, data.preauthorisation.as_ref())?,
@@ -151,7 +162,7 @@ impl<'r> Case<'r, '_> {
                 claim.closed = None;
                 self.put_claim(&claim)?;
             }
-            Data::DeductibleSet(data) => self.undo_deductible(old, data)?,
+            Data::DeductibleSet(_) => self.undo_deductible(old)?,
             Data::SettlementOffered(_) => {
                 let mut claim = self.claim()?;
                 let is_open = |offer: &Offer| offer.record == id && offer.answer.is_none();
@@ -262,9 +273,12 @@ impl<'r> Case<'r, '_> {
                 let detail = "a correction of a changed ceiling says what the ceiling is";
                 return refuse(Code::Malformed, "data.to", detail);
             }
-            if period.withdraw_ceiling(id) {
-                self.state.write(keys::period(named, contract.period), &period)?;
+            period.ceilings_agreed.retain(|agreed| agreed.record != id);
+            if within {
+                period.ceilings_within.retain(|change| change.record != id);
+                period.forget_currency();
             }
+            self.state.write(keys::period(named, contract.period), &period)?;
         }
         if old.change.as_str() == "broker" {
             contract.broker_changes.pop();
@@ -382,6 +396,7 @@ impl<'r> Case<'r, '_> {
             let detail = format!("record {record} was built on it");
             return refuse(Code::ClaimState, FIELD, detail);
         }
+        self.undo_covered(old)?;
         if self.tells_of_same_day(old)? {
             self.kept.number_of_period = Some(claim.period);
         }
@@ -424,15 +439,17 @@ impl<'r> Case<'r, '_> {
         self.put_claim(&claim)
     }
 
-    fn undo_deductible(&mut self, old: &Record, data: &DeductibleSet) -> Verdict {
+    fn undo_deductible(&mut self, old: &Record) -> Verdict {
         let named = self.contract_ref()?;
         let key = keys::ladder(named);
-        let Some(ladder) = self.state.read(&key)?.filter(|ladder| ladder.step.record == old.id())
-        else {
+        let ladder = self.state.read(&key)?;
+        let Some((ladder, step)) = ladder.and_then(|mut ladder| {
+            let step = ladder.steps.pop_if(|step| step.record == old.id())?;
+            Some((ladder, step))
+        }) else {
             return refuse(Code::LadderStep, FIELD, "only the last step can be corrected");
         };
-        let LadderStand { claim, commitments, .. } = ladder.step.clone();
-        if let Some(claim_ref) = claim
+        if let Some(claim_ref) = step.claim
             && let Some(mut claim) = self.state.read(&keys::claim(&claim_ref))?
         {
             if claim.step == LadderStep::Kept {
@@ -444,26 +461,37 @@ impl<'r> Case<'r, '_> {
             }
             self.state.write(keys::claim(&claim_ref), &claim)?;
         }
-        // The claim that a commitment was for stays that.
-        if let Some(commitment) = commitments.last()
-            && data.cause.as_str() == COST_COMMITMENT
-        {
-            self.kept.commitment_claim.clone_from(&commitment.claim);
+        if let Some(commitment) = step.commitment {
             self.count_steps(named, commitment.year, -1)?;
-        }
-        match ladder.before.clone() {
-            None => self.state.remove(key),
-            Some(mut step) => {
-                // The newest of the two lists are the same, but for a commitment taken back.
-                let taken_back = usize::from(data.cause.as_str() == COST_COMMITMENT);
-                let kept = commitments.iter().rev().skip(taken_back);
-                for (before, now) in step.commitments.iter_mut().rev().zip(kept) {
-                    before.claim.clone_from(&now.claim);
-                }
-                self.state.write(key, &Ladder { step, ..ladder })?;
+            if let Some(claim) = &commitment.claim {
+                self.check_still_committed(claim)?;
             }
+            // The claim that a commitment was for stays that.
+            self.kept.commitment_claim = commitment.claim;
         }
-        Ok(())
+        if ladder.steps.is_empty() {
+            self.state.remove(key);
+            return Ok(());
+        }
+        self.state.write(key, &ladder)
+    }
+
+    /// That a cost commitment that is corrected is still one for the claim that has
+    /// borne what it says.
+    fn check_still_committed(&mut self, claim_ref: &ClaimRef) -> Verdict {
+        let Data::DeductibleSet(new) = &self.record.payload().data else { return Ok(()) };
+        let (zone, at) = (self.contract()?.zone(), self.at());
+        let Some(claim) = self.state.read(&keys::claim(claim_ref))? else { return Ok(()) };
+        let is_one = new.cause.as_str() == COST_COMMITMENT;
+        if is_one && is_within_a_year(claim.opened_at, at, &zone) {
+            return Ok(());
+        }
+        let by = claim.decision.map(|decision| decision.record.to_string()).unwrap_or_default();
+        let detail = format!(
+            "claim {claim_ref} has borne what it says (record {by}), and would be no claim within \
+             a year of it"
+        );
+        refuse(Code::LadderStep, FIELD, detail)
     }
 
     fn undo_settlement_answered(&mut self, id: RecordId) -> Verdict {

@@ -121,22 +121,24 @@ impl<'r> Case<'r, '_> {
             let kept = before.as_ref().filter(|item| Some(item.requested_by) == corrected);
             let (record, at) = (self.record.id(), self.at());
             let asked = ItemChange { record, at, due: Some(data.due), accepted: false };
-            if let Some(item) = before.as_ref().filter(|_| kept.is_none()) {
+            if let Some(item) = before.as_ref().filter(|_| corrected.is_some() && kept.is_none()) {
+                // It was asked for once more since, or by somebody else.
                 let mut after = item.clone();
-                if corrected.is_some() {
-                    // It was asked for once more since, or by somebody else.
-                    if item.newest > at {
-                        after.forget();
-                    }
-                    self.put_item(about, name, Some(item), Some(after))?;
-                    continue;
+                if item.newest > at {
+                    after.forget();
                 }
-                if item.requested_at > at {
-                    // Told late: another one was asked for since.
-                    after.change(asked);
-                    self.put_item(about, name, Some(item), Some(after))?;
-                    continue;
-                }
+                self.put_item(about, name, Some(item), Some(after))?;
+                continue;
+            }
+            let first_requested = self.first_requested(name, before.as_ref())?;
+            if let Some(item) =
+                before.as_ref().filter(|item| kept.is_none() && item.requested_at > at)
+            {
+                // Told late: another one was asked for since.
+                let mut after = Item { first_requested, ..item.clone() };
+                after.change(asked);
+                self.put_item(about, name, Some(item), Some(after))?;
+                continue;
             }
             // What came in after that, it was asked for.
             let since = before.as_ref().filter(|item| {
@@ -148,6 +150,7 @@ impl<'r> Case<'r, '_> {
             let mut item = Item {
                 requested_by: self.record.id(),
                 requested_at: self.at(),
+                first_requested,
                 due: data.due,
                 verdict: kept.and_then(|item| item.verdict),
                 assessed: kept.and_then(|item| item.assessed.clone()),
@@ -165,27 +168,59 @@ impl<'r> Case<'r, '_> {
         Ok(())
     }
 
+    /// What asked for a document first, with the record at hand. A correction of the only
+    /// request leaves none of what was found since to the time before it.
+    fn first_requested(&self, name: &Name, before: Option<&Item>) -> Verdict<Mark> {
+        let mark = Mark { record: self.record.id(), at: self.at() };
+        let Some(item) = before else { return Ok(mark) };
+        let first = &item.first_requested;
+        let corrected = self.corrected.as_ref().map(|corrected| corrected.id());
+        if corrected != Some(first.record) || item.requested_by != first.record {
+            return Ok(if mark.at < first.at { mark } else { first.clone() });
+        }
+        if let Some(word) = item.assessed.as_ref().filter(|word| word.at < mark.at) {
+            let what = format!("{name} was judged before it was asked for");
+            let detail = format!("{what}, at {} by record {}", word.at, word.record);
+            return refuse(Code::UnknownReference, "occurred_at", detail);
+        }
+        Ok(mark)
+    }
+
     /// Where a document that came in was asked for; nowhere where it only came
     /// with the claim.
     pub(super) fn find_item(&mut self, name: &Name) -> Verdict<Option<(About<'r>, Item)>> {
         let contract = About::Contract(self.contract_ref()?);
         if let Some(claim) = &self.record.payload().claim {
             let about = About::Claim(claim);
-            if let Some(item) = self.state.read(&about.item(name))? {
-                return Ok(Some((about, item)));
-            }
+            let item = self.state.read(&about.item(name))?;
             let attached = self.state.read(&keys::attached(claim))?;
-            if attached.is_some_and(|attached| attached.kinds.contains(name)) {
-                return Ok(None);
+            let came_with_it = attached.is_some_and(|attached| attached.kinds.contains(name));
+            match item {
+                Some(item) if !came_with_it => return self.asked_by_then(name, about, item),
+                Some(item) => return Ok(Some((about, item))),
+                None if came_with_it => return Ok(None),
+                None => {}
             }
         }
         match self.state.read(&contract.item(name))? {
-            Some(item) => Ok(Some((contract, item))),
+            Some(item) => self.asked_by_then(name, contract, item),
             None => {
                 let detail = format!("{name} was never asked for, and did not come with the claim");
                 refuse(Code::UnknownReference, "data.item", detail)
             }
         }
+    }
+
+    /// The item, which was asked for by the moment of the record.
+    fn asked_by_then(
+        &self,
+        name: &Name,
+        about: About<'r>,
+        item: Item,
+    ) -> Verdict<Option<(About<'r>, Item)>> {
+        let what = format!("{name} was asked for");
+        self.check_not_before(Code::UnknownReference, &what, &item.first_requested)?;
+        Ok(Some((about, item)))
     }
 
     pub(super) fn document_assessed(&mut self, name: &Name, found: Option<Finding>) -> Verdict {

@@ -1,11 +1,12 @@
 //! Rules of the deductible: what it is for a claim, and how it moves.
 
-use jiff::ToSpan as _;
+use jiff::tz::TimeZone;
 
 use super::{
     case::{Case, Verdict, refuse},
     contract::check_currency,
-    figures::{figure, unit},
+    deductible::{CLAIM_FREE, COST_COMMITMENT, Made, START, TOP, start_of},
+    figures::{figure, shown, unit},
     time::day_of,
 };
 use crate::{
@@ -15,13 +16,13 @@ use crate::{
         settlement::{ClaimDecided, DeductibleSet, LadderEffect, Outcome},
         state::{
             entities::{
-                Claim, ClaimStep, ClaimStepKind, Commitment, Contract, Ladder, LadderStand,
-                LadderStep, Mark, YearSteps,
+                Claim, ClaimStep, ClaimStepKind, Contract, Ladder, LadderStand, LadderStep, Mark,
+                YearSteps,
             },
             keys,
         },
     },
-    limits::COMMITMENTS_MAX,
+    limits::LADDER_STEPS_MAX,
     refusal::Code,
 };
 
@@ -32,30 +33,9 @@ const FREE_SERVICES: [&str; 5] =
 /// A case of this net cost or less has no deductible, in cents.
 const SMALL_CASE: u64 = 25_000;
 
-/// One step of a ladder, in cents.
-const STEP: u64 = 10_000;
-
-/// As far as claims raise a variable deductible, in cents; where one with a bonus starts.
-const TOP: u64 = 30_000;
-
-/// A deductible with a bonus after a cost commitment, in cents.
-const AFTER_COST_COMMITMENT: u64 = 50_000;
-
-const START: &str = "start";
-pub(super) const COST_COMMITMENT: &str = "cost_commitment";
-const CLAIM_FREE: &str = "claim_free:";
-
 /// Whether a service has nothing to do with the deductible.
 pub(super) fn is_free(service: &Name) -> bool {
     FREE_SERVICES.contains(&service.as_str())
-}
-
-/// Where a ladder starts, in cents.
-const fn start_of(model: DeductibleModel) -> u64 {
-    match model {
-        DeductibleModel::Variable => 0,
-        DeductibleModel::Bonus => TOP,
-    }
 }
 
 impl Case<'_, '_> {
@@ -77,20 +57,13 @@ impl Case<'_, '_> {
         };
         let named = self.contract_ref()?;
         let ladder = self.state.read(&keys::ladder(named))?;
-        let set = match self.kept.deductible {
-            // A correction is judged as what it corrects was.
-            Some(then) => then,
-            None => match &ladder {
-                Some(ladder) => Some(ladder.at_claim(claim, self.claim_ref()?, contract)),
-                None => None,
-            },
+        let bears_none = claim.free_service || data.approved.minor_units() <= SMALL_CASE;
+        let set = match &ladder {
+            Some(ladder) => self.deductible_of(ladder, claim, contract, bears_none)?,
+            None => None,
         };
-        let current = set.map_or(start_of(model), Amount::minor_units);
-        let expected = if claim.free_service || data.approved.minor_units() <= SMALL_CASE {
-            0
-        } else {
-            current
-        };
+        let current = set.unwrap_or(start_of(model)).minor_units();
+        let expected = if bears_none { 0 } else { current };
         let applied = data.deductible.map_or(0, Amount::minor_units);
         if applied != expected {
             let why = match &ladder {
@@ -98,7 +71,10 @@ impl Case<'_, '_> {
                 _ if data.approved.minor_units() <= SMALL_CASE => {
                     "cases of 250,00 or less have none".to_owned()
                 }
-                Some(ladder) => format!("the ladder stands there by record {}", ladder.step.record),
+                Some(ladder) => match ladder.step_of(claim.opened_at, self.at(), current) {
+                    Some(step) => format!("the ladder stands there by record {}", step.record),
+                    None => "the ladder had not started".to_owned(),
+                },
                 None => format!("a {} ladder starts there", model.as_str()),
             };
             let figures =
@@ -139,8 +115,13 @@ impl Case<'_, '_> {
             Some(DeductibleModel::Bonus) => !claim.free_service && data.outcome != Outcome::Refused,
             None => false,
         };
-        self.use_commitment(contract, claim, data.deductible.unwrap_or_default())?;
+        if contract.deductible_model == Some(DeductibleModel::Bonus) {
+            self.use_commitment(claim, data.deductible.unwrap_or_default())?;
+        }
         let year = claim.opened_on.date().year();
+        if claim.step == LadderStep::Taken && self.corrects() {
+            self.check_carries_step(claim, steps)?;
+        }
         match (claim.step, steps) {
             (LadderStep::None, true) => {
                 claim.step = LadderStep::Pending;
@@ -162,25 +143,82 @@ impl Case<'_, '_> {
         }
     }
 
-    /// Notes for which claim a cost commitment has raised the deductible: the first
-    /// opened since that is decided, and that one only, or none where its decision is
-    /// corrected so that none applies.
-    fn use_commitment(&mut self, contract: &Contract, of: &Claim, applied: Amount) -> Verdict {
-        if contract.deductible_model != Some(DeductibleModel::Bonus) {
-            return Ok(());
+    /// What a claim bears by the ladder, or would if it were not free or small; of such
+    /// ones it need not be known any more.
+    fn deductible_of(
+        &self,
+        ladder: &Ladder,
+        claim: &Claim,
+        contract: &Contract,
+        bears_none: bool,
+    ) -> Verdict<Option<Amount>> {
+        // A correction is judged as what it corrects was, unless by another moment; where
+        // that bore a cost commitment, if that is for this claim still.
+        let keeps_moment = ladder.model == DeductibleModel::Bonus || self.keeps_moment();
+        let then = self.kept.deductible.flatten();
+        let is_own = |then: &Amount| keeps_moment && then.minor_units() <= TOP;
+        if let Some(then) = then.filter(is_own) {
+            return Ok(Some(then));
         }
+        let (opened_at, at, zone) = (claim.opened_at, self.at(), contract.zone());
+        let amount = ladder.for_claim(Some(self.claim_ref()?), opened_at, at, &zone);
+        if amount.is_some() || bears_none {
+            return Ok(amount);
+        }
+        let since = ladder.steps.first().map(|step| step.record.to_string());
+        let moment = ladder.moment_of_claim(opened_at, at);
+        let detail = format!(
+            "the ledger knows the last {LADDER_STEPS_MAX} steps of the deductible, since record \
+             {}, and not what a claim of {} bears",
+            since.unwrap_or_default(),
+            shown(moment, &zone)
+        );
+        refuse(Code::DeductibleWrong, "occurred_at", detail)
+    }
+
+    /// Notes for which claim a cost commitment was.
+    fn use_commitment(&mut self, of: &Claim, applied: Amount) -> Verdict {
         let key = keys::ladder(self.contract_ref()?);
         let Some(mut ladder) = self.state.read(&key)? else { return Ok(()) };
-        let mut commitments = ladder.step.commitments.iter_mut().rev();
-        let newest = commitments.find(|commitment| commitment.at <= of.opened_at);
-        let Some(commitment) = newest else { return Ok(()) };
-        let (claim, raised) = (self.claim_ref()?, applied.minor_units() > TOP);
-        match &commitment.claim {
-            None if raised => commitment.claim = Some(claim.clone()),
-            Some(used) if used == claim && !raised => commitment.claim = None,
-            _ => return Ok(()),
+        if ladder.use_commitment(self.claim_ref()?, of.opened_at, applied) {
+            self.state.write(key, &ladder)?;
         }
-        self.state.write(key, &ladder)
+        Ok(())
+    }
+
+    /// That the decision that a step of the deductible was made for is not corrected so
+    /// that it raises none, or only after that step.
+    fn check_carries_step(&mut self, claim: &Claim, steps: bool) -> Verdict {
+        // The claim as it was: the correction has not taken its place yet.
+        let ground = claim.ground_of_step().map(|mark| mark.record);
+        let corrected = self.corrected.as_ref().map(|corrected| corrected.id());
+        let is_earlier = claim.steps.iter().any(|step| Some(step.record) == ground);
+        if is_earlier && ground != corrected {
+            return Ok(());
+        }
+        let claim_ref = self.claim_ref()?;
+        let ladder = self.state.read(&keys::ladder(self.contract_ref()?))?;
+        let mut made = ladder.iter().flat_map(|ladder| &ladder.steps);
+        let Some(made) = made.find(|step| step.claim.as_ref() == Some(claim_ref)) else {
+            let detail = format!(
+                "claim {claim_ref} has raised the deductible, longer ago than its last \
+                 {LADDER_STEPS_MAX} steps"
+            );
+            return refuse(Code::LadderStep, "corrects", detail);
+        };
+        if !steps {
+            let detail = format!("by record {} the claim has raised the deductible", made.record);
+            return refuse(Code::LadderStep, "data.ladder", detail);
+        }
+        if self.at() > made.at {
+            let detail = format!(
+                "by record {} the claim raised the deductible at {}; it is not decided after that",
+                made.record,
+                shown(made.at, &TimeZone::UTC)
+            );
+            return refuse(Code::LadderStep, "occurred_at", detail);
+        }
+        Ok(())
     }
 
     /// Counts what keeps a year from being claim-free.
@@ -205,118 +243,88 @@ impl Case<'_, '_> {
             );
             return refuse(Code::LadderStep, "data.model", detail);
         }
-        let before = self.state.read(&keys::ladder(named))?;
-        if let Some(before) = &before {
-            let mark = Mark { record: before.step.record, at: before.step.at };
+        let ladder = self.state.read(&keys::ladder(named))?;
+        let mut ladder = ladder.unwrap_or(Ladder {
+            model: data.model,
+            currency: data.currency,
+            steps: Vec::new(),
+            forgotten: false,
+        });
+        let before = ladder.last();
+        if let Some(before) = before {
+            let mark = Mark { record: before.record, at: before.at };
             self.check_not_before(Code::LadderStep, "the step before it was made", &mark)?;
         }
-        check_currency(
-            Some(data.currency),
-            before.as_ref().map(|before| before.currency),
-            "data.currency",
-        )?;
-        let step = self.step_of(data, &contract, before.as_ref())?;
-        if data.amount.minor_units() != step.amount {
+        check_currency(Some(data.currency), Some(ladder.currency), "data.currency")?;
+        let ground = self.ground_of(data, &contract, before)?;
+        let made = Made::by(data.cause.as_str(), data.model, before);
+        if !made.told.contains(&data.amount) {
+            let mut told = made.told;
+            told.dedup();
+            let told: Vec<_> = told.into_iter().map(figure).collect();
             let detail = format!(
                 "{} makes the deductible {} {}, not {}",
                 data.cause,
-                figure(Amount::new(step.amount).unwrap_or_default()),
+                told.join(" or "),
                 unit(data.currency),
                 figure(data.amount)
             );
             return refuse(Code::LadderStep, "data.amount", detail);
         }
-        let mut raised_by = None;
-        if let Some((claim_ref, mut claim)) = step.claim {
+        let zone = contract.zone();
+        let mut step = LadderStand::by(self.record.id(), self.at(), data, before, &zone);
+        step.year = ground.year.or(step.year);
+        if let Some((claim_ref, mut claim)) = ground.claim {
             claim.step = LadderStep::Taken;
             self.state.write(keys::claim(&claim_ref), &claim)?;
-            raised_by = Some(claim_ref);
+            step.claim = Some(claim_ref);
         }
-        let before = before.map(|before| before.step);
-        let mut commitments =
-            before.as_ref().map(|before| before.commitments.clone()).unwrap_or_default();
-        if data.cause.as_str() == COST_COMMITMENT {
-            let year = day_of(self.at(), &contract.zone()).date().year();
-            self.count_steps(named, year, 1)?;
-            if commitments.len() >= COMMITMENTS_MAX {
-                commitments.remove(0);
-            }
-            commitments.push(Commitment {
-                at: self.at(),
-                year,
-                amount_before: before.as_ref().map(|before| before.amount).unwrap_or_default(),
-                claim: self.kept.commitment_claim.take(),
-            });
+        if let Some(commitment) = &mut step.commitment {
+            commitment.claim = self.kept.commitment_claim.take();
+            self.count_steps(named, commitment.year, 1)?;
         }
-        let ladder = Ladder {
-            model: data.model,
-            currency: data.currency,
-            step: LadderStand {
-                record: self.record.id(),
-                amount: data.amount,
-                at: self.at(),
-                year: step.year.or(before.as_ref().and_then(|before| before.year)),
-                claim: raised_by,
-                commitments,
-            },
-            before,
-        };
+        ladder.put(step);
         self.state.write(keys::ladder(named), &ladder)
     }
 
-    /// The legal step for a cause.
-    fn step_of(
+    /// That a step has a legal cause.
+    fn ground_of(
         &mut self,
         data: &DeductibleSet,
         contract: &Contract,
-        before: Option<&Ladder>,
-    ) -> Verdict<Step> {
+        before: Option<&LadderStand>,
+    ) -> Verdict<Ground> {
         let cause = data.cause.as_str();
         let illegal = |detail: String| refuse(Code::LadderStep, "data.cause", detail);
         let Some(before) = before else {
             if cause == START {
-                return Ok(Step::to(start_of(data.model)));
+                return Ok(Ground::default());
             }
             return illegal("the deductible was never set; the first step is start".to_owned());
         };
-        let current = before.step.amount.minor_units();
         if cause == START {
-            return illegal(format!(
-                "the ladder has started; record {} stands",
-                before.step.record
-            ));
+            return illegal(format!("the ladder has started; record {} stands", before.record));
         }
         if cause == COST_COMMITMENT {
             return match data.model {
-                DeductibleModel::Bonus => Ok(Step::to(AFTER_COST_COMMITMENT)),
+                DeductibleModel::Bonus => Ok(Ground::default()),
                 DeductibleModel::Variable => {
                     illegal("a cost commitment moves a deductible with a bonus only".to_owned())
                 }
             };
         }
         if let Some(year) = cause.strip_prefix(CLAIM_FREE) {
-            let year = self.claim_free_year(year, contract, before)?;
-            let amount = current.saturating_sub(STEP);
-            return Ok(Step { amount, year: Some(year), claim: None });
+            let year = Some(self.claim_free_year(year, contract, before)?);
+            return Ok(Ground { year, claim: None });
         }
         if data.model == DeductibleModel::Bonus {
             return illegal("claims do not raise a deductible with a bonus".to_owned());
         }
         let (claim_ref, claim) = self.claim_of_cause(&data.cause)?;
-        if let Some(decision) = &claim.decision {
-            // Decided once more, it is raised by the first that approved something.
-            let approves = |step: &&ClaimStep| {
-                step.kind == ClaimStepKind::Approved && step.amount > Amount::ZERO
-            };
-            let mark = match claim.steps.iter().find(approves) {
-                Some(step) => Mark { record: step.record, at: step.at },
-                None => Mark { record: decision.record, at: decision.at },
-            };
+        if let Some(mark) = claim.ground_of_step() {
             self.check_not_before(Code::LadderStep, "its claim was decided", &mark)?;
         }
-        // One that is above the top already does not come down for a claim.
-        let amount = (current + STEP).min(TOP.max(current));
-        Ok(Step { amount, year: None, claim: Some((claim_ref, claim)) })
+        Ok(Ground { year: None, claim: Some((claim_ref, claim)) })
     }
 
     /// A year that lowers the deductible: over, later than the last one, and
@@ -325,7 +333,7 @@ impl Case<'_, '_> {
         &mut self,
         text: &str,
         contract: &Contract,
-        before: &Ladder,
+        before: &LadderStand,
     ) -> Verdict<i16> {
         let illegal = |detail: String| refuse(Code::LadderStep, "data.cause", detail);
         let year = Some(text)
@@ -341,10 +349,10 @@ impl Case<'_, '_> {
         if year < contract.first_day.date().year() {
             return illegal(format!("the contract began on {}, after {year}", contract.first_day));
         }
-        if let Some(last) = before.step.year.filter(|last| year <= *last) {
+        if let Some(last) = before.year.filter(|last| year <= *last) {
             return illegal(format!(
                 "the year {last} has lowered it already; only a later one can (record {})",
-                before.step.record
+                before.record
             ));
         }
         if self.state.holds(&keys::year_steps(self.contract_ref()?, year))? {
@@ -380,41 +388,24 @@ impl Case<'_, '_> {
     }
 }
 
-impl Ladder {
-    /// The deductible for a claim. What a cost commitment raised it above the start
-    /// of such a ladder is for the next claim within a year; claims opened before
-    /// the commitment have the deductible of before it.
-    fn at_claim(&self, claim: &Claim, claim_ref: &ClaimRef, contract: &Contract) -> Amount {
-        let start = Amount::new(TOP).unwrap_or_default();
-        let mut amount = self.step.amount;
-        for commitment in self.step.commitments.iter().rev() {
-            if amount <= start {
-                return amount;
-            }
-            if claim.opened_at >= commitment.at {
-                let day = day_of(commitment.at, &contract.zone()).date();
-                let last = day.checked_add(1.year()).unwrap_or(day);
-                let is_next = commitment.claim.as_ref().is_none_or(|claim| claim == claim_ref);
-                return if is_next && claim.opened_on.date() <= last { amount } else { start };
-            }
-            amount = commitment.amount_before;
-        }
-        amount.min(start)
+impl Claim {
+    /// The decision by which it raises the deductible: decided once more, the first that
+    /// approved something.
+    pub(super) fn ground_of_step(&self) -> Option<Mark> {
+        let approves =
+            |step: &&ClaimStep| step.kind == ClaimStepKind::Approved && step.amount > Amount::ZERO;
+        let first = self.steps.iter().find(approves);
+        let first = first.map(|step| Mark { record: step.record, at: step.at });
+        let newest = self.decision.as_ref();
+        first.or(newest.map(|newest| Mark { record: newest.record, at: newest.at }))
     }
 }
 
-/// A legal step.
-struct Step {
-    /// The deductible that it makes, in cents.
-    amount: u64,
-    /// The claim-free year that it uses up.
+/// What a step uses up.
+#[derive(Default)]
+struct Ground {
+    /// The claim-free year.
     year: Option<i16>,
-    /// The claim that it uses up.
+    /// The claim.
     claim: Option<(ClaimRef, Claim)>,
-}
-
-impl Step {
-    const fn to(amount: u64) -> Self {
-        Self { amount, year: None, claim: None }
-    }
 }

@@ -13,6 +13,7 @@ mod claim;
 mod claim_end;
 mod contract;
 mod corrections;
+mod deductible;
 mod documents;
 mod figures;
 mod item;
@@ -30,6 +31,7 @@ mod time;
 
 pub use claim::POLICYHOLDER;
 pub(crate) use claim::opener_of;
+pub(crate) use deductible::CLAIM_FREE;
 pub use statement::{PaidFigures, StatementFigures, statement_figures};
 pub(crate) use time::{TIME_ZONE, time_zone_of_insurer};
 

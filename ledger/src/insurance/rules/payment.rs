@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     insurance::{
-        Amount, Currency, Moment,
+        Amount, Currency, Day, Moment,
         settlement::{Answer, Outcome, PaymentRecorded, PaymentStatus},
         state::{
             entities::{Claim, ClaimStep, ClaimStepKind, Stood},
@@ -65,12 +65,20 @@ impl Claim {
     pub(super) fn paid_by(&self, at: Moment) -> i128 {
         let signed = |amount: Amount| i128::from(amount.minor_units());
         let by_then = self.steps.iter().filter(|step| step.at <= at);
-        let sum = by_then.map(|step| match step.kind {
-            ClaimStepKind::Executed => signed(step.amount),
-            ClaimStepKind::Returned => -signed(step.amount),
+        let sum: i128 = by_then.map(ClaimStep::moved).sum();
+        signed(self.stood.executed) - signed(self.stood.returned) + sum
+    }
+}
+
+impl ClaimStep {
+    /// What left by it, or came back where that is below 0.
+    fn moved(&self) -> i128 {
+        let amount = i128::from(self.amount.minor_units());
+        match self.kind {
+            ClaimStepKind::Executed => amount,
+            ClaimStepKind::Returned => -amount,
             _ => 0,
-        });
-        signed(self.stood.executed) - signed(self.stood.returned) + sum.sum::<i128>()
+        }
     }
 }
 
@@ -139,6 +147,14 @@ impl Case<'_, '_> {
         let adds = if kind == ClaimStepKind::Executed { data.amount } else { Amount::ZERO };
         self.count(&mut claim, "data.amount", "paid on account", adds)?;
         self.tally_payment(&claim, data, self.at(), 1)?;
+        if kind == ClaimStepKind::Returned || self.corrects() {
+            self.check_returns_carried(&claim)?;
+            let payee = (data.payee.to_string(), data.currency, self.at());
+            self.check_returns_of_day(&claim, &payee)?;
+            if let Some(before) = self.kept.payee.clone() {
+                self.check_returns_of_day(&claim, &before)?;
+            }
+        }
         self.check_payee_keeps_balance(&claim)?;
         self.put_claim(&claim)
     }
@@ -160,6 +176,61 @@ impl Case<'_, '_> {
             unit(data.currency)
         );
         refuse(Code::TotalMismatch, "data.amount", detail)
+    }
+
+    /// That at no moment more has come back of the claim than had gone out by then.
+    fn check_returns_carried(&self, claim: &Claim) -> Verdict {
+        let back = claim.steps.iter().filter(|step| step.kind == ClaimStepKind::Returned);
+        for step in back {
+            let paid = claim.paid_by(step.at);
+            if paid < 0 {
+                let detail = format!(
+                    "by {} more would have come back of the claim than was executed: {} (record {})",
+                    shown(step.at, &TimeZone::UTC),
+                    grouped(paid),
+                    step.record
+                );
+                return refuse(Code::TotalMismatch, "occurred_at", detail);
+            }
+        }
+        Ok(())
+    }
+
+    /// That nothing comes back from a payee on a day before it was paid on that day. What
+    /// that payee had before is known by days, and what moved on the day for this claim
+    /// by moments; what was paid for others on that day does not count.
+    fn check_returns_of_day(
+        &mut self,
+        claim: &Claim,
+        (payee, currency, at): &(String, Currency, Moment),
+    ) -> Verdict {
+        let insurer = claim.contract.insurer();
+        let day = self.day_of_insurer(insurer, *at);
+        let scope = Scope::Contract(&claim.contract);
+        let before = day.date().yesterday().ok().map(Day::from);
+        let mut tallies = Tallies { state: &mut *self.state };
+        let held = tallies.sum(scope, payee, Figure::Paid(*currency), None, before)?.sum;
+        let is_theirs = |step: &&ClaimStep| {
+            step.payee.as_ref().is_some_and(|of| of.as_str() == payee)
+                && self.day_of_insurer(insurer, step.at) == day
+        };
+        let of_day: Vec<_> = claim.steps.iter().filter(is_theirs).collect();
+        for back in of_day.iter().filter(|step| step.kind == ClaimStepKind::Returned) {
+            let by_then = of_day.iter().filter(|step| step.at <= back.at);
+            let held = i128::from(held) + by_then.map(|step| step.moved()).sum::<i128>();
+            if held < 0 {
+                let detail = format!(
+                    "{} came back from {payee} at {} (record {}), {} more than {payee} had \
+                     received by then",
+                    figure(back.amount),
+                    shown(back.at, &TimeZone::UTC),
+                    back.record,
+                    grouped(-held)
+                );
+                return refuse(Code::TotalMismatch, "occurred_at", detail);
+            }
+        }
+        Ok(())
     }
 
     /// That nothing has come back from whom a corrected payment went to, and no longer
@@ -255,7 +326,7 @@ impl Case<'_, '_> {
         }
         // Nothing is paid in its place until the one that corrects it is.
         let (kind, amount) = (ClaimStepKind::Ordered, Amount::ZERO);
-        let step = ClaimStep { record: old.id(), at, kind, amount };
+        let step = ClaimStep { record: old.id(), at, kind, amount, payee: None };
         self.put_step(&mut claim, Some(old.id()), step)?;
         self.tally_payment(&claim, data, at, -1)?;
         self.put_claim(&claim)

@@ -68,7 +68,7 @@ impl Case<'_, '_> {
             );
             return refuse(Code::PreauthorisationExists, FIELD, detail);
         }
-        self.check_in_force(&contract)?;
+        self.check_covered(&contract)?;
         let Some(total) = Amount::checked_sum(data.lines.iter().map(|line| line.amount)) else {
             let detail = "the lines add up to more than 2^53 − 1 minor units";
             return refuse(Code::TooLarge, "data.lines", detail);

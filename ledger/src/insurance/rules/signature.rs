@@ -12,7 +12,7 @@ use crate::{
             SignatureRequested, SignatureTarget,
         },
         state::{
-            entities::{Contract, Mark, Signature, Signed},
+            entities::{Challenged, Contract, Mark, Signature, Signed},
             keys,
         },
     },
@@ -45,42 +45,64 @@ impl Case<'_, '_> {
         self.state.write(key, &signature)
     }
 
+    /// What is to be signed, which was there by then.
     fn find_target(&mut self, target: &SignatureTarget, named: &ContractRef) -> Verdict<Signed> {
         match target {
             SignatureTarget::Contract { contract, version } => {
-                let Contract { version: current, made_by, .. } = self.contract()?;
-                if contract == named && *version <= current {
-                    let record = Some(made_by).filter(|_| *version == current);
-                    return Ok(Signed::Contract { version: *version, record });
+                let Contract { version: current, made_by, made_at, made_before, .. } =
+                    self.contract()?;
+                if contract != named || *version > current {
+                    let detail = format!(
+                        "{contract} version {} is not there to be signed: the record is about \
+                         {named}, which has version {}",
+                        version.get(),
+                        current.get()
+                    );
+                    return refuse(Code::UnknownReference, "data.target", detail);
                 }
-                let detail = format!(
-                    "{contract} version {} is not there to be signed: the record is about \
-                     {named}, which has version {}",
-                    version.get(),
-                    current.get()
-                );
-                refuse(Code::UnknownReference, "data.target", detail)
+                let newest = Mark { record: made_by, at: made_at };
+                let is_newest = *version == current;
+                self.check_was_there("version", is_newest, &newest, made_before)?;
+                let record = Some(made_by).filter(|_| is_newest);
+                Ok(Signed::Contract { version: *version, record })
             }
             SignatureTarget::Settlement { settlement, round } => {
                 let claim = self.state.read(&keys::claim(settlement))?;
                 let claim = claim.filter(|claim| claim.contract == *named);
-                match claim.and_then(|claim| claim.offer) {
-                    Some(offer) if *round <= offer.round => Ok(Signed::Settlement {
-                        claim: settlement.clone(),
-                        round: *round,
-                        offer: Some(offer.record).filter(|_| *round == offer.round),
-                    }),
-                    _ => {
-                        let detail = format!(
-                            "the ledger holds no offer of round {} for a claim {settlement} of \
-                             contract {named}",
-                            round.get()
-                        );
-                        refuse(Code::UnknownReference, "data.target", detail)
-                    }
-                }
+                let offer = claim.and_then(|claim| claim.offer);
+                let Some(offer) = offer.filter(|offer| *round <= offer.round) else {
+                    let detail = format!(
+                        "the ledger holds no offer of round {} for a claim {settlement} of \
+                         contract {named}",
+                        round.get()
+                    );
+                    return refuse(Code::UnknownReference, "data.target", detail);
+                };
+                let newest = Mark { record: offer.record, at: offer.at };
+                let is_newest = *round == offer.round;
+                self.check_was_there("offer", is_newest, &newest, offer.follows)?;
+                Ok(Signed::Settlement {
+                    claim: settlement.clone(),
+                    round: *round,
+                    offer: Some(offer.record).filter(|_| is_newest),
+                })
             }
         }
+    }
+
+    /// That what is to be signed had come by the moment of the record. Of those before
+    /// the newest only the last is known, and others are no later than that.
+    fn check_was_there(
+        &self,
+        what: &str,
+        is_newest: bool,
+        newest: &Mark,
+        before: Option<Mark>,
+    ) -> Verdict {
+        let since = if is_newest { newest } else { before.as_ref().unwrap_or(newest) };
+        let what = if is_newest { what.to_owned() } else { format!("{what} before the newest") };
+        let what = format!("the {what} was made");
+        self.check_not_before(Code::UnknownReference, &what, since)
     }
 
     /// A signature of the contract that the record names.
@@ -103,7 +125,12 @@ impl Case<'_, '_> {
             // Told late: that code is good no more.
             return Ok(());
         }
-        signature.challenged = signature.challenged.max(Some(self.at()));
+        signature.challenged = Some(match signature.challenged {
+            None => Challenged { first: self.at(), last: self.at() },
+            Some(sent) => {
+                Challenged { first: sent.first.min(self.at()), last: sent.last.max(self.at()) }
+            }
+        });
         let key = keys::signature(self.contract_ref()?, &data.signature);
         self.state.write(key, &signature)
     }
@@ -117,8 +144,12 @@ impl Case<'_, '_> {
             SignatureFailure::WrongCode => Ok(()),
             SignatureFailure::Expired | SignatureFailure::Declined => {
                 // Told late, another code may have been sent since.
-                signature.challenged =
-                    signature.challenged.filter(|challenged| *challenged > self.at());
+                let sent = signature.challenged.filter(|sent| sent.last > self.at());
+                // Of those between only the last is known to be good still.
+                signature.challenged = sent.map(|sent| Challenged {
+                    first: if sent.first > self.at() { sent.first } else { sent.last },
+                    ..sent
+                });
                 signature.failed = signature.failed.max(Some(self.at()));
                 let key = keys::signature(self.contract_ref()?, &data.signature);
                 self.state.write(key, &signature)
@@ -137,7 +168,7 @@ impl Case<'_, '_> {
                     "the signer was sent no code that is still good (signature.challenged)";
                 return refuse(Code::SignatureState, FIELD, detail);
             }
-            Some(challenged) if at < challenged => {
+            Some(Challenged { first: challenged, .. }) if at < challenged => {
                 let detail = format!(
                     "it was completed at {}, before the signer was sent the code at {}",
                     shown(at, &zone),

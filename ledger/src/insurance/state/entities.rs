@@ -87,7 +87,7 @@ entities! {
         from: Day,
         /// The last day.
         to: Day,
-        /// The most that it pays.
+        /// The most that it pays, from its first day on.
         ceiling: Option<Amount>,
         /// Of the ceiling and of what is spent.
         currency: Option<Currency>,
@@ -104,6 +104,10 @@ entities! {
         holds: Vec<Hold>,
         /// The ceilings that were asked for in time, the newest last.
         ceilings_requested: Vec<CeilingRequest>,
+        /// The ceilings agreed for periods to come, in the order of the versions.
+        ceilings_agreed: Vec<CeilingAgreed>,
+        /// The changes of the ceiling inside the period, in the order of the versions.
+        ceilings_within: Vec<CeilingAgreed>,
         /// The latest moment that a record about a hold told of.
         newest: Option<Moment>,
     }
@@ -116,6 +120,18 @@ entities! {
         by: MemberId,
         /// How much.
         amount: Amount,
+    }
+
+    /// A ceiling that was agreed.
+    CeilingAgreed {
+        /// The record that says so.
+        record: RecordId,
+        /// The first day on which it can hold.
+        from: Day,
+        /// How much.
+        amount: Amount,
+        /// Of the amount.
+        currency: Currency,
     }
 
     /// A part of the ceiling that is kept for one pre-authorisation.
@@ -157,6 +173,8 @@ entities! {
         requested_by: RecordId,
         /// When.
         requested_at: Moment,
+        /// The record that asked for it first, and when.
+        first_requested: Mark,
         /// The last day for it.
         due: Day,
         /// What was found last.
@@ -261,6 +279,9 @@ entities! {
         preauthorisation: Option<Code>,
         /// The number that the insurer gave it.
         number: Option<Code>,
+        /// What was done about it first, of what stands on its opening alone: it was
+        /// given a number, moved on or disputed.
+        first: Option<Mark>,
         /// The newest decision.
         decision: Option<Decision>,
         /// The first dispute since that decision.
@@ -280,8 +301,8 @@ entities! {
         unsure_before: Option<Moment>,
         /// Where it stood before the steps that follow.
         stood: Stood,
-        /// What ends it or opens it again, in the order of the ledger, each
-        /// correction in the place of what it corrects; the newest of them.
+        /// What ends it or opens it again, in the order of the ledger, each correction
+        /// in the place of what it corrects; those that happened last.
         steps: Vec<ClaimStep>,
     }
 
@@ -297,8 +318,8 @@ entities! {
         returned: Amount,
         /// Whether it was closed.
         closed: bool,
-        /// When it last ended, or was open again.
-        turned_at: Option<Moment>,
+        /// When the last of what is counted here happened; all that follows is no older.
+        at: Option<Moment>,
     }
 
     /// A record that may end a claim or open it again.
@@ -311,6 +332,8 @@ entities! {
         kind: ClaimStepKind,
         /// Of what amount.
         amount: Amount,
+        /// Of a payment, whom it goes to or comes back from.
+        payee: Option<Code>,
     }
 
     /// A record and its moment.
@@ -383,12 +406,20 @@ entities! {
         target: Signed,
         /// The last moment to sign.
         expires: Moment,
-        /// When the signer was sent the code that is still good.
-        challenged: Option<Moment>,
+        /// When the signer was sent codes that are still good.
+        challenged: Option<Challenged>,
         /// When it last expired or was declined.
         failed: Option<Moment>,
         /// When it was signed.
         completed: Option<Mark>,
+    }
+
+    /// When codes were sent.
+    Challenged {
+        /// The first.
+        first: Moment,
+        /// The last.
+        last: Moment,
     }
 
     /// The deductible of a contract.
@@ -397,37 +428,34 @@ entities! {
         model: DeductibleModel,
         /// Of the amounts.
         currency: Currency,
-        /// Where it stands.
-        step: LadderStand,
-        /// Where it stood before; none for the first step.
-        before: Option<LadderStand>,
+        /// Its steps, the newest last; no step is older than the one before it.
+        steps: Vec<LadderStand>,
+        /// Whether there were steps before these.
+        forgotten: bool,
     }
 
     /// Where a deductible stands.
     LadderStand {
         /// The record that set it.
         record: RecordId,
-        /// What it is.
-        amount: Amount,
+        /// What that says it is.
+        told: Amount,
+        /// What it is without what a cost commitment adds for one claim.
+        own: Amount,
         /// Since when.
         at: Moment,
         /// The last claim-free year that lowered it.
         year: Option<i16>,
         /// The claim that raised it with this step.
         claim: Option<ClaimRef>,
-        /// The cost commitments that raised it, the newest last; those before the last
-        /// few are forgotten.
-        commitments: Vec<Commitment>,
+        /// Where this step is one.
+        commitment: Option<Commitment>,
     }
 
-    /// A cost commitment, which raises the deductible of the next claim within a year.
+    /// A cost commitment, after which the next claim within a year bears more.
     Commitment {
-        /// When.
-        at: Moment,
-        /// The year of that, which is not claim-free.
+        /// Its year, which is not claim-free.
         year: i16,
-        /// What the deductible was before it.
-        amount_before: Amount,
         /// That claim, once it is decided.
         claim: Option<ClaimRef>,
     }

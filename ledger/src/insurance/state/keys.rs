@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use super::entities::*;
 use crate::{
     digest::RecordId,
-    insurance::{ClaimRef, Code, ContractRef, Currency},
+    insurance::{ClaimRef, Code, ContractRef, Currency, Moment},
 };
 
 /// The key of a value of type `E`.
@@ -225,6 +225,25 @@ pub fn flags(index: u64) -> Key<Flags> {
     let mut bytes = vec![0x22];
     bytes.extend_from_slice(&index.to_be_bytes());
     Key::of(bytes)
+}
+
+/// What rests on a contract being in force at a moment.
+#[must_use]
+pub fn cover(contract: &ContractRef, at: Moment, record: &RecordId) -> Key<Mark> {
+    let mut bytes = covers(contract, Some(at));
+    bytes.extend_from_slice(record.as_bytes());
+    Key::of(bytes)
+}
+
+/// All that rests on a contract from a moment on, in the order of the moments; from
+/// the first on where none is given.
+#[must_use]
+pub fn covers(contract: &ContractRef, from: Option<Moment>) -> Vec<u8> {
+    let mut bytes = key(0x24, &[contract.as_str()]);
+    // Nanoseconds since the Unix epoch, which may be negative.
+    let nanoseconds = |from: Moment| from.timestamp().as_nanosecond() ^ i128::MIN;
+    bytes.extend_from_slice(&from.map_or(0, nanoseconds).to_be_bytes());
+    bytes
 }
 
 /// What corrects a record.

@@ -147,7 +147,7 @@ pub fn read<E: Decode<()>>(
 }
 
 /// The layout of values; a new one gets a new number.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// A value as it is stored: the number of its layout, then its fields.
 fn encode<E: Encode>(value: &E) -> Result<Vec<u8>, WireError> {

@@ -265,6 +265,14 @@ impl Deadline {
         }
     }
 
+    /// It was done first at the earliest of the moments, whichever was told first.
+    pub(super) fn done_first(&mut self, at: Timestamp, by: RecordId) {
+        if self.done_at.is_none_or(|before| at < before) {
+            self.done_at = Some(at);
+            self.done_by = Some(by);
+        }
+    }
+
     pub(super) fn judge(&mut self, time: Timestamp) {
         self.state = match self.done_at {
             Some(done) if done <= self.due => DeadlineState::Met,

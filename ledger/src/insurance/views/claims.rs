@@ -1,10 +1,10 @@
 //! A claim: from its notification to its last payment.
 
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
     AsOfShown, ClaimStatus, ClaimView, Deadline, DeadlineKind, Decision, Dispute, Offer, Payment,
-    Progress, Standing, day_of,
+    Progress, Standing,
     statement::opener_of,
     time::{end_of_day_after, hours_after},
 };
@@ -47,8 +47,6 @@ pub(super) struct ClaimFold {
     accepted: Option<u64>,
     /// The place on the ledger of each of the view's offers.
     offered: Vec<u64>,
-    /// The moments at which it opened (true), ended (false), opened again…
-    turns: Vec<(Timestamp, bool)>,
 }
 
 impl ClaimFold {
@@ -93,8 +91,8 @@ impl ClaimFold {
             events: Vec::new(),
         };
         let (zone, accepted) = (zone.clone(), None);
-        let (decided_at, offered, turns) = (Vec::new(), Vec::new(), Vec::new());
-        Self { view, zone, decided: 0, decided_at, accepted, offered, turns }
+        let (decided_at, offered) = (Vec::new(), Vec::new());
+        Self { view, zone, decided: 0, decided_at, accepted, offered }
     }
 
     pub(super) const fn spent(&self) -> u64 {
@@ -107,6 +105,10 @@ impl ClaimFold {
 
     pub(super) fn currency(&self) -> Option<&str> {
         self.view.currency.as_deref()
+    }
+
+    pub(super) const fn opened_at(&self) -> Option<Timestamp> {
+        self.view.opened_at
     }
 
     pub(super) fn opened_by(&self) -> Option<&str> {
@@ -135,7 +137,6 @@ impl ClaimFold {
         let claimed = data.claimed.map(crate::insurance::Amount::minor_units);
         // On a hold, the whole of it is claimed where no amount is named.
         view.claimed = claimed.or(used.map(|used| used.guaranteed));
-        self.turns = vec![(at, true)];
         self.takes_currency(used.and_then(|used| used.currency).or(data.currency));
         let view = &mut self.view;
         let mut handling =
@@ -200,8 +201,7 @@ impl ClaimFold {
                 self.takes_currency(Some(data.currency));
                 self.view.closed = Some(record);
                 self.view.closed_at = Some(at);
-                self.done(DeadlineKind::Handling, at, record);
-                self.turn(at);
+                self.handled(at, record);
             }
             Data::SettlementOffered(data) => self.offered(standing, data),
             Data::SettlementNotified(data) => self.notified(standing, data),
@@ -236,7 +236,7 @@ impl ClaimFold {
             currency: data.currency.code().to_owned(),
         });
         self.decided = approved;
-        self.done(DeadlineKind::Handling, at, record);
+        self.handled(at, record);
         self.becomes_payable(at, record);
     }
 
@@ -258,7 +258,7 @@ impl ClaimFold {
             answered_by: None,
             signature: None,
         });
-        self.done(DeadlineKind::Handling, at, record);
+        self.handled(at, record);
     }
 
     fn offer(&mut self, round: u64) -> Option<&mut Offer> {
@@ -346,27 +346,11 @@ impl ClaimFold {
         self.accepted.or(self.view.approved)
     }
 
-    /// Whether it is neither refused, nor paid in full, nor closed.
-    fn is_open(&self) -> bool {
+    /// Whether it is neither refused, nor paid in full, nor closed by what was taken in.
+    pub(super) fn is_open(&self) -> bool {
         let paid = self.view.paid.max(0);
         let is_paid = self.payable().is_some_and(|payable| i128::from(paid) >= payable.into());
         self.view.closed.is_none() && !is_paid
-    }
-
-    /// Notes the moment at which it ends, or is open again.
-    fn turn(&mut self, at: Timestamp) {
-        let is_open = self.is_open();
-        if self.turns.last().is_some_and(|(_, was_open)| *was_open != is_open) {
-            // Told late, it does not turn before it last did.
-            let last = self.turns.last().map_or(at, |(last, _)| *last);
-            self.turns.push((at.max(last), is_open));
-        }
-    }
-
-    /// Whether it was open at the end of that day, on the clocks of `zone`.
-    pub(super) fn was_open_on(&self, day: Date, zone: &TimeZone) -> bool {
-        let turns = self.turns.iter().filter(|(at, _)| day_of(*at, zone) <= day);
-        turns.map(|(_, opens)| if *opens { 1 } else { -1 }).sum::<i32>() > 0
     }
 
     /// An amount is to be paid from now on, instead of the one before.
@@ -385,7 +369,6 @@ impl ClaimFold {
     /// Notes that all is paid, or that it is no more.
     fn settle(&mut self, at: Timestamp, record: RecordId) {
         self.count();
-        self.turn(at);
         let Some(payable) = self.payable() else { return };
         let is_paid = i128::from(self.view.paid) >= i128::from(payable);
         let newest = self.view.deadlines.iter_mut().rev();
@@ -399,9 +382,10 @@ impl ClaimFold {
         }
     }
 
-    fn done(&mut self, kind: DeadlineKind, at: Timestamp, record: RecordId) {
-        for deadline in self.view.deadlines.iter_mut().filter(|deadline| deadline.kind == kind) {
-            deadline.done(at, record);
+    fn handled(&mut self, at: Timestamp, record: RecordId) {
+        let mut deadlines = self.view.deadlines.iter_mut();
+        if let Some(deadline) = deadlines.find(|it| it.kind == DeadlineKind::Handling) {
+            deadline.done_first(at, record);
         }
     }
 

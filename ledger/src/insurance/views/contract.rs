@@ -212,6 +212,16 @@ shown! {
     }
 }
 
+/// A change of the ceiling inside a period.
+struct Within {
+    /// The number of the period.
+    period: u32,
+    /// The day from which on it holds.
+    from: Date,
+    limit: u64,
+    record: RecordId,
+}
+
 /// A contract while its records are taken in.
 #[derive(Default)]
 pub(super) struct ContractFold {
@@ -225,6 +235,10 @@ pub(super) struct ContractFold {
     begins: Vec<(u64, Date)>,
     /// What each property was last.
     properties: HashMap<String, Value>,
+    /// The ceilings agreed for periods to come: from which day on, and what.
+    agreed: Vec<(Date, Amount, Option<Currency>)>,
+    /// The changes of the ceiling inside periods, in the order of the versions.
+    within: Vec<Within>,
     /// The changes of the broker: from which day on, and to whom.
     brokers: Vec<(Date, Option<String>)>,
 }
@@ -277,11 +291,18 @@ impl ContractFold {
         if data.change.as_str() == CEILING
             && let Some(AmountOrText::Amount(limit)) = data.to
             && let Some(period) = self.periods.last_mut()
-            && data.effective.date() <= period.to
         {
-            period.limit = Some(limit.minor_units());
-            period.currency = data.currency.map(|currency| currency.code().to_owned());
-            period.record = standing.id();
+            if data.effective.date() <= period.to {
+                period.currency = data.currency.map(|currency| currency.code().to_owned());
+                self.within.push(Within {
+                    period: period.period,
+                    from: data.effective.date(),
+                    limit: limit.minor_units(),
+                    record: standing.id(),
+                });
+            } else {
+                self.agreed.push((data.effective.date(), limit, data.currency));
+            }
         }
         if data.change.as_str() == "broker" {
             let broker = match &data.to {
@@ -317,19 +338,27 @@ impl ContractFold {
             from: self.periods.last().map(|last| Value::text(days(last.from, last.to))),
             to: Some(Value::text(days(data.period.from().date(), data.period.to().date()))),
         }];
-        let (limit, currency) = match (data.annual_ceiling, self.periods.last()) {
+        let first = data.period.from().date();
+        let by_then = self.agreed.iter().filter(|(from, ..)| *from <= first);
+        let agreed = by_then.max_by_key(|(from, ..)| *from).copied();
+        self.agreed.retain(|(from, ..)| *from > first);
+        let last = self.periods.last();
+        let before = last.and_then(|last| self.limit_on(last, last.to).0);
+        let (limit, currency) = match (data.annual_ceiling, agreed) {
             (Some(limit), _) => (Some(limit), data.currency),
-            (None, Some(last)) => (
-                last.limit.and_then(Amount::new),
-                last.currency.as_deref().and_then(|currency| currency.parse().ok()),
-            ),
-            (None, None) => (None, None),
+            (None, Some((_, limit, currency))) => (Some(limit), currency),
+            (None, None) => {
+                let currency = last.and_then(|last| last.currency.as_deref());
+                (before.and_then(Amount::new), currency.and_then(|currency| currency.parse().ok()))
+            }
         };
-        let before = self.periods.last().and_then(|last| last.limit);
-        if limit.map(Amount::minor_units) != before
-            && let Some(limit) = limit
+        let is_new = limit.map(Amount::minor_units) != before || agreed.is_some();
+        // What was agreed stands with the version that says so.
+        if let Some(limit) = limit.map(|limit| Value::amount(limit, currency))
+            && is_new
+            && self.properties.get(CEILING) != Some(&limit)
         {
-            changes.push(self.change(CEILING, Some(Value::amount(limit, currency))));
+            changes.push(self.change(CEILING, Some(limit)));
         }
         self.begin_period(data.period, limit, currency, record);
         self.version(standing, data.version.get(), changes, data.period.from().date());
@@ -443,6 +472,13 @@ impl ContractFold {
         begun.or_else(|| known.min_by_key(|(number, _)| *number)).map(|(number, _)| number)
     }
 
+    /// What a period pays on a day, and the record that says so.
+    fn limit_on(&self, period: &PeriodUse, day: Date) -> (Option<u64>, RecordId) {
+        let within = self.within.iter().filter(|it| it.period == period.period && it.from <= day);
+        let change = within.max_by_key(|it| it.from);
+        change.map_or((period.limit, period.record), |it| (Some(it.limit), it.record))
+    }
+
     fn period_mut(&mut self, number: u32, currency: &str) -> Option<&mut PeriodUse> {
         let place = usize::try_from(number).ok()?.checked_sub(1)?;
         let period = self.periods.get_mut(place)?;
@@ -495,14 +531,18 @@ impl ContractFold {
         zone: &TimeZone,
         signed_at: Option<Timestamp>,
     ) -> ContractShown {
+        let today = day_of(time, zone);
         if let Some(facts) = &mut self.facts {
             facts.signed_at = signed_at;
-            let today = day_of(time, zone);
             if let Some((_, broker)) = self.brokers.iter().rev().find(|(from, _)| *from <= today) {
                 facts.broker.clone_from(broker);
             }
         }
-        for period in &mut self.periods {
+        let periods = self.periods.iter();
+        let limits: Vec<_> =
+            periods.map(|period| self.limit_on(period, today.max(period.from))).collect();
+        for (period, limit) in self.periods.iter_mut().zip(limits) {
+            (period.limit, period.record) = limit;
             let used = period.spent.saturating_add(period.held);
             period.left = period.limit.map(|limit| limit.saturating_sub(used));
         }

@@ -6,8 +6,8 @@ use super::{
     AsOf, AsOfShown, ClaimStatus, ClaimView, ContractFacts, ContractStatus, Documents, Event,
     IssuedPaper, Ladder, Line, PeriodUse, Preauthorisation, Premium, Selection, SignatureShown,
     Standing, Termination, Value, VersionShown, claims::ClaimFold, contract::ContractFold,
-    documents::DocumentsFold, holds::Holds, ladder, select, shown, signatures::Signatures,
-    time_zone,
+    documents::DocumentsFold, holds::Holds, ladder::LadderFold, select, shown,
+    signatures::Signatures, time_zone,
 };
 use crate::{
     digest::RecordId,
@@ -281,7 +281,7 @@ pub(super) struct Fold<'z> {
     signatures: Signatures,
     holds: Holds,
     claims: Vec<(ClaimRef, ClaimFold)>,
-    ladder: Option<Ladder>,
+    ladder: LadderFold,
     party_updates: Vec<PartyUpdate>,
     consents: Vec<Consent>,
     alerts: Vec<Alert>,
@@ -305,7 +305,7 @@ impl<'z> Fold<'z> {
             signatures: Signatures::default(),
             holds: Holds::default(),
             claims: Vec::new(),
-            ladder: None,
+            ladder: LadderFold::default(),
             party_updates: Vec::new(),
             consents: Vec::new(),
             alerts: Vec::new(),
@@ -334,7 +334,7 @@ impl<'z> Fold<'z> {
                 self.holds.answered(standing, data, period);
             }
             Data::PreauthorisationReleased(data) => self.holds.released(standing, data),
-            Data::DeductibleSet(data) => ladder::take(&mut self.ladder, standing, data),
+            Data::DeductibleSet(data) => self.ladder.step(standing, data, self.zone),
             Data::ClaimOpened(data) => {
                 let number = data.preauthorisation.as_ref();
                 let used = number.and_then(|number| self.holds.claimed(standing, number.as_str()));
@@ -345,6 +345,13 @@ impl<'z> Fold<'z> {
                     fold.opened(standing, data, period, used.as_ref());
                     self.sees_claim(claim);
                 }
+            }
+            Data::ClaimDecided(data) => {
+                if let Some(claim) = standing.claim() {
+                    let opened_at = self.claim(claim).and_then(|fold| fold.opened_at());
+                    self.ladder.decided(claim, opened_at, data.deductible);
+                }
+                self.take_else(standing);
             }
             _ => self.take_else(standing),
         }
@@ -490,7 +497,7 @@ impl<'z> Fold<'z> {
             signatures: self.signatures.finish(time),
             preauthorisations: self.holds.finish(time),
             claims: claims.iter().map(ClaimSummary::from).collect(),
-            deductible: self.ladder,
+            deductible: self.ladder.finish(time, zone),
             party_updates: self.party_updates,
             consents: self.consents,
             alerts: self.alerts,

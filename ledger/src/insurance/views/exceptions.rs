@@ -6,6 +6,8 @@
 //! opened it. So every record of a period is looked at once, and what follows
 //! from it is found in the dossier of its contract.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 
 use super::{
@@ -18,6 +20,8 @@ use crate::{
     digest::RecordId,
     insurance::{ContractRef, Data, rules, settlement::PaymentStatus},
     limits::EXCEPTION_OTHERS_MAX,
+    membership::{MemberId, Membership, Role},
+    record::Record,
 };
 
 /// Days before a payment in which a change of the bank account is looked at (DOMAIN).
@@ -25,9 +29,6 @@ const BANK_CHANGE_DAYS: i64 = 30;
 
 /// Hours for which a claim, like a hold, stands for what a provider does now.
 const SAME_TREATMENT_HOURS: i64 = 24;
-
-/// The channel by which only providers notify claims (DOMAIN).
-const CHANNEL_OF_PROVIDERS: &str = "vet_system";
 
 shown! {
     /// What people should look at.
@@ -151,22 +152,40 @@ pub fn follow_up(line: &Line) -> bool {
 pub struct Consequences {
     dossier: Dossier,
     claims: Vec<ClaimView>,
+    /// The providers that opened claims, each by the record that opens it.
+    openers: HashMap<RecordId, String>,
+}
+
+/// Whether a member is a provider, or was one while it was on the ledger.
+#[must_use]
+pub fn is_provider(membership: &Membership, member: &MemberId) -> bool {
+    membership.past(member).is_some_and(|member| member.role == Role::Provider)
 }
 
 impl Consequences {
-    /// From the lines that name the contract, in the order of the ledger.
+    /// From the lines that name the contract, in the order of the ledger;
+    /// `is_provider` tells of each member whether it is one.
     #[must_use]
     pub fn new(
         contract: &ContractRef,
         lines: &[Line],
         as_of: AsOf,
         zone: &jiff::tz::TimeZone,
+        is_provider: impl Fn(&MemberId) -> bool,
     ) -> Self {
         let selection = select(lines, as_of);
+        let opens = |record: &&Record| {
+            matches!(record.payload().data, Data::ClaimOpened(_))
+                && rules::opener_of(record) != rules::POLICYHOLDER
+                && is_provider(record.signer())
+        };
+        let standing = selection.standing.iter().map(|standing| &standing.line.record);
+        let openers = standing.filter(opens);
+        let openers = openers.map(|record| (record.id(), record.signer().to_string())).collect();
         let mut fold = Fold::new(contract, as_of, zone, &selection);
         selection.standing.iter().for_each(|standing| fold.take(standing));
         let (dossier, claims) = fold.finish(&selection);
-        Self { dossier, claims }
+        Self { dossier, claims, openers }
     }
 
     /// What follows from a record of the contract that still counts.
@@ -246,14 +265,11 @@ impl Consequences {
         let of_claim = |claim: &'_ ClaimView| Some((claim.opened?, claim.opened_at?));
         let claims = self.claims.iter().filter_map(|claim| {
             let (record, from) = of_claim(claim)?;
-            let provider = claim.opened_by.as_deref()?;
-            let is_provider = claim.channel.as_deref() == Some(CHANNEL_OF_PROVIDERS)
-                || uses.iter().any(|of| of.provider == provider);
+            let provider = self.openers.get(&record)?;
             let to = hours_after(from, SAME_TREATMENT_HOURS);
             let on_hold = claim.guaranteed.is_some();
-            is_provider.then_some(Use { record, provider, what: "a claim", from, to, on_hold })
+            Some(Use { record, provider, what: "a claim", from, to, on_hold })
         });
-        let claims: Vec<_> = claims.collect();
         uses.extend(claims);
         uses
     }

@@ -1,19 +1,21 @@
 //! The deductible of a contract and the steps that led there.
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 
 use super::{Standing, shown};
-use crate::{digest::RecordId, insurance::settlement::DeductibleSet};
-
-/// How a cause begins that names a claim-free year.
-const CLAIM_FREE: &str = "claim_free:";
+use crate::{
+    digest::RecordId,
+    insurance::{
+        Amount, ClaimRef, Moment, rules::CLAIM_FREE, settlement::DeductibleSet, state::entities,
+    },
+};
 
 shown! {
     /// One step of the deductible.
     Step {
-        /// What it is from here on, in minor units.
+        /// What the record says it is from here on, in minor units.
         amount: u64,
-        /// What it was before; null for the first.
+        /// What the record before it said; null for the first.
         before: Option<u64>,
         /// Of the amounts.
         currency: String,
@@ -29,9 +31,12 @@ shown! {
     Ladder {
         /// `variable` or `bonus`.
         model: String,
-        /// What it is, in minor units.
+        /// What a claim bears that is opened and decided at that moment, in minor units.
         current: u64,
-        /// Of `current`.
+        /// What the ladder comes to by itself, in minor units: without what a cost
+        /// commitment adds for one claim.
+        ladder: u64,
+        /// Of `current` and `ladder`.
         currency: String,
         /// The record that set it.
         record: RecordId,
@@ -42,26 +47,64 @@ shown! {
     }
 }
 
-/// Takes in a step.
-pub(super) fn take(ladder: &mut Option<Ladder>, standing: &Standing<'_>, data: &DeductibleSet) {
-    let (record, amount) = (standing.id(), data.amount.minor_units());
-    let currency = data.currency.code().to_owned();
-    let before = ladder.as_ref().map(|ladder| ladder.current);
-    let ladder = ladder.get_or_insert_with(|| Ladder {
-        model: String::new(),
-        current: 0,
-        currency: String::new(),
-        record,
-        claim_free_years: Vec::new(),
-        steps: Vec::new(),
-    });
-    data.model.as_str().clone_into(&mut ladder.model);
-    ladder.current = amount;
-    ladder.currency.clone_from(&currency);
-    ladder.record = record;
-    if let Some(year) = data.cause.as_str().strip_prefix(CLAIM_FREE) {
-        ladder.claim_free_years.push(year.to_owned());
+/// The deductible while records are taken in: beside what is shown, what the rules
+/// hold of it.
+#[derive(Default)]
+pub(super) struct LadderFold {
+    shown: Option<(Ladder, entities::Ladder)>,
+}
+
+impl LadderFold {
+    /// Takes in a step.
+    pub(super) fn step(&mut self, standing: &Standing<'_>, data: &DeductibleSet, zone: &TimeZone) {
+        let (record, amount) = (standing.id(), data.amount.minor_units());
+        let currency = data.currency.code().to_owned();
+        let (ladder, held) = self.shown.get_or_insert_with(|| {
+            let ladder = Ladder {
+                model: data.model.as_str().to_owned(),
+                current: 0,
+                ladder: 0,
+                currency: currency.clone(),
+                record,
+                claim_free_years: Vec::new(),
+                steps: Vec::new(),
+            };
+            let (model, currency) = (data.model, data.currency);
+            (ladder, entities::Ladder { model, currency, steps: Vec::new(), forgotten: false })
+        });
+        let before = held.last();
+        let step = entities::LadderStand::by(record, standing.at.into(), data, before, zone);
+        held.put(step);
+        ladder.record = record;
+        ladder.currency.clone_from(&currency);
+        if let Some(year) = data.cause.as_str().strip_prefix(CLAIM_FREE) {
+            ladder.claim_free_years.push(year.to_owned());
+        }
+        let before = ladder.steps.last().map(|step| step.amount);
+        let (cause, occurred_at) = (data.cause.to_string(), standing.at);
+        ladder.steps.push(Step { amount, before, currency, cause, record, occurred_at });
     }
-    let (cause, occurred_at) = (data.cause.to_string(), standing.at);
-    ladder.steps.push(Step { amount, before, currency, cause, record, occurred_at });
+
+    /// Takes in what a decision on a claim applies.
+    pub(super) fn decided(
+        &mut self,
+        claim: &ClaimRef,
+        opened_at: Option<Timestamp>,
+        applied: Option<Amount>,
+    ) {
+        if let (Some((_, held)), Some(opened_at)) = (&mut self.shown, opened_at) {
+            held.use_commitment(claim, opened_at.into(), applied.unwrap_or_default());
+        }
+    }
+
+    /// The deductible as of that time.
+    pub(super) fn finish(self, time: Timestamp, zone: &TimeZone) -> Option<Ladder> {
+        let (mut ladder, held) = self.shown?;
+        let last = held.last()?;
+        // A step may be a little ahead of the node's clock.
+        let at = Moment::from(time).max(last.at);
+        ladder.ladder = last.own.minor_units();
+        ladder.current = held.for_claim(None, at, at, zone).unwrap_or(last.own).minor_units();
+        Some(ladder)
+    }
 }

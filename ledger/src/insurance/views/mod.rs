@@ -46,7 +46,7 @@ pub use dossier::{
     zone_of,
 };
 pub use event::Event;
-pub use exceptions::{Consequences, Exception, ExceptionKind, follow_up, of_record};
+pub use exceptions::{Consequences, Exception, ExceptionKind, follow_up, is_provider, of_record};
 pub use holds::{Preauthorisation, PreauthorisationState};
 pub use ladder::{Ladder, Step};
 pub use money::{format_amount, format_amount_or_dash, format_days_left};

@@ -216,14 +216,16 @@ pub fn statement(
         }
         let opened = claims
             .entry(claim.as_str())
-            .or_insert_with(|| Opened::new(claim, contract, as_of, zone, place));
+            .or_insert_with(|| Opened::new(claim, contract, as_of, &zone, place));
         let used = match standing.data() {
             Data::ClaimOpened(data) => data.preauthorisation.as_ref().and_then(|number| {
                 holds.get_mut(contract.as_str())?.claimed(standing, number.as_str())
             }),
             _ => None,
         };
-        opened.take(standing, place, day <= query.to, used.as_ref());
+        if day <= query.to {
+            opened.take(standing, place, used.as_ref());
+        }
     }
     let mut claims: Vec<_> = claims.into_values().collect();
     claims.sort_by_key(|opened| opened.place);
@@ -351,15 +353,12 @@ impl Totals {
     }
 }
 
-/// A claim while its records are taken in.
+/// A claim while its records are taken in, those that had happened by the end of the
+/// statement's last day.
 struct Opened<'a> {
     claim: &'a ClaimRef,
     contract: &'a ContractRef,
-    zone: TimeZone,
-    /// All of it, which tells when it was open: the rules count it so.
-    whole: ClaimFold,
-    /// As far as it had come by the end of the statement's last day.
-    by_then: ClaimFold,
+    fold: ClaimFold,
     /// The place of the record that opened it.
     place: usize,
 }
@@ -369,31 +368,29 @@ impl<'a> Opened<'a> {
         claim: &'a ClaimRef,
         contract: &'a ContractRef,
         as_of: AsOf,
-        zone: TimeZone,
+        zone: &TimeZone,
         place: usize,
     ) -> Self {
-        let fold = || ClaimFold::new(claim.as_str(), contract.as_str(), as_of.into(), &zone);
-        let (whole, by_then) = (fold(), fold());
-        Self { claim, contract, whole, by_then, zone, place }
+        let fold = ClaimFold::new(claim.as_str(), contract.as_str(), as_of.into(), zone);
+        Self { claim, contract, fold, place }
     }
 
-    fn take(&mut self, standing: &Standing<'_>, place: usize, by_then: bool, used: Option<&Used>) {
-        if matches!(standing.data(), Data::ClaimOpened(_)) {
-            self.place = place;
-        }
-        take(&mut self.whole, standing, used);
-        if by_then {
-            take(&mut self.by_then, standing, used);
+    fn take(&mut self, standing: &Standing<'_>, place: usize, used: Option<&Used>) {
+        match standing.data() {
+            Data::ClaimOpened(data) => {
+                self.place = place;
+                self.fold.opened(standing, data, None, used);
+            }
+            _ => self.fold.take(standing),
         }
     }
 
-    /// The claim, where that payee opened it and it was open.
+    /// The claim, where that payee opened it and it is open.
     fn finish(self, query: &StatementQuery, time: Timestamp) -> Option<OpenClaim> {
-        let is_theirs = self.whole.opened_by() == Some(query.payee.as_str());
-        if !is_theirs || !self.whole.was_open_on(query.to, &self.zone) {
+        if self.fold.opened_by() != Some(query.payee.as_str()) || !self.fold.is_open() {
             return None;
         }
-        let view = self.by_then.finish(time);
+        let view = self.fold.finish(time);
         let paid = u64::try_from(view.paid).unwrap_or(0);
         Some(OpenClaim {
             record: view.opened?,
@@ -407,12 +404,5 @@ impl<'a> Opened<'a> {
             open: view.payable.or(view.claimed).map(|sum| sum.saturating_sub(paid)),
             currency: view.currency,
         })
-    }
-}
-
-fn take(fold: &mut ClaimFold, standing: &Standing<'_>, used: Option<&Used>) {
-    match standing.data() {
-        Data::ClaimOpened(data) => fold.opened(standing, data, None, used),
-        _ => fold.take(standing),
     }
 }

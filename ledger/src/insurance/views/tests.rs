@@ -7,6 +7,8 @@ mod ceiling;
 mod corrections;
 mod documents;
 mod exceptions;
+mod ladder;
+mod statements;
 
 use std::path::Path;
 
@@ -17,6 +19,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::{
     insurance::{ClaimRef, ContractRef},
+    membership::MemberId,
     record::sign,
     testing::key,
 };
@@ -111,7 +114,9 @@ impl Lines {
 
     fn exceptions(&self, contract: &str, as_of: AsOf) -> Vec<Exception> {
         let lines = self.of_contract(contract);
-        let consequences = Consequences::new(&contract.parse().unwrap(), &lines, as_of, &zone());
+        let contract = contract.parse().unwrap();
+        let is_provider = |member: &MemberId| member.as_str().starts_with("vet");
+        let consequences = Consequences::new(&contract, &lines, as_of, &zone(), is_provider);
         let all = lines.iter().flat_map(|line| {
             let mut found = of_record(line);
             if follow_up(line) {
@@ -334,7 +339,19 @@ fn the_deductible_is_followed_over_five_years() {
         ["start", "RS-1", "RS-3", "RS-4", "RS-5", "claim_free:2024", "claim_free:2025"]
     );
     let bonus = lines.at("rs-de/RS-880011", NOW).deductible.unwrap();
-    assert_eq!((bonus.current, bonus.steps[3].before), (40_000, Some(50_000)));
+    // What the year of a cost commitment has made of it is over, and what was earned is kept.
+    assert_eq!((bonus.current, bonus.ladder), (10_000, 10_000));
+    assert_eq!((bonus.steps[3].amount, bonus.steps[3].before), (40_000, Some(50_000)));
+    for (moment, amount) in [
+        ("2023-05-31T00:00:00+02:00", 20_000),
+        ("2023-06-01T00:00:00+02:00", 50_000),
+        ("2024-06-01T23:59:59+02:00", 50_000),
+        ("2024-06-02T00:00:00+02:00", 20_000),
+        ("2025-01-01T00:00:00+01:00", 10_000),
+    ] {
+        let bonus = lines.at("rs-de/RS-880011", moment).deductible.unwrap();
+        assert_eq!(bonus.current, amount, "{moment}");
+    }
 }
 
 #[test]
@@ -427,6 +444,35 @@ fn a_correction_stands_in_the_place_of_what_it_corrects_and_both_are_shown() {
     assert_eq!((statement.paid_count, statement.totals[0].paid_sum), (1, 16_000));
     let found = lines.exceptions("ins/1", now());
     assert_eq!(found.iter().filter(|it| it.kind == ExceptionKind::Corrected).count(), 2);
+}
+
+#[test]
+fn a_ceiling_changed_inside_its_period_shows_from_its_day_on() {
+    let mut lines = with_claim();
+    let amended = |version: u64, to: u64, effective: &str| {
+        json!({"type": "contract.amended", "occurred_at": "2025-06-01T10:00:00+02:00",
+            "contract": "ins/1", "data": {"version": version, "change": "ceiling", "to": to,
+            "effective": effective, "currency": "EUR"}})
+    };
+    let first = lines.add("ins", amended(2, 150_000, "2025-07-01"));
+    lines.add("ins", amended(3, 170_000, "2026-01-01"));
+    let issued = lines.0[0].record.id();
+    for (at, limit, record) in [
+        ("2025-06-30T23:59:59+02:00", 100_000, issued),
+        ("2025-07-01T00:00:00+02:00", 150_000, first),
+        ("2026-05-01T00:00:00+02:00", 150_000, first),
+    ] {
+        let ceiling = lines.at("ins/1", at).ceiling.unwrap();
+        assert_eq!((ceiling.limit, ceiling.record), (Some(limit), record), "{at}");
+        assert_eq!(ceiling.left, Some(limit - 20_000), "{at}");
+    }
+    let renewed = json!({"type": "contract.renewed", "occurred_at": "2025-12-01T10:00:00+01:00",
+        "contract": "ins/1", "data": {"version": 4,
+        "period": {"from": "2026-01-01", "to": "2026-12-31"}}});
+    lines.add("ins", renewed);
+    let then = lines.at("ins/1", "2025-12-31T23:59:59+01:00");
+    let limits: Vec<_> = then.periods.iter().map(|period| period.limit).collect();
+    assert_eq!(limits, [Some(150_000), Some(170_000)]);
 }
 
 #[test]

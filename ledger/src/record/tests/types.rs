@@ -146,7 +146,7 @@ fn table() -> Vec<Row> {
         (
             "disclosure.erased",
             "contract",
-            "ibpt",
+            "ibptr",
             "",
             json!({"record": "0".repeat(64), "basis": "gdpr_17_1_b"}),
             json!({}),
@@ -365,8 +365,10 @@ fn the_table_is_the_domains_table() {
     for (text, family, ..) in rows {
         let record_type: RecordType = text.parse().unwrap();
         assert_eq!((record_type.as_str(), record_type.family().as_str()), (text, family));
-        // A regulator signs nothing about contracts, but has a say in who is on the ledger.
-        let governs = record_type.family() == Family::Member;
+        // A regulator signs nothing about contracts, but has a say in who is on the
+        // ledger, and erases what its own node keeps.
+        let governs =
+            record_type.family() == Family::Member || record_type == RecordType::DisclosureErased;
         assert_eq!(record_type.roles().contains(&Role::Regulator), governs);
         assert_eq!(serde_json::to_value(record_type).unwrap(), text);
     }

@@ -50,6 +50,8 @@ pub enum TermKind {
     Repeats,
     /// Who is paid, or opened a claim: a member id or `policyholder`.
     Payee,
+    /// Who erased private fields, and the id of the record that had them.
+    Erases,
 }
 
 /// What a record is found by: eight bytes of a hash.

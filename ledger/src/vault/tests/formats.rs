@@ -9,7 +9,7 @@ use crate::{
     limits::{DISCLOSURE_BYTES_MAX, DISCLOSURES_MAX},
     record::Salt,
     refusal::{Code, Refusal},
-    vault::disclosure::digest_text,
+    vault::{conceal::is_own_field_of_data, disclosure::digest_text},
 };
 
 fn encoded(json: &str) -> String {
@@ -158,6 +158,109 @@ fn a_disclosure_never_replaces_a_field_that_the_record_shows() {
     let record = ledger.sign("broker", payload.into());
     let result = disclosed(record.payload(), record.payload_json(), vec![hidden]);
     refused(result, Code::Malformed, "names a field that the record shows");
+}
+
+/// A record of that payload which hides a field by hand, and its disclosure.
+fn hidden_by_hand(
+    mut payload: Value,
+    place: Place,
+    name: &str,
+    value: &Value,
+) -> (Record, Vec<Disclosure>) {
+    let hidden = Disclosure::new(&random_salt().unwrap(), name, value).unwrap();
+    let object = match place {
+        Place::Payload => &mut payload,
+        Place::Data => &mut payload["data"],
+    };
+    object["_sd"] = json!([digest_text(&hidden.digest())]);
+    let signer = if payload["type"] == "contract.issued" { "insurer" } else { "broker" };
+    (ledger().sign(signer, payload), vec![hidden])
+}
+
+#[test]
+fn a_record_signed_by_hand_never_opens_to_fields_of_the_payload_that_no_rule_saw() {
+    for (name, value) in [
+        ("corrects", json!("0".repeat(64))),
+        ("claim", json!("insurer/S-1")),
+        ("contract", json!("insurer/C-1")),
+        ("declared_by", json!("policyholder")),
+        ("expires_at", json!("2026-01-02T00:00:00Z")),
+        ("documents", json!([])),
+        ("ledger", json!("another.example/q")),
+        ("data", json!({})),
+    ] {
+        let payload = json!({
+            "type": "party.updated", "occurred_at": "2026-01-01T00:00:00Z",
+            "data": {"what": "address", "effective": "2026-02-01"},
+        });
+        let (record, hidden) = hidden_by_hand(payload, Place::Payload, name, &value);
+        let text = format!("{}~{}~", String::from_utf8_lossy(record.jws()), hidden[0].as_str());
+        refused(Presentation::parse(&text), Code::Malformed, name);
+        refused(disclosed(record.payload(), record.payload_json(), hidden), Code::Malformed, name);
+    }
+}
+
+/// A contract, whose rules read most of what it says.
+fn issued() -> Value {
+    json!({
+        "type": "contract.issued", "occurred_at": "2026-01-01T00:00:00Z",
+        "contract": "insurer/C-1",
+        "data": {
+            "version": 1, "line_of_business": "legal", "signature_required": false,
+            "period": {"from": "2026-01-01", "to": "2026-12-31"}, "currency": "EUR",
+        },
+    })
+}
+
+#[test]
+fn a_record_signed_by_hand_never_opens_to_fields_of_data_that_no_rule_saw() {
+    for (name, value) in [
+        ("deductible_model", json!("bonus")),
+        ("annual_ceiling", json!(1)),
+        ("time_zone", json!("Europe/Rome")),
+        ("broker", json!("broker")),
+        ("modules", json!(["private"])),
+        ("referral", json!("R-1")),
+    ] {
+        let (record, hidden) = hidden_by_hand(issued(), Place::Data, name, &value);
+        refused(disclosed(record.payload(), record.payload_json(), hidden), Code::Malformed, name);
+    }
+}
+
+#[test]
+fn what_a_type_has_a_field_for_opens_to_nothing_but_that() {
+    let opened = |payload: Value, value: Value| {
+        let (record, hidden) = hidden_by_hand(payload, Place::Data, "premium", &value);
+        disclosed(record.payload(), record.payload_json(), hidden)
+    };
+    assert_eq!(opened(issued(), json!(12_000)).unwrap().len(), 1);
+    refused(opened(issued(), json!("much")), Code::Malformed, "premium");
+    refused(opened(issued(), json!(-1)), Code::AmountNegative, "premium");
+    let mut without_currency = issued();
+    without_currency["data"].as_object_mut().unwrap().remove("currency");
+    refused(opened(without_currency, json!(12_000)), Code::Malformed, "currency");
+}
+
+#[test]
+fn no_flag_hides_what_rules_and_views_go_by() {
+    for record_type in RecordType::ALL.iter().copied() {
+        let may_be: Vec<_> = own_fields_that_may_be_private(record_type).collect();
+        for (name, kind) in record_type.fields() {
+            let object = json!({"type": record_type, "data": {*name: 1}});
+            let named = [format!("data.{name}").parse().unwrap()];
+            let result =
+                conceal(object.as_object().unwrap().clone(), &named, |_, _, _| random_salt());
+            if may_be.contains(name) {
+                assert!(kind.starts_with("Option<"), "{record_type} reads without {name}");
+                assert_eq!(result.unwrap().disclosures.len(), 1, "{record_type} {name}");
+            } else {
+                refused(result, Code::Malformed, &format!("data.{name} is what the ledger"));
+            }
+        }
+        for name in may_be {
+            assert!(is_own_field_of_data(record_type, name), "{record_type} has no {name}");
+        }
+    }
 }
 
 #[test]

@@ -343,3 +343,80 @@ fn records_are_found_by_their_salt_until_they_are_erased_and_read_only_where_wan
     vault.erase(&first.id(), &erased(&ledger, &first)).unwrap();
     assert!(found(&vault, &not_second).is_empty());
 }
+
+#[test]
+fn what_is_sealed_is_not_destroyed_where_the_slots_of_many_records_are_missing() {
+    let (folder, ledger) = (tempfile::tempdir().unwrap(), ledger());
+    let vault = open(folder.path()).unwrap();
+    let kept: Vec<_> = (1..=20).map(|number| private(&ledger, number)).collect();
+    for (record, disclosures) in &kept {
+        vault.put(record, disclosures.clone()).unwrap();
+    }
+    let (erased, of_erased) = private(&ledger, 30);
+    vault.put(&erased, of_erased).unwrap();
+    drop(vault);
+    let path = folder.path().join("slots");
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..128 * 5]).unwrap();
+    let vault = open(folder.path()).unwrap();
+    assert_eq!((vault.orphans(), vault.damaged()), (17, 0));
+    drop(vault);
+    fs::write(&path, &whole).unwrap();
+    let vault = open(folder.path()).unwrap();
+    assert_eq!(vault.orphans(), 0);
+    for (record, disclosures) in &kept {
+        assert_held(&vault, record, disclosures);
+    }
+    // What a crash leaves is destroyed as ever.
+    drop(vault);
+    fs::write(&path, &whole[..128 * 21]).unwrap();
+    let vault = open(folder.path()).unwrap();
+    assert_eq!(vault.orphans(), 0);
+    assert!(!folder.path().join("sealed").join(erased.id().to_string()).exists());
+}
+
+#[test]
+fn what_cannot_be_read_any_more_is_erased_all_the_same() {
+    let (folder, ledger) = (tempfile::tempdir().unwrap(), ledger());
+    let vault = open(folder.path()).unwrap();
+    for (number, damage) in [(1, false), (2, true)] {
+        let (record, disclosures) = private(&ledger, number);
+        vault.put(&record, disclosures).unwrap();
+        let path = folder.path().join("sealed").join(record.id().to_string());
+        if damage {
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[40] ^= 1;
+            fs::write(&path, bytes).unwrap();
+        } else {
+            fs::remove_file(&path).unwrap();
+        }
+        assert!(matches!(vault.get(&record.id()), Err(VaultError::Damaged { .. })));
+        assert_eq!(vault.standing(&record.id()), Standing::Held);
+        let signed = erased(&ledger, &record);
+        vault.erase(&record.id(), &signed).unwrap();
+        assert_eq!(vault.standing(&record.id()), Standing::Erased(signed.id()));
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn records_that_share_a_salt_cost_no_more_than_a_few() {
+    let (folder, ledger) = (tempfile::tempdir().unwrap(), ledger());
+    let vault = open(folder.path()).unwrap();
+    let asked = std::cell::Cell::new(0);
+    let mut salt = None;
+    for number in 0..70 {
+        let mut same_salt = payload(1);
+        same_salt["contract"] = format!("insurer/C-{number}").into();
+        let concealed = conceal(same_salt, &[], |_, _, _| random_salt()).unwrap();
+        let record = ledger.sign("broker", concealed.payload.into());
+        vault.put(&record, concealed.disclosures).unwrap();
+        salt = Some(record.payload().salt.clone());
+    }
+    let salt = salt.unwrap();
+    let held = vault.held_with_salt(&salt, |_| {
+        asked.set(asked.get() + 1);
+        true
+    });
+    assert_eq!((held.unwrap().len(), asked.get()), (64, 64));
+}

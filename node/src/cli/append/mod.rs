@@ -291,6 +291,10 @@ impl Importer<'_> {
             work.receipts.prepare()?;
             work.prepared = true;
         }
+        if chunk.iter().any(|item| item.private.is_some()) {
+            // Before the records, which would be there without what is private of them.
+            self.client.check_private()?;
+        }
         let outgoing: Vec<_> = chunk.iter().map(Item::outgoing).collect();
         let answers = send::send(&self.client, &outgoing, Duration::from_secs(self.args.wait))?;
         let mut recorded = Vec::new();

@@ -4,7 +4,6 @@
 mod check;
 
 use std::{
-    fs::File,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -19,7 +18,10 @@ use serde_json::{Map, Value, json};
 
 pub(super) use self::check::{CheckArgs, check};
 use super::{Failure, append::salts::Salts};
-use crate::{files::FileError, keys};
+use crate::{
+    files::{self, FileError},
+    keys,
+};
 
 /// The private field of a payload that holds the salts of its documents: an
 /// object from the commitment in hexadecimal to the salt in base64url.
@@ -143,19 +145,14 @@ impl NamedFile {
     }
 }
 
-/// Reads a regular file to its end.
+/// Reads a regular file to its end. One that changes meanwhile is refused: it would
+/// be committed to bytes that never stood in it together.
 fn commitment_of(
     path: &Path,
     salt: &[u8; 16],
     match_key: Option<&MatchKey>,
 ) -> Result<FileCommitment, FileError> {
-    let failed = || FileError::io("read", path);
-    // Opening a pipe would wait for whoever writes into it.
-    if !std::fs::metadata(path).map_err(failed())?.is_file() {
-        return Err(failed()(std::io::Error::other("it is no regular file")));
-    }
-    let file = File::open(path).map_err(failed())?;
-    FileCommitment::of(file, salt, match_key).map_err(failed())
+    files::read_unchanged(path, |file| FileCommitment::of(file, salt, match_key))
 }
 
 /// Whether signing that record takes files.
@@ -267,6 +264,45 @@ mod tests {
         std::fs::write(&path, "An invoice").unwrap();
         let error = filled(folder.path(), record, &mut second).unwrap_err();
         assert!(error.contains("invoice.pdf") && error.contains("changed"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_read_is_committed_to_in_no_mixture() {
+        use std::{
+            fs::OpenOptions,
+            io::Write as _,
+            os::unix::fs::FileExt as _,
+            sync::atomic::{AtomicBool, Ordering},
+            thread,
+            time::Duration,
+        };
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("scan.tiff");
+        // Takes no room on the disk, and some time to read.
+        std::fs::File::create(&path).unwrap().set_len(64 << 20).unwrap();
+        let size = |path: &Path| std::fs::metadata(path).unwrap().len();
+        for grows in [false, true] {
+            let done = AtomicBool::new(false);
+            let read = thread::scope(|scope| {
+                scope.spawn(|| {
+                    let mut file =
+                        OpenOptions::new().append(grows).write(true).open(&path).unwrap();
+                    while !done.load(Ordering::Relaxed) {
+                        let written =
+                            if grows { file.write_all(b"x") } else { file.write_all_at(b"x", 0) };
+                        written.unwrap();
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                });
+                let read = commitment_of(&path, &[7; 16], None);
+                done.store(true, Ordering::Relaxed);
+                read
+            });
+            assert!(matches!(read, Err(FileError::Changing(_))), "{grows} {read:?}");
+        }
+        let whole = commitment_of(&path, &[7; 16], None).unwrap();
+        assert_eq!(whole.size, size(&path));
     }
 
     #[test]

@@ -12,12 +12,14 @@ fn change_requested(at: &str, to: u64) -> Value {
     record("contract.change_requested", at, data)
 }
 
+const RENEWED_AT: &str = "2026-03-01T00:00:00+01:00";
+
 fn renewed(version: u64, from: &str, to: &str, ceiling: Option<u64>) -> Value {
     let mut data = json!({"version": version, "period": {"from": from, "to": to}});
     if let Some(ceiling) = ceiling {
         data = with(data, json!({"annual_ceiling": ceiling, "currency": "EUR"}));
     }
-    record("contract.renewed", "2026-03-01T00:00:00+01:00", data)
+    record("contract.renewed", RENEWED_AT, data)
 }
 
 fn renewed_on_time(version: u64, ceiling: Option<u64>) -> Value {
@@ -285,6 +287,66 @@ fn a_ceiling_changes_from_the_day_after_the_period() {
 }
 
 #[test]
+fn a_ceiling_agreed_for_the_next_period_is_what_that_starts_with() {
+    let mut world = world();
+    let at = "2025-06-01T09:00:00+02:00";
+    let mut asked_before = world.clone();
+    world.take("ins", ceiling_amended(at, "2026-03-01", 250_000));
+    let mut unnamed = world.clone();
+    unnamed.take("ins", renewed_on_time(3, None));
+    assert_eq!(unnamed.period("ins/C", 2).ceiling.unwrap().minor_units(), 250_000);
+    unnamed.take("vet", requested("2026-03-02T09:00:00Z", "PA", 250_000));
+    unnamed.take("ins", answered("2026-03-02T09:00:00Z", "PA", 250_000, 0));
+    world.clone().take("ins", renewed_on_time(3, Some(250_000)));
+    // Another one is asked for first, the one before included.
+    for other in [150_000, 300_000] {
+        let refusal = world.refuse(Code::NoChangeRequest, "ins", renewed_on_time(3, Some(other)));
+        assert!(refusal.detail.contains("agreed for it is 250 000 EUR"), "{refusal}");
+        assert!(refusal.detail.contains(&world.records[1].id().to_string()), "{refusal}");
+        let mut asked = world.clone();
+        asked.take("broker", change_requested(at, other));
+        asked.take("ins", renewed_on_time(3, Some(other)));
+    }
+    asked_before.take("broker", change_requested(at, 300_000));
+    asked_before.take("ins", ceiling_amended(at, "2026-03-01", 250_000));
+    asked_before.clone().take("ins", renewed_on_time(3, Some(300_000)));
+    asked_before.take("ins", renewed_on_time(3, None));
+    assert_eq!(asked_before.period("ins/C", 2).ceiling.unwrap().minor_units(), 250_000);
+    // Its currency is that of the ceiling, so that a renewal can take it.
+    let francs = json!({"data": {"version": 3, "currency": "CHF"}});
+    let francs = with(ceiling_amended(at, "2026-03-01", 200_000), francs);
+    world.refuse(Code::CurrencyMismatch, "ins", francs);
+}
+
+#[test]
+fn of_ceilings_agreed_the_latest_that_can_hold_by_then_holds_and_of_one_day_the_newest() {
+    let mut world = world();
+    let at = "2025-06-01T09:00:00+02:00";
+    let agreed = |version: u64, effective: &str, to: u64| {
+        let more = json!({"data": {"version": version}});
+        with(ceiling_amended(at, effective, to), more)
+    };
+    world.take("ins", agreed(2, "2026-03-02", 300_000));
+    world.take("ins", agreed(3, "2026-03-01", 210_000));
+    world.take("ins", agreed(4, "2026-03-01", 220_000));
+    world.refuse(Code::NoChangeRequest, "ins", renewed_on_time(5, Some(210_000)));
+    world.take("ins", renewed_on_time(5, None));
+    // Of the day after, it holds from the period that begins then or later.
+    world.take("ins", renewed(6, "2027-03-01", "2028-02-29", None));
+    world.take("ins", renewed(7, "2028-03-01", "2029-02-28", None));
+    let ceilings = [1, 2, 3, 4].map(|number| world.period("ins/C", number).ceiling.unwrap());
+    assert_eq!(ceilings.map(|it| it.minor_units()), [150_000, 220_000, 300_000, 300_000]);
+    for version in 8..24 {
+        world.take(
+            "ins",
+            with(agreed(version, "2035-03-01", 1), json!({"occurred_at": RENEWED_AT})),
+        );
+    }
+    let one_more = with(agreed(24, "2035-03-01", 1), json!({"occurred_at": RENEWED_AT}));
+    world.refuse(Code::TooLarge, "ins", one_more);
+}
+
+#[test]
 fn a_ceiling_that_is_flagged_holds_at_once_but_not_below_what_is_used() {
     let mut world = World::flagging();
     world.take("ins", issued());
@@ -298,6 +360,38 @@ fn a_ceiling_that_is_flagged_holds_at_once_but_not_below_what_is_used() {
     assert_eq!(world.last_flags(), ["change_only_at_period_end"]);
     world.take("vet", requested(at, "PB", 1));
     world.refuse(Code::CeilingExceeded, "ins", answered(at, "PB", 1, 0));
+}
+
+#[test]
+fn a_ceiling_that_is_flagged_does_not_count_before_its_day() {
+    let mut world = World::flagging();
+    world.take("ins", issued());
+    let at = "2025-06-01T09:00:00+02:00";
+    world.take("ins", ceiling_amended(at, "2025-07-01", 200_000));
+    let answer = |world: &mut World, at: &str, amount: u64, number: &str| {
+        world.take("vet", requested(at, number, amount));
+        world.try_take("ins", answered(at, number, amount, 0)).err().map(|refusal| refusal.code)
+    };
+    let exceeded = Some(Code::CeilingExceeded);
+    assert_eq!(answer(&mut world, "2025-06-15T10:00:00+02:00", 200_000, "A"), exceeded);
+    assert_eq!(answer(&mut world, "2025-06-30T23:59:59+02:00", 150_001, "B"), exceeded);
+    assert_eq!(answer(&mut world, "2025-06-15T10:00:00+02:00", 150_000, "C"), None);
+    assert_eq!(answer(&mut world, "2025-07-01T00:00:00+02:00", 200_000, "D"), None);
+    // One that is lowered counts from its day on for what is held until then.
+    let lower = json!({"data": {"version": 3}, "occurred_at": "2025-08-01T09:00:00+02:00"});
+    world.take("ins", with(ceiling_amended(at, "2025-09-01", 100_000), lower));
+    assert_eq!(answer(&mut world, "2025-08-31T00:00:01+02:00", 100_001, "E"), exceeded);
+    assert_eq!(answer(&mut world, "2025-08-30T23:59:59+02:00", 200_000, "F"), None);
+    // What is spent stays spent.
+    world.take("broker", opened("2025-08-15T09:00:00+02:00", "K", 100_001));
+    world.refuse(
+        Code::CeilingExceeded,
+        "ins",
+        decided("2025-08-15T09:00:00+02:00", "K", 100_001, 0),
+    );
+    // The next period starts with what holds on the last day.
+    world.take("ins", renewed_on_time(4, None));
+    assert_eq!(world.period("ins/C", 2).ceiling.unwrap().minor_units(), 100_000);
 }
 
 #[test]

@@ -14,7 +14,8 @@ pub(super) fn correcting(record: Value, old: &Record) -> Value {
 /// same have the same.
 pub(super) fn figures(world: &World) -> (u64, usize, String) {
     let period = world.period("ins/C", 1);
-    let ceilings = format!("{:?} {:?}", period.ceiling, period.ceilings_requested);
+    let agreed: Vec<_> = period.ceilings_agreed.iter().map(|it| (it.from, it.amount)).collect();
+    let ceilings = format!("{:?} {:?} {agreed:?}", period.ceiling, period.ceilings_requested);
     (period.spent.minor_units(), period.holds.len(), ceilings)
 }
 
@@ -149,7 +150,43 @@ fn an_amended_ceiling_is_corrected_on_its_side_of_the_period_end() {
     );
     world.take("ins", correcting(amended("2025-07-01", 180_000), &first));
     assert_eq!(world.last_flags(), ["change_only_at_period_end"]);
-    assert_eq!(world.period("ins/C", 1).ceiling.unwrap().minor_units(), 180_000);
+    let limit = |day: &str| {
+        let limit = world.period("ins/C", 1).limit_on(day.parse().unwrap());
+        limit.unwrap().0.minor_units()
+    };
+    assert_eq!([limit("2025-06-30"), limit("2025-07-01")], [150_000, 180_000]);
+}
+
+#[test]
+fn a_ceiling_agreed_is_corrected_and_a_renewal_with_it() {
+    let mut world = world();
+    let amended = |to: Option<u64>| {
+        let data = json!({"version": 2, "change": "ceiling", "effective": "2026-03-01"});
+        let more = to.map_or(json!({}), |to| json!({"to": to, "currency": "EUR"}));
+        record("contract.amended", AT, with(data, more))
+    };
+    let renewed = |ceiling: Option<u64>| {
+        let version = json!({"data": {"version": 3, "annual_ceiling": ceiling}});
+        with(renewed_with(1), version)
+    };
+    let limit = |world: &World| world.period("ins/C", 2).ceiling.unwrap().minor_units();
+    let first = world.take("ins", amended(Some(200_000)));
+    let mut withdrawn = world.clone();
+    withdrawn.take("ins", correcting(amended(None), &first));
+    let without = with(renewed(None), json!({"data": {"currency": null}}));
+    withdrawn.refuse(Code::NoChangeRequest, "ins", renewed(Some(200_000)));
+    withdrawn.take("ins", without.clone());
+    assert_eq!(limit(&withdrawn), 150_000);
+    let second = world.take("ins", correcting(amended(Some(250_000)), &first));
+    world.refuse(Code::NoChangeRequest, "ins", renewed(Some(200_000)));
+    let old = world.take("ins", without.clone());
+    assert_eq!(limit(&world), 250_000);
+    // Once there is a renewal, it is that which is corrected.
+    world.refuse(Code::VersionGap, "ins", correcting(amended(Some(300_000)), &second));
+    world.refuse(Code::NoChangeRequest, "ins", correcting(renewed(Some(150_000)), &old));
+    let named = world.take("ins", correcting(renewed(Some(250_000)), &old));
+    world.take("ins", correcting(without, &named));
+    assert_eq!(limit(&world), 250_000);
 }
 
 #[test]
@@ -161,6 +198,73 @@ fn a_termination_is_corrected_and_the_contract_is_in_force_that_long() {
     world.refuse(Code::PolicyNotInForce, "broker", opened("2025-06-02T09:00:00Z", "K", 1));
     world.take("ins", correcting(ended("2025-06-30"), &first));
     world.take("broker", opened("2025-06-02T09:00:00Z", "K", 1));
+}
+
+#[test]
+fn no_correction_takes_a_contract_away_from_what_rests_on_it() {
+    let mut world = world();
+    let first = world.records[0].clone();
+    let begins = |day: &str| with(issued(), json!({"data": {"period": {"from": day}}}));
+    let to_sign = with(issued(), json!({"data": {"signature_required": true}}));
+    let ended = |day: Option<&str>| {
+        let data = json!({"reason": "sold", "effective": day});
+        with(
+            record("contract.terminated", "2025-06-20T09:00:00Z", json!({})),
+            json!({"data": data}),
+        )
+    };
+    let claim = world.take("broker", opened(AT, "K", 100));
+    world.take("ins", decided(AT, "K", 100, 0));
+    world.take("ins", paid(AT, "K", 100));
+    for issue in [to_sign.clone(), begins("2025-05-07")] {
+        let refusal = world.refuse(Code::PolicyNotInForce, "ins", correcting(issue, &first));
+        assert_eq!(refusal.field.as_deref(), Some("corrects"));
+        assert!(refusal.detail.contains(&claim.id().to_string()), "{refusal}");
+    }
+    let first = world.take("ins", correcting(begins("2025-05-06"), &first));
+    // Nor does a correction of its end, to the second.
+    let last = world.take("vet", requested("2025-06-10T23:59:59+02:00", "PA", 1));
+    let end = world.take("ins", ended(Some("2025-06-30")));
+    let refusal =
+        world.refuse(Code::PolicyNotInForce, "ins", correcting(ended(Some("2025-06-09")), &end));
+    assert!(refusal.detail.contains(&last.id().to_string()), "{refusal}");
+    let end = world.take("ins", correcting(ended(Some("2025-06-10")), &end));
+    let at_once = |at: &str| with(ended(None), json!({"occurred_at": at}));
+    let at = "2025-06-10T21:59:59Z";
+    world.refuse(Code::PolicyNotInForce, "ins", correcting(at_once(at), &end));
+    let end = world.take("ins", correcting(at_once("2025-06-10T22:00:00Z"), &end));
+    // The time zone moves the end, too.
+    let tokyo = json!({"data": {"time_zone": "Asia/Tokyo"}});
+    let in_tokyo = correcting(with(begins("2025-05-06"), tokyo), &first);
+    world.clone().take("ins", in_tokyo.clone());
+    let mut by_day = world.clone();
+    by_day.take("ins", correcting(ended(Some("2025-06-10")), &end));
+    by_day.refuse(Code::PolicyNotInForce, "ins", in_tokyo);
+    // What is told of another moment, or was never told, stands in nobody's way.
+    world.take("vet", correcting(requested("2025-06-01T09:00:00Z", "PA", 1), &last));
+    world.take("ins", correcting(ended(Some("2025-06-01")), &end));
+}
+
+#[test]
+fn a_contract_that_nothing_rests_on_is_corrected_freely() {
+    let mut world = world();
+    let claim = world.take("broker", opened("2025-03-02T09:00:00Z", "K", 100));
+    world.take("broker", correcting(opened("2025-05-06T09:00:00Z", "K", 100), &claim));
+    let first = world.records[0].clone();
+    let later = json!({"data": {"period": {"from": "2025-04-01"}}});
+    world.take("ins", correcting(with(issued(), later), &first));
+    // One that ended before a claim already may end otherwise before it.
+    let ended = |day: &str| {
+        record(
+            "contract.terminated",
+            "2025-06-20T09:00:00Z",
+            json!({"reason": "sold",
+            "effective": day}),
+        )
+    };
+    let end = world.take("ins", ended("2025-05-01"));
+    let end = world.take("ins", correcting(ended("2025-05-03"), &end));
+    world.take("ins", correcting(ended("2025-05-02"), &end));
 }
 
 #[test]

@@ -145,6 +145,66 @@ fn a_claim_is_opened_anew_until_it_is_decided_and_keeps_its_hold() {
 }
 
 #[test]
+fn an_opening_is_not_corrected_to_after_what_was_done_about_the_claim() {
+    let more: [(&str, Value); 3] = [
+        ("claim.state", json!({"state": "in_review"})),
+        ("claim.registered", json!({"number": "N"})),
+        ("claim.disputed", json!({"between": ["ins"]})),
+    ];
+    for (kind, data) in more {
+        let mut world = world();
+        let first = world.take("ins", opened(&on(7), "K", 100));
+        let later = world.take("ins", of_claim(kind, &on(12), "K", data.clone()));
+        if kind == "claim.state" {
+            // Told later of an earlier moment, it counts from there.
+            world.take("ins", of_claim(kind, &on(10), "K", data));
+        }
+        let last = if kind == "claim.state" { 10 } else { 12 };
+        let moved = |day: u8, old: &Record| correcting(opened(&on(day), "K", 100), old);
+        let refusal = world.refuse(Code::ClaimState, "ins", moved(last + 1, &first));
+        assert_eq!(refusal.field.as_deref(), Some("occurred_at"));
+        assert!(last == 10 || refusal.detail.contains(&later.id().to_string()), "{refusal}");
+        let second = world.take("ins", moved(last, &first));
+        world.refuse(Code::ClaimState, "ins", moved(last + 1, &second));
+    }
+}
+
+#[test]
+fn a_decision_is_not_corrected_away_from_a_step_of_the_deductible_that_it_made() {
+    let mut world = World::new();
+    let modules = json!({"data": {"modules": ["private", "employment", "traffic"],
+        "deductible_model": "variable"}});
+    world.take("ins", with(issued(), modules));
+    let set = |day: u8, amount: u64, cause: &str| {
+        let data =
+            json!({"model": "variable", "amount": amount, "cause": cause, "currency": "EUR"});
+        record("deductible.set", &on(day), data)
+    };
+    let judged = |day: u8, approved: u64, ladder: &str, deductible: u64| {
+        let more = json!({"data": {"deductible": deductible, "ladder": ladder}});
+        with(decided(&on(day), "K", approved, 100_000 - approved), more)
+    };
+    world.take("ins", opened(&on(7), "K", 100_000));
+    world.take("ins", set(7, 0, "start"));
+    let first = world.take("ins", judged(8, 90_000, "step_up", 0));
+    // Until the step is made, nothing stands on it.
+    world.clone().take("ins", correcting(judged(8, 0, "none", 0), &first));
+    let step = world.take("ins", set(10, 10_000, "K"));
+    let refusal =
+        world.refuse(Code::LadderStep, "ins", correcting(judged(8, 0, "none", 0), &first));
+    assert!(refusal.detail.contains(&step.id().to_string()), "{refusal}");
+    let moved = correcting(judged(11, 90_000, "step_up", 10_000), &first);
+    let refusal = world.refuse(Code::LadderStep, "ins", moved);
+    assert!(refusal.detail.contains(&step.id().to_string()), "{refusal}");
+    let first = world.take("ins", correcting(judged(9, 80_000, "step_up", 0), &first));
+    // A second decision made no step: it is corrected as it likes.
+    world.take("ins", of_claim("claim.disputed", &on(12), "K", json!({"between": ["ins"]})));
+    let second = world.take("ins", judged(13, 70_000, "step_up", 10_000));
+    world.refuse(Code::ClaimState, "ins", correcting(judged(9, 0, "none", 0), &first));
+    world.take("ins", correcting(judged(14, 0, "none", 0), &second));
+}
+
+#[test]
 fn an_offer_that_is_corrected_is_told_and_signed_anew() {
     let mut world = world();
     let offered = |amount: u64| {

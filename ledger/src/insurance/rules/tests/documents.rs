@@ -129,3 +129,73 @@ fn a_dossier_asks_for_256_documents_and_no_more() {
     world.take("broker", asked(json!(items[..2]), "2025-05-01"));
     world.refuse(Code::TooLarge, "broker", asked(json!(["one more"]), "2025-05-01"));
 }
+
+#[test]
+fn nobody_has_a_document_before_it_was_asked_for() {
+    let on = |day: u8| format!("2025-05-{day:02}T12:00:00+02:00");
+    let asked =
+        |day: u8| with(asked(json!(["licence"]), "2025-07-01"), json!({"occurred_at": on(day)}));
+    let word = |day: u8| with(assessed("licence", "accepted"), json!({"occurred_at": on(day)}));
+    let received = |day: u8| record("document.received", &on(day), json!({"item": "licence"}));
+    let mut world = world();
+    world.take("broker", asked(10));
+    let first = world.records[1].id();
+    for early in [word(9), received(9)] {
+        let refusal = world.refuse(Code::UnknownReference, "broker", early);
+        assert_eq!(refusal.field.as_deref(), Some("occurred_at"));
+        assert!(refusal.detail.contains(&first.to_string()), "{refusal}");
+    }
+    world.take("broker", received(10));
+    // Told late, it was asked for before that; what came then was not for the later one.
+    let late = world.take("broker", asked(5));
+    world.refuse(Code::UnknownReference, "broker", word(4));
+    world.take("broker", word(9));
+    world.take("broker", received(5));
+    world.refuse(Code::DossierRed, "broker", with(card(), json!({"occurred_at": on(11)})));
+    // Asked for again, it had been asked for all the same.
+    world.take("broker", asked(20));
+    world.take("broker", word(12));
+    world.take("broker", with(asked(6), json!({"corrects": late.id()})));
+    world.take("broker", word(5));
+}
+
+#[test]
+fn a_corrected_request_is_not_moved_behind_what_was_found() {
+    let on = |day: u8| format!("2025-05-{day:02}T12:00:00+02:00");
+    let asked =
+        |day: u8| with(asked(json!(["licence"]), "2025-07-01"), json!({"occurred_at": on(day)}));
+    let word = |day: u8| with(assessed("licence", "accepted"), json!({"occurred_at": on(day)}));
+    let mut world = world();
+    let first = world.take("broker", asked(10));
+    let found = world.take("broker", word(12));
+    let refusal = world.refuse(
+        Code::UnknownReference,
+        "broker",
+        with(asked(13), json!({"corrects": first.id()})),
+    );
+    assert!(refusal.detail.contains(&found.id().to_string()), "{refusal}");
+    world.refuse(Code::UnknownReference, "broker", with(word(9), json!({"corrects": found.id()})));
+    let first = world.take("broker", with(asked(11), json!({"corrects": first.id()})));
+    world.refuse(Code::UnknownReference, "broker", word(10));
+    world.take("broker", with(word(14), json!({"corrects": found.id()})));
+    world.take("broker", with(asked(13), json!({"corrects": first.id()})));
+    world.take("broker", with(card(), json!({"occurred_at": on(14)})));
+}
+
+#[test]
+fn what_came_with_a_claim_may_be_looked_at_before_it_is_asked_for_again() {
+    let of_claim =
+        |record: Value, at: &str| with(record, json!({"claim": "ins/K", "occurred_at": at}));
+    let mut world = world();
+    let claim = with(opened(AT, "K", 1), json!({"data": {"attached": ["invoice"]}}));
+    world.take("broker", claim);
+    let (before, after) = ("2025-04-02T09:00:00+02:00", "2025-04-03T09:00:00+02:00");
+    let asked = asked(json!(["invoice", "report"]), "2025-05-01");
+    world.take("broker", of_claim(asked, after));
+    world.take("broker", of_claim(assessed("invoice", "unreadable"), before));
+    world.refuse(
+        Code::UnknownReference,
+        "broker",
+        of_claim(assessed("report", "rejected"), before),
+    );
+}

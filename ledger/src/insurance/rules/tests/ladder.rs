@@ -360,3 +360,136 @@ fn a_claim_free_year_corrected_into_a_commitment_is_not_used_up_by_an_earlier_cl
     world.refuse(Code::DeductibleWrong, "ins", judged(new_year, "B", 90_000, 30_000, "none"));
     world.take("ins", judged(new_year, "B", 90_000, 50_000, "none"));
 }
+
+fn free(year: i32, amount: u64) -> Value {
+    let at = format!("{}-01-01T00:00:00+01:00", year + 1);
+    set(&at, "bonus", amount, &format!("claim_free:{year}"))
+}
+
+/// That a claim opened and decided at that moment bears so much and nothing else.
+fn bears(world: &World, at: &str, deductible: u64) {
+    let mut world = world.clone();
+    world.take("ins", case(at, "ASKED", "legal_case"));
+    for wrong in
+        [0, 10_000, 20_000, 30_000, 40_000, 50_000].into_iter().filter(|it| *it != deductible)
+    {
+        let wrong = judged(at, "ASKED", 90_000, wrong, "none");
+        world.refuse(Code::DeductibleWrong, "ins", wrong);
+    }
+    world.take("ins", judged(at, "ASKED", 90_000, deductible, "none"));
+}
+
+#[test]
+fn what_was_earned_is_not_lost_when_the_year_of_a_cost_commitment_is_over() {
+    let mut world = legal("bonus");
+    world.take("ins", set("2021-01-01T00:00:01+01:00", "bonus", 30_000, "start"));
+    world.take("ins", free(2021, 20_000));
+    bears(&world, "2022-05-09T10:00:00+02:00", 20_000);
+    world.take("ins", set("2022-05-10T10:00:00+02:00", "bonus", 50_000, "cost_commitment"));
+    bears(&world, "2022-05-10T10:00:00+02:00", 50_000);
+    bears(&world, "2023-05-10T23:59:59+02:00", 50_000);
+    bears(&world, "2023-05-11T00:00:00+02:00", 20_000);
+    // Once a claim has borne it, it is over at once.
+    let mut used = world.clone();
+    used.take("ins", case("2022-05-11T10:00:00+02:00", "A", "legal_case"));
+    used.take("ins", judged("2022-05-11T10:00:00+02:00", "A", 90_000, 50_000, "none"));
+    bears(&used, "2022-05-12T10:00:00+02:00", 20_000);
+    // The next year without a claim lowers what the ladder has come to.
+    world.take("ins", free(2023, 10_000));
+    bears(&world, "2024-01-01T00:00:00+01:00", 10_000);
+    world.take("ins", free(2024, 0));
+    bears(&world, "2025-01-01T00:00:00+01:00", 0);
+}
+
+#[test]
+fn a_claim_free_year_told_after_a_cost_commitment_leaves_what_the_next_claim_bears() {
+    let mut world = legal("bonus");
+    world.take("ins", set("2021-01-01T00:00:01+01:00", "bonus", 30_000, "start"));
+    world.take("ins", set("2022-03-01T10:00:00+01:00", "bonus", 50_000, "cost_commitment"));
+    let late = |amount: u64| set("2022-04-01T10:00:00+02:00", "bonus", amount, "claim_free:2021");
+    for wrong in [50_000, 30_000, 10_000] {
+        world.refuse(Code::LadderStep, "ins", late(wrong));
+    }
+    // Counted on from what the commitment said, or from the ladder: it is the same step.
+    for amount in [40_000, 20_000] {
+        let mut world = world.clone();
+        world.take("ins", late(amount));
+        bears(&world, "2022-04-02T10:00:00+02:00", 50_000);
+        bears(&world, "2023-03-02T10:00:00+01:00", 20_000);
+    }
+}
+
+#[test]
+fn a_commitment_is_remembered_for_the_claim_that_it_was_for_however_many_followed() {
+    let mut world = with_bonus();
+    for claim in ["A", "B"] {
+        world.take("ins", case(&in_may(12), claim, "legal_case"));
+    }
+    for day in 13..20 {
+        committed(&mut world, day);
+    }
+    let first = world.take("ins", judged_in_may(21, "A", 50_000));
+    world.refuse(Code::DeductibleWrong, "ins", judged_in_may(21, "B", 50_000));
+    let again = with(judged_in_may(21, "A", 50_000), json!({"corrects": first.id()}));
+    world.take("ins", again);
+    world.take("ins", judged_in_may(21, "B", 30_000));
+}
+
+#[test]
+fn what_a_claim_bears_is_refused_where_the_steps_of_its_time_are_forgotten() {
+    let mut world = with_bonus();
+    for claim in ["A", "B"] {
+        world.take("ins", case(&in_may(12), claim, "legal_case"));
+    }
+    for _ in 0..crate::limits::LADDER_STEPS_MAX {
+        committed(&mut world, 20);
+    }
+    for amount in [30_000, 50_000] {
+        let refusal = world.refuse(Code::DeductibleWrong, "ins", judged_in_may(21, "A", amount));
+        assert_eq!(refusal.field.as_deref(), Some("occurred_at"));
+    }
+    // What bears none needs no step.
+    world.take("ins", with(judged_in_may(21, "B", 0), json!({"data": {"approved": 25_000}})));
+    bears(&world, &in_may(21), 50_000);
+}
+
+#[test]
+fn a_commitment_that_a_claim_has_borne_is_not_corrected_away_from_it() {
+    let mut world = legal("bonus");
+    world.take("ins", set("2021-01-01T00:00:01+01:00", "bonus", 30_000, "start"));
+    let set_in_may = |day: u8| set(&in_may(day), "bonus", 50_000, "cost_commitment");
+    let commitment = world.take("ins", set_in_may(10));
+    world.take("ins", case(&in_may(12), "A", "legal_case"));
+    let decision = world.take("ins", judged_in_may(12, "A", 50_000));
+    let moved = |record: Value| with(record, json!({"corrects": commitment.id()}));
+    let refusal = world.refuse(Code::LadderStep, "ins", moved(set_in_may(13)));
+    assert!(refusal.detail.contains(&decision.id().to_string()), "{refusal}");
+    let other = set("2022-01-01T00:00:00+01:00", "bonus", 20_000, "claim_free:2021");
+    world.refuse(Code::LadderStep, "ins", moved(other));
+    world.take("ins", moved(set_in_may(12)));
+    bears(&world, &in_may(13), 30_000);
+}
+
+#[test]
+fn a_decision_told_late_is_judged_by_the_step_of_its_own_moment() {
+    let mut world = legal("variable");
+    world.take("ins", set("2021-01-01T00:00:01+01:00", "variable", 0, "start"));
+    for claim in ["A", "B", "C"] {
+        world.take("ins", case(&in_may(1), claim, "legal_case"));
+    }
+    let judged = |day: u8, claim: &str, deductible: u64| {
+        judged(&in_may(day), claim, 90_000, deductible, "step_up")
+    };
+    world.take("ins", judged(2, "A", 0));
+    let step = world.take("ins", set(&in_may(10), "variable", 10_000, "A"));
+    let refusal = world.refuse(Code::DeductibleWrong, "ins", judged(3, "B", 10_000));
+    assert!(refusal.detail.contains(&world.records[1].id().to_string()), "{refusal}");
+    let late = world.take("ins", judged(3, "B", 0));
+    let refusal = world.refuse(Code::DeductibleWrong, "ins", judged(10, "C", 0));
+    assert!(refusal.detail.contains(&step.id().to_string()), "{refusal}");
+    world.take("ins", judged(10, "C", 10_000));
+    // Moved behind the step by a correction, it bears what holds there.
+    let moved = |deductible| with(judged(11, "B", deductible), json!({"corrects": late.id()}));
+    world.refuse(Code::DeductibleWrong, "ins", moved(0));
+    world.take("ins", moved(10_000));
+}

@@ -76,7 +76,7 @@ impl World {
     }
 
     /// Every rule that can be softened only flags.
-    pub(super) fn flagging() -> Self {
+    pub(in crate::insurance) fn flagging() -> Self {
         Self::with_rules(RuleDispositions {
             change_only_at_period_end: Disposition::Flag,
             dossier_red: Disposition::Flag,

@@ -331,11 +331,11 @@ fn a_claim_is_one_or_none_on_every_day_however_late_it_is_told() {
         statement(&mut world, "broker", ("2025-05-25", "2025-05-25"), (0, 0, 1));
         statement(&mut world, "broker", (&days(1), &days(day)), (0, 0, open));
     }
-    // Told late, it ends no earlier than it was opened again.
     world.refuse(Code::NotDecided, "ins", paid(&on(10), "K", 100));
+    // Told late, it was closed all the same from that day on.
     let closed = json!({"paid": 100, "currency": "EUR"});
     world.take("ins", of_claim("claim.closed", &on(10), "K", closed));
-    for (day, open) in [(9, 1), (10, 1), (19, 1), (20, 0), (21, 0), (22, 0), (23, 0)] {
+    for (day, open) in [(9, 1), (10, 0), (19, 0), (20, 0), (21, 0), (22, 0), (23, 0)] {
         statement(&mut world, "broker", (&days(1), &days(day)), (0, 0, open));
     }
 }

@@ -1,6 +1,9 @@
 //! Payments: never more than was approved or accepted, nor more back than out.
 
-use super::{settlement::sign_offer, *};
+use super::{
+    settlement::{sign_offer, sign_offer_at},
+    *,
+};
 
 const AT: &str = "2025-05-06T09:00:00+02:00";
 const LATER: &str = "2025-05-09T09:00:00+02:00";
@@ -218,7 +221,7 @@ fn what_was_paid_on_account_in_an_earlier_round_is_carried_by_its_objection() {
     let lower = again(&decision, decided(&on(20), "K", 399, 601));
     decided_instead.refuse(Code::PaidExceedsApproved, "ins", lower);
     decided_instead.take("ins", again(&on_account, paid_on_account(8, 400)));
-    sign_offer(&mut world, "S", 2);
+    sign_offer_at(&mut world, "S", 2, (&on(9), &on(10)));
     let data = json!({"round": 2, "answer": "accepted", "signature": "S"});
     let accepted = of_claim("settlement.answered", &on(20), "K", data);
     let answer = world.take("broker", accepted.clone());
@@ -265,4 +268,49 @@ fn a_return_is_not_corrected_to_after_what_was_paid_in_its_place() {
     let moved = |day: u8| with(back(day), json!({"corrects": returned.id()}));
     world.refuse(Code::NotDecided, "ins", moved(12));
     world.take("ins", moved(10));
+}
+
+#[test]
+fn nothing_comes_back_at_an_hour_before_it_went_out() {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 1_000));
+    world.take("ins", decided(AT, "K", 1_000, 0));
+    let of = |hour: u8, amount: u64, payee: &str, status: &str| {
+        let more = json!({"data": {"payee": payee, "status": status}});
+        with(paid(&format!("2025-05-09T{hour:02}:00:00+02:00"), "K", amount), more)
+    };
+    let first = world.take("ins", of(15, 50, "vet", "executed"));
+    let refusal = world.refuse(Code::TotalMismatch, "ins", of(14, 50, "vet", "returned"));
+    assert_eq!(refusal.field.as_deref(), Some("occurred_at"));
+    // What another had by then is not that payee's.
+    world.take("ins", of(10, 100, "garage", "executed"));
+    world.refuse(Code::TotalMismatch, "ins", of(14, 50, "vet", "returned"));
+    world.take("ins", of(12, 60, "garage", "returned"));
+    world.refuse(Code::TotalMismatch, "ins", of(12, 41, "garage", "returned"));
+    // Nor does it move behind what came back of it.
+    world.take("ins", of(15, 20, "vet", "returned"));
+    let moved = |hour: u8| with(of(hour, 50, "vet", "executed"), json!({"corrects": first.id()}));
+    world.refuse(Code::TotalMismatch, "ins", moved(16));
+    let first = world.take("ins", moved(14));
+    world.refuse(Code::TotalMismatch, "ins", of(13, 1, "vet", "returned"));
+    world.take("ins", of(14, 30, "vet", "returned"));
+    let to_garage = with(of(14, 50, "garage", "executed"), json!({"corrects": first.id()}));
+    world.refuse(Code::TotalMismatch, "ins", to_garage);
+}
+
+#[test]
+fn money_comes_back_on_the_day_it_went_out_and_went_out_again() {
+    let mut world = world();
+    world.take("broker", opened(AT, "K", 1_000));
+    world.take("ins", decided(AT, "K", 1_000, 0));
+    let of = |hour: u8, status: &str| {
+        let more = json!({"data": {"status": status}});
+        with(paid(&format!("2025-05-09T{hour:02}:00:00+02:00"), "K", 100), more)
+    };
+    world.take("ins", with(of(9, "executed"), json!({"occurred_at": on(8)})));
+    world.take("ins", of(10, "returned"));
+    world.take("ins", of(16, "executed"));
+    // Between the two nothing was there that could come back.
+    world.refuse(Code::TotalMismatch, "ins", of(12, "returned"));
+    world.take("ins", of(16, "returned"));
 }

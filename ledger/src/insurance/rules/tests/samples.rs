@@ -66,6 +66,24 @@ fn each_sample_plays_through_in_the_order_of_its_file() {
     assert_eq!(refused, 18);
 }
 
+#[test]
+fn no_rule_goes_by_what_may_be_hidden() {
+    let mut hidden = 0;
+    for (name, sample) in SAMPLES {
+        let mut world = World::new();
+        for (number, mut line) in (1..).zip(lines(sample)) {
+            let record_type = line.record["type"].as_str().unwrap().parse().unwrap();
+            let data = line.record["data"].as_object_mut().unwrap();
+            for field in crate::vault::own_fields_that_may_be_private(record_type) {
+                hidden += usize::from(data.remove(field).is_some());
+            }
+            let outcome = outcome(&mut world, &line);
+            assert_eq!(outcome, line.expect, "{name} line {number}: {}", line.record);
+        }
+    }
+    assert!(hidden > 10, "{hidden}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 

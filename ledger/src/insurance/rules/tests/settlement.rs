@@ -25,14 +25,19 @@ fn accepted(at: &str, round: u64, signature: &str) -> Value {
 }
 
 pub(super) fn sign_offer(world: &mut World, number: &str, round: u64) {
+    sign_offer_at(world, number, round, (TOLD, SIGNED));
+}
+
+/// Signs an offer, asked for at one moment and completed at another.
+pub(super) fn sign_offer_at(world: &mut World, number: &str, round: u64, at: (&str, &str)) {
     let target = json!({"settlement": "ins/K", "round": round});
     let data = json!({"signature": number, "target": target, "signer": "policyholder",
         "method": "sms_otp", "expires": "2025-06-01T00:00:00Z"});
-    world.take("broker", record("signature.requested", TOLD, data));
+    world.take("broker", record("signature.requested", at.0, data));
     let data = json!({"signature": number, "channel": "sms"});
-    world.take("otp", record("signature.challenged", TOLD, data));
+    world.take("otp", record("signature.challenged", at.0, data));
     let data = json!({"signature": number, "level": "SES"});
-    world.take("otp", record("signature.completed", SIGNED, data));
+    world.take("otp", record("signature.completed", at.1, data));
 }
 
 fn with_claim() -> World {

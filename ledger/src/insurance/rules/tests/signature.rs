@@ -86,6 +86,70 @@ fn it_is_completed_once_and_after_a_challenge_that_still_stands() {
 }
 
 #[test]
+fn what_is_told_late_is_signed_by_a_code_that_had_been_sent_by_then() {
+    let mut world = world();
+    let at = |second: i64| seconds_after(CHALLENGED_AT, second);
+    let declined = |second: i64| with(failed("declined"), json!({"occurred_at": at(second)}));
+    world.take("broker", asked_for_version(1));
+    world.take("otp", challenged(&at(60)));
+    world.take("otp", challenged(&at(300)));
+    world.refuse(Code::SignatureState, "otp", completed(&at(59)));
+    world.clone().take("otp", completed(&at(180)));
+    // Declined in between, the first is good no more, and the last is.
+    let mut declined_since = world.clone();
+    declined_since.take("otp", declined(120));
+    declined_since.refuse(Code::SignatureState, "otp", completed(&at(180)));
+    declined_since.take("otp", completed(&at(300)));
+    // Declined before both, both are.
+    world.take("otp", declined(30));
+    world.take("otp", completed(&at(60)));
+}
+
+#[test]
+fn nothing_is_asked_to_be_signed_before_it_is_there() {
+    let mut world = world();
+    let early = |target: Value, at: &str| with(asked(target), json!({"occurred_at": at}));
+    let version = |version: u64| json!({"contract": "ins/C", "version": version});
+    let issued_at = "2025-02-27T09:00:00+01:00";
+    let refusal = world.refuse(
+        Code::UnknownReference,
+        "broker",
+        early(version(1), &seconds_after(issued_at, -1)),
+    );
+    assert_eq!(refusal.field.as_deref(), Some("occurred_at"));
+    assert!(refusal.detail.contains(&world.records[0].id().to_string()), "{refusal}");
+    world.clone().take("broker", early(version(1), issued_at));
+    let amended = |version: u64, at: &str| {
+        let data = json!({"version": version, "change": "x", "effective": "2025-06-01"});
+        record("contract.amended", at, data)
+    };
+    world.take("ins", amended(2, "2025-03-10T09:00:00+01:00"));
+    world.take("ins", amended(3, "2025-03-20T09:00:00+01:00"));
+    // Of a version that is not the newest, the moment of the last before it counts.
+    for (number, day, taken) in
+        [(3, 19, false), (3, 20, true), (2, 9, false), (2, 10, true), (1, 9, false), (1, 10, true)]
+    {
+        let said = early(version(number), &format!("2025-03-{day:02}T09:00:00+01:00"));
+        match taken {
+            true => drop(world.clone().take("broker", said)),
+            false => drop(world.refuse(Code::UnknownReference, "broker", said)),
+        }
+    }
+    world.take("broker", opened("2025-03-01T09:00:00+01:00", "K", 100));
+    for round in [1, 2] {
+        let data = json!({"round": round, "amount": 100, "currency": "EUR"});
+        let at = format!("2025-03-{:02}T09:00:00+01:00", 9 + round);
+        world.take("ins", of_claim("settlement.offered", &at, "K", data));
+    }
+    let round = |round: u64| json!({"settlement": "ins/K", "round": round});
+    for (number, at) in [(1, "2025-03-10T09:00:00+01:00"), (2, "2025-03-11T09:00:00+01:00")] {
+        let said = early(round(number), &seconds_after(at, -1));
+        world.refuse(Code::UnknownReference, "broker", said);
+        world.clone().take("broker", early(round(number), at));
+    }
+}
+
+#[test]
 fn it_is_completed_up_to_its_last_moment() {
     let mut world = world();
     world.take("broker", asked_for_version(1));

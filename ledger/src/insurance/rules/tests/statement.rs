@@ -158,6 +158,105 @@ proptest! {
     }
 }
 
+/// What is told of a claim, and on which day it happened.
+#[derive(Debug, Clone, Copy)]
+enum Told {
+    Decided(u64),
+    Paid(i64),
+    Closed,
+}
+
+/// Whether a claim of 10 is open at the end of a day, by what had happened by then.
+fn is_open(told: &[(i64, Told)], day: i64) -> bool {
+    let mut by_then: Vec<_> = told.iter().filter(|(at, _)| *at <= day).collect();
+    by_then.sort_by_key(|(at, _)| *at);
+    let (mut due, mut paid, mut closed) = (None, 0, false);
+    for (_, told) in by_then {
+        match told {
+            Told::Decided(approved) => due = Some(i64::try_from(*approved).unwrap()),
+            Told::Paid(amount) => paid += amount,
+            Told::Closed => closed = true,
+        }
+    }
+    !closed && due.is_none_or(|due| paid < due)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    /// In whatever order a claim's records come: it is open on the days on which it was.
+    #[test]
+    fn a_claim_counts_as_open_by_what_had_happened_by_then(
+        tried in prop::collection::vec((0..6_u8, 0..20_i64, 0..11_u64), 4..40),
+        carried in any::<bool>(),
+    ) {
+        let mut world = world();
+        let at = |day: i64| seconds_after("2025-05-01T12:00:00Z", day * 86_400);
+        world.take("vet", opened(&at(0), "K", 10));
+        if carried {
+            // So that something is paid before it is decided.
+            let offer = json!({"round": 1, "amount": 10, "currency": "EUR"});
+            world.take("ins", of_claim("settlement.offered", &at(0), "K", offer));
+            let notified = json!({"round": 1, "to": "policyholder"});
+            world.take("broker", of_claim("settlement.notified", &at(0), "K", notified));
+            let objected = json!({"round": 1, "answer": "objected"});
+            world.take("broker", of_claim("settlement.answered", &at(0), "K", objected));
+        }
+        let mut told = Vec::new();
+        for (kind, day, amount) in tried {
+            let on = at(day);
+            let signed = i64::try_from(amount).unwrap();
+            let (record, what) = match kind {
+                0 => (decided(&on, "K", amount.min(10), 10 - amount.min(10)),
+                    Some(Told::Decided(amount.min(10)))),
+                1 => (of_claim("claim.disputed", &on, "K", json!({"between": ["x"]})), None),
+                2 => {
+                    let back = json!({"data": {"status": "returned"}});
+                    (with(paid(&on, "K", amount), back), Some(Told::Paid(-signed)))
+                }
+                3 if amount == 10 => {
+                    let paid = world.claim("ins/K").stands().paid().minor_units();
+                    let data = json!({"paid": paid, "currency": "EUR"});
+                    (of_claim("claim.closed", &on, "K", data), Some(Told::Closed))
+                }
+                _ => {
+                    let on_account = json!({"data": {"on_account": kind == 5}});
+                    (with(paid(&on, "K", amount), on_account), Some(Told::Paid(signed)))
+                }
+            };
+            if world.try_take("ins", record).is_ok() {
+                told.extend(what.map(|what| (day, what)));
+            }
+        }
+        for day in 0..21 {
+            let open = u64::from(is_open(&told, day));
+            let last = at(day)[..10].to_owned();
+            let said = |open: u64| with(
+                statement("vet", (&last, &last), (0, 0, open)),
+                json!({"contract": "ins/C"}),
+            );
+            prop_assert!(world.clone().try_take("ins", said(open)).is_ok(), "{day} {told:?}");
+            prop_assert!(world.clone().try_take("ins", said(1 - open)).is_err(), "{day} {told:?}");
+        }
+    }
+}
+
+#[test]
+fn what_comes_before_the_last_64_things_done_about_a_claim_is_refused() {
+    let mut world = world();
+    let at = |second: i64| seconds_after("2025-05-01T12:00:00Z", second);
+    world.take("vet", opened(&at(0), "K", 1_000));
+    world.take("ins", decided(&at(0), "K", 1_000, 0));
+    for second in 1..=crate::limits::CLAIM_STEPS_MAX as i64 {
+        // Told out of order, the ledger forgets what happened first.
+        world.take("ins", to_vet(&at(100 - second), "K", 1));
+    }
+    world.take("ins", to_vet(&at(100), "K", 1));
+    let refusal = world.refuse(Code::ClaimState, "ins", to_vet(&at(35), "K", 1));
+    assert_eq!(refusal.field.as_deref(), Some("occurred_at"));
+    world.take("ins", to_vet(&at(36), "K", 1));
+}
+
 #[test]
 fn an_alert_is_about_what_the_ledger_holds() {
     let mut world = world();

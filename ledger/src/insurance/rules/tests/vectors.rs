@@ -154,7 +154,7 @@ fn the_state_is_the_documented_bytes() {
         .iter()
         .map(|pair| u8::from_str_radix(&pair["key"].as_str().unwrap()[..2], 16).unwrap())
         .collect();
-    assert_eq!(kinds, (0x10..=0x23).collect());
+    assert_eq!(kinds, (0x10..=0x24).collect());
 }
 
 /// Bytes written by hand after docs/FORMATS.md.
@@ -183,10 +183,12 @@ fn a_value_is_laid_out_as_documented() {
             ended: None,
         }],
         ceilings_requested: Vec::new(),
+        ceilings_agreed: Vec::new(),
+        ceilings_within: Vec::new(),
         newest: None,
     };
     let mut world = World::new();
-    let mut expected = vec![2];
+    let mut expected = vec![3];
     expected.extend_from_slice(crate::digest::Digest::of(b"x").as_bytes());
     for (year, month, day) in [(2025_u16, 3, 1), (2026, 2, 28)] {
         expected.extend_from_slice(&year.to_be_bytes());
@@ -208,7 +210,9 @@ fn a_value_is_laid_out_as_documented() {
     expected.extend_from_slice(&1_u64.to_be_bytes());
     expected.extend_from_slice(&2_u32.to_be_bytes());
     expected.push(0);
-    expected.extend_from_slice(&0_u64.to_be_bytes());
+    for _ in 0..3 {
+        expected.extend_from_slice(&0_u64.to_be_bytes());
+    }
     expected.push(0);
     let key = keys::period(&contract, 1);
     world

@@ -26,6 +26,11 @@ impl Ruled {
         Self { world: World::new(), lines: Vec::new() }
     }
 
+    /// Every rule that can be softened only flags.
+    pub(super) fn flagging() -> Self {
+        Self { world: World::flagging(), ..Self::new() }
+    }
+
     /// With a contract of 2025; it begins in January and is not signed where that
     /// is required.
     fn with_contract(signature_required: bool) -> Self {
@@ -553,4 +558,45 @@ fn a_period_without_a_ceiling_counts_in_the_currency_of_the_first_amount_that_co
     let data = json!({"outcome": "approved", "approved": 100, "refused": 0, "currency": "USD"});
     world.take("ins", of_claim("claim.decided", "2025-03-01T13:00:00Z", data));
     agree(&world, Some("EUR"), 900, 0);
+}
+
+#[test]
+fn a_ceiling_agreed_is_the_limit_of_the_next_period_and_stands_with_the_version_that_says_so() {
+    let mut world = Ruled::with_contract(false);
+    let amended = |to: u64| {
+        let data = json!({"version": 2, "change": "ceiling", "to": to, "effective": "2026-01-01",
+            "currency": "EUR"});
+        record("contract.amended", "2025-06-01T10:00:00+02:00", data)
+    };
+    let first = world.take("ins", amended(120_000));
+    world.take("ins", correcting(amended(150_000), &first));
+    let data = json!({"version": 3, "period": {"from": "2026-01-01", "to": "2026-12-31"}});
+    let renewed = record("contract.renewed", "2025-12-01T10:00:00+01:00", data);
+    let old = world.take("ins", renewed.clone());
+    for _ in 0..2 {
+        let dossier = world.now();
+        let limits: Vec<_> = dossier.periods.iter().map(|period| period.limit).collect();
+        assert_eq!(limits, [Some(100_000), Some(150_000)]);
+        let changes = |version: usize| -> Vec<_> {
+            dossier.versions[version].changes.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(changes(1), ["ceiling: 1000.00 EUR → 1500.00 EUR"]);
+        assert_eq!(changes(2), ["period: 2025-01-01 to 2025-12-31 → 2026-01-01 to 2026-12-31"]);
+        // The rules let so much be approved, and no more.
+        let mut spent = world.clone();
+        let at = "2026-02-01T09:00:00+01:00";
+        let mut claim = opened(at, "ins/C1");
+        claim["data"]["claimed"] = 200_000.into();
+        spent.take("ins", claim);
+        let decided = |approved: u64| {
+            let data = json!({"outcome": "partly", "approved": approved,
+                "refused": 200_000 - approved, "currency": "EUR"});
+            of_claim("claim.decided", at, data)
+        };
+        assert!(!spent.lets_pass("ins", decided(150_001)));
+        assert!(spent.lets_pass("ins", decided(150_000)));
+        if world.lines.len() == 4 {
+            world.take("ins", correcting(renewed.clone(), &old));
+        }
+    }
 }

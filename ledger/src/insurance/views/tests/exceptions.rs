@@ -108,6 +108,82 @@ fn the_same_risk_at_two_providers_shows_as_long_as_the_first_has_it() {
 }
 
 #[test]
+fn a_claim_is_a_providers_by_who_opened_it_and_not_by_the_way_it_came() {
+    // Who claims, for whom, by which channel, and whether that is another provider.
+    for (signer, by, channel, expected) in [
+        ("vet-2", None, "crm", true),
+        ("vet-2", None, "portal", true),
+        ("vet-2", None, "insurer", true),
+        ("vet-2", None, "vet_system", true),
+        ("vet-1", None, "insurer", false),
+        ("ins", Some("policyholder"), "vet_system", false),
+        ("broker", Some("policyholder"), "vet_system", false),
+        ("vet-2", Some("policyholder"), "vet_system", false),
+        ("ins", None, "vet_system", false),
+        ("broker", None, "crm", false),
+    ] {
+        let mut lines = Lines::default();
+        let (at, until) = ("2025-05-06T09:00:00Z", "2025-05-07T09:00:00Z");
+        lines.add(
+            "vet-1",
+            json!({"type": "preauthorisation.requested", "occurred_at": at, "contract": "ins/1",
+                "data": {"preauthorisation": "A", "lines": [{"code": "x", "amount": 100}],
+                    "currency": "EUR"}}),
+        );
+        let hold = lines.add(
+            "ins",
+            json!({"type": "preauthorisation.answered", "occurred_at": at, "contract": "ins/1",
+                "data": {"preauthorisation": "A", "guaranteed": 100, "customer_share": 0,
+                    "hold_until": until, "currency": "EUR"}}),
+        );
+        let mut claim = json!({"type": "claim.opened", "occurred_at": "2025-05-06T10:00:00Z",
+            "contract": "ins/1", "claim": "ins/C1",
+            "data": {"channel": channel, "attached": ["care_sheet", "invoice"]}});
+        if let Some(by) = by {
+            claim["declared_by"] = by.into();
+        }
+        let claim = lines.add(signer, claim);
+        let found = lines.exceptions("ins/1", now()).into_iter();
+        let found: Vec<_> = found
+            .filter(|found| found.kind == ExceptionKind::TwoProviders)
+            .map(|found| (found.record, found.others, found.sentence))
+            .collect();
+        let sentence = "vet-2 has a claim while vet-1 has a hold on the same contract".to_owned();
+        let expected = if expected { vec![(claim, vec![hold], sentence)] } else { Vec::new() };
+        assert_eq!(found, expected, "{signer} {by:?} {channel}");
+    }
+}
+
+#[test]
+fn a_claim_was_handled_at_the_earliest_decision_or_offer_whichever_was_told_first() {
+    let of_claim = |record_type: &str, at: &str, data: Json| {
+        json!({"type": record_type, "occurred_at": at, "contract": "ins/1", "claim": "ins/C1",
+            "data": data})
+    };
+    let (early, late) = ("2025-02-01T11:00:00+01:00", "2025-02-20T10:00:00+01:00");
+    let decided = json!({"outcome": "refused", "approved": 0, "refused": 20_000,
+        "currency": "EUR"});
+    let decided = of_claim("claim.decided", early, decided);
+    let offered = json!({"round": 1, "amount": 100, "currency": "EUR"});
+    let offered = of_claim("settlement.offered", late, offered);
+    for order in [[&decided, &offered], [&offered, &decided]] {
+        let mut lines = with_claim();
+        lines.0.pop();
+        let ids = order.map(|record| lines.add("ins", record.clone()));
+        let first = ids[order.iter().position(|record| record["occurred_at"] == early).unwrap()];
+        for as_of in [now(), AsOf::Time(time(early)), AsOf::Time(time(late))] {
+            let claim = lines.claim("ins/1", "ins/C1", as_of);
+            let handling =
+                claim.deadlines.iter().find(|it| it.kind == DeadlineKind::Handling).unwrap();
+            let found = (handling.state, handling.done_at, handling.done_by);
+            assert_eq!(found, (DeadlineState::Met, Some(time(early)), Some(first)), "{as_of:?}");
+        }
+        let found = lines.exceptions("ins/1", now());
+        assert!(found.iter().all(|found| found.kind != ExceptionKind::HandlingOverdue));
+    }
+}
+
+#[test]
 fn what_is_decided_is_paid_within_thirty_days_to_the_end_of_the_day() {
     for (paid, late) in [("2025-03-04T23:59:59+01:00", false), ("2025-03-05T00:00:00+01:00", true)]
     {
