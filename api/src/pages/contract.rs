@@ -220,8 +220,7 @@ fn facts(dossier: &Dossier, zone: &TimeZone) -> Vec<(&'static str, String)> {
         facts.push(("Ended", format!("{}: {}", moment(end.occurred_at, zone), end.reason)));
     }
     if let Some(ladder) = &dossier.deductible {
-        let current = format_amount_or_dash(Some(ladder.current), Some(&ladder.currency));
-        facts.push(("Deductible", format!("{current} ({})", ladder.model)));
+        facts.push(("Deductible", ladder.in_words()));
     }
     for alert in &dossier.alerts {
         facts.push(("Alert", format!("{}: {}", alert.alert, alert.basis)));

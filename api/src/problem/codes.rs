@@ -305,7 +305,7 @@ impl Code {
                 Code::SplitMismatch => "The detail names the parts and the sum.",
                 Code::HoldNot24h => "Set hold_until exactly 24 hours after occurred_at.",
                 Code::CeilingExceeded => {
-                    "The detail names what is spent and held; guarantee or approve what is left."
+                    "The detail names what is spent and held; guarantee, claim or approve what is left."
                 }
                 Code::CurrencyMismatch => {
                     "Use the currency of the contract, the request or the claim."

@@ -2,7 +2,7 @@
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{Standing, shown};
+use super::{Standing, format_amount, shown};
 use crate::{
     digest::RecordId,
     insurance::{
@@ -44,6 +44,22 @@ shown! {
         claim_free_years: Vec<String>,
         /// Every step, the newest last.
         steps: Vec<Step>,
+    }
+}
+
+impl Ladder {
+    /// What a claim bears now, for people: with what the newest step said, where that
+    /// is another figure (after a cost commitment).
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let amount = |minor_units: u64| format_amount(minor_units.into(), &self.currency);
+        let (current, model) = (amount(self.current), &self.model);
+        match self.steps.last() {
+            Some(step) if step.amount != self.current => {
+                format!("{current} ({model}; the newest step says {})", amount(step.amount))
+            }
+            _ => format!("{current} ({model})"),
+        }
     }
 }
 

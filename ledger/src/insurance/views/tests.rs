@@ -342,6 +342,8 @@ fn the_deductible_is_followed_over_five_years() {
     // What the year of a cost commitment has made of it is over, and what was earned is kept.
     assert_eq!((bonus.current, bonus.ladder), (10_000, 10_000));
     assert_eq!((bonus.steps[3].amount, bonus.steps[3].before), (40_000, Some(50_000)));
+    assert_eq!(bonus.in_words(), "100.00 EUR (bonus; the newest step says 400.00 EUR)");
+    assert_eq!(at(NOW).in_words(), "100.00 EUR (variable)");
     for (moment, amount) in [
         ("2023-05-31T00:00:00+02:00", 20_000),
         ("2023-06-01T00:00:00+02:00", 50_000),

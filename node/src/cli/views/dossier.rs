@@ -70,8 +70,7 @@ fn show(dossier: &Dossier) -> Result<(), Failure> {
         rows.push(("ended", text(format!("{}, {}", end.reason, moment(end.occurred_at, &zone)))));
     }
     if let Some(ladder) = &dossier.deductible {
-        let current = format_amount(ladder.current.into(), &ladder.currency);
-        rows.push(("deductible", text(format!("{current} ({})", ladder.model))));
+        rows.push(("deductible", text(ladder.in_words())));
     }
     facts(rows)?;
     money(dossier, &zone)?;
