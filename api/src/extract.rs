@@ -60,10 +60,10 @@ fn path_problem(rejection: &PathRejection) -> Problem {
     Problem::new(Kind::BadQuery, rejection.body_text())
 }
 
-/// The id of a record in the path.
-pub(crate) struct IdPath(pub(crate) RecordId);
+/// The id of a record in the path, or what else says which one it is.
+pub(crate) struct IdPath<T = RecordId>(pub(crate) T);
 
-impl<S: Send + Sync> FromRequestParts<S> for IdPath {
+impl<S: Send + Sync, T: FromStr<Err: std::fmt::Display>> FromRequestParts<S> for IdPath<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
@@ -99,18 +99,6 @@ impl FromStr for WhichRecord {
         }
         hex::decode_to_slice(text, &mut beginning).map_err(|_| NamesNoRecord)?;
         Ok(Self::Beginning(beginning))
-    }
-}
-
-/// The record in the path, by its id or the beginning of it.
-pub(crate) struct WhichPath(pub(crate) WhichRecord);
-
-impl<S: Send + Sync> FromRequestParts<S> for WhichPath {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let PathOf(text) = PathOf::<String>::from_request_parts(parts, state).await?;
-        parse("id", &text).map(Self)
     }
 }
 

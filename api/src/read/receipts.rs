@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 
 use super::records::{FOR_EVER, Found, find, id_of};
 use crate::{
-    extract::{WhichPath, read_body},
+    extract::{IdPath, WhichRecord, read_body},
     headers::{content_type, preferred},
     problem::{Kind, Problem, ProblemBody},
     reading::Failed,
@@ -64,7 +64,7 @@ pub(crate) struct ReceiptAnswer {
 )]
 pub(crate) async fn get_receipt(
     State(app): State<Shared>,
-    WhichPath(which): WhichPath,
+    IdPath(which): IdPath<WhichRecord>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wants_json = preferred(&headers, &["text/plain", "application/json"])

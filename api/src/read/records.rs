@@ -21,7 +21,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::utc;
 use crate::{
-    extract::{QueryOf, WhichPath, WhichRecord, page_items, parse, parse_some, with_plus},
+    extract::{IdPath, QueryOf, WhichRecord, page_items, parse, parse_some, with_plus},
     headers::preferred,
     problem::{Problem, ProblemBody},
     reading::{Failed, Patience},
@@ -164,7 +164,7 @@ pub(crate) fn find(app: &Shared, id: &RecordId) -> Result<Found, Failed> {
 )]
 pub(crate) async fn get_record(
     State(app): State<Shared>,
-    WhichPath(which): WhichPath,
+    IdPath(which): IdPath<WhichRecord>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wants_jose = preferred(&headers, &["application/json", JOSE]) == Some(JOSE);

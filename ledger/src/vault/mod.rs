@@ -58,6 +58,7 @@
 
 mod conceal;
 mod disclosure;
+mod erasure;
 mod error;
 mod files;
 mod presentation;
@@ -73,7 +74,8 @@ pub use conceal::{
     private_fields_of, random_salt,
 };
 pub use disclosure::Disclosure;
+pub use erasure::Erasure;
 pub use error::VaultError;
 pub use presentation::{Disclosed, PRESENTATION_MEDIA_TYPE, Place, Presentation, disclosed};
 pub use seal::VaultKey;
-pub use store::{Erasure, Held, Put, Staging, Standing, Vault};
+pub use store::{Held, Put, Staging, Standing, Vault};

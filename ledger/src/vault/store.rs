@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::{
     VaultError, VaultKey,
     disclosure::{Disclosure, malformed},
+    erasure::{Erasure, check_erasure, read_erasure},
     files::{self, Layout},
     presentation::{Disclosed, Place, disclosed},
     seal::{NONCE_BYTES, RecordKey, TAG_BYTES},
@@ -18,10 +19,8 @@ use super::{
 };
 use crate::{
     digest::RecordId,
-    insurance::Data,
-    limits::{DISCLOSURES_BYTES_MAX, DISCLOSURES_MAX, RECORD_BYTES_MAX},
+    limits::{DISCLOSURES_BYTES_MAX, DISCLOSURES_MAX},
     record::{Envelope, Record, Salt},
-    refusal::{Code, Refusal},
 };
 
 /// A sealed file, in bytes: its version, nonce and tag, and with each disclosure
@@ -97,15 +96,6 @@ impl Drop for Staging {
             }
         }
     }
-}
-
-/// An erasure that is done and is yet to be recorded on the ledger.
-#[derive(Debug, Clone)]
-pub struct Erasure {
-    /// The record whose disclosures are gone.
-    pub record: RecordId,
-    /// The signed `disclosure.erased` that says so.
-    pub signed: Envelope,
 }
 
 /// Disclosures of records, sealed on disk and erasable. Safe to share between
@@ -581,26 +571,4 @@ impl State {
         }
         Ok(())
     }
-}
-
-/// Checks that `signed` says that the disclosures of `id` were erased.
-fn check_erasure(id: &RecordId, signed: &Envelope) -> Result<(), VaultError> {
-    match &signed.payload().data {
-        Data::DisclosureErased(data) if data.record.id() == *id => Ok(()),
-        _ => {
-            let detail = format!("the record does not say that what is private of {id} was erased");
-            Err(Refusal::of_field(Code::Malformed, "data.record", detail).into())
-        }
-    }
-}
-
-fn read_erasure(layout: &Layout, name: &str) -> Result<(RecordId, Envelope), VaultError> {
-    let path = layout.erasing().join(name);
-    let problem = "it is no signed erasure of the record that it is named after";
-    let damaged = || VaultError::Damaged { path: path.clone(), problem };
-    let bytes = files::read(&path, RECORD_BYTES_MAX)?.ok_or_else(damaged)?;
-    let id: RecordId = name.parse().map_err(|_| damaged())?;
-    let signed = Envelope::parse(bytes).map_err(|_| damaged())?;
-    check_erasure(&id, &signed).map_err(|_| damaged())?;
-    Ok((id, signed))
 }

@@ -18,6 +18,7 @@ mod application;
 mod evidence;
 mod exchange;
 mod finality;
+mod handle;
 mod health;
 mod held;
 mod host;
@@ -38,22 +39,19 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use futures::future::BoxFuture;
 use libp2p::PeerId;
-use quittance_api::submit::{Accepted, NodeStatus, SignError, Submit, SubmitError};
+use quittance_api::submit::Submit;
 use quittance_ledger::{
     chain::BlockError,
     digest::RecordId,
-    membership::{MemberId, Membership, Validator},
-    record::{self, Record},
-    refusal::{Code, Refusal},
+    membership::{Membership, Validator},
+    refusal::Code,
     store::{Location, Pending, PendingBatch, Store, StoreError},
     transparency::SignedCheckpoint,
     vault::Vault,
     wire::WireError,
 };
-use serde_json::{Map, Value};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{
     cosigned::CosignedError,
@@ -69,6 +67,7 @@ use self::{
     application::Application,
     exchange::{Exchange, ExchangeInbox, Own},
     finality::{Attestation, Finality},
+    handle::Handle,
     health::Health,
     host::Host,
     ingress::Submission,
@@ -515,89 +514,4 @@ fn now_ms() -> u64 {
         .ok()
         .and_then(|since| u64::try_from(since.as_millis()).ok())
         .unwrap_or(0)
-}
-
-struct Handle(Arc<Shared>, Option<Arc<Vault>>);
-
-impl Submit for Handle {
-    fn submit(
-        &self,
-        records: Vec<Record>,
-    ) -> BoxFuture<'static, Result<Vec<Accepted>, SubmitError>> {
-        let shared = self.0.clone();
-        Box::pin(async move {
-            if shared.is_stopping() {
-                return Err(SubmitError::Stopping);
-            }
-            let (answer, answered) = oneshot::channel();
-            shared.submissions.try_send(Submission { records, answer }).map_err(
-                |error| match error {
-                    mpsc::error::TrySendError::Full(_) => SubmitError::Busy { retry_after_s: 1 },
-                    mpsc::error::TrySendError::Closed(_) => SubmitError::Stopping,
-                },
-            )?;
-            answered.await.unwrap_or(Err(SubmitError::Stopping))
-        })
-    }
-
-    fn pending(&self, id: &RecordId) -> Option<Record> {
-        self.0.queue.get(id)
-    }
-
-    fn keeps(&self, id: &RecordId) -> bool {
-        self.0.queue.keeps(id)
-    }
-
-    fn refusal(&self, id: &RecordId) -> Option<Refusal> {
-        self.0.queue.refusal(id)
-    }
-
-    fn sign(&self, member: &MemberId, payload: Map<String, Value>) -> Result<Record, SignError> {
-        let (key_id, key) =
-            self.0.signers.records.get(member).ok_or_else(|| SignError::NotHeld(member.clone()))?;
-        let membership = self.0.store.membership();
-        let envelope = record::sign(payload, membership.origin(), member, key_id, key)?;
-        Ok(envelope.verify(&membership)?)
-    }
-
-    fn held_members(&self) -> Vec<MemberId> {
-        self.0.signers.records.keys().cloned().collect()
-    }
-
-    fn heights(&self) -> watch::Receiver<u64> {
-        self.0.heights.subscribe()
-    }
-
-    fn alerts(&self) -> watch::Receiver<Vec<String>> {
-        self.0.alerts.subscribe()
-    }
-
-    fn vault(&self) -> Option<Arc<Vault>> {
-        self.1.clone()
-    }
-
-    fn damaged(&self, error: StoreError) {
-        self.0.fail(error.into());
-    }
-
-    fn status(&self) -> NodeStatus {
-        let (pending_records, pending_bytes) = self.0.queue.size();
-        let health = self.0.health().clone();
-        let not_ready = match &*self.0.fatal.borrow() {
-            Some(fatal) => Some(fatal.to_string()),
-            None if self.0.is_stopping() => Some("the node is shutting down".to_owned()),
-            None => health.not_ready,
-        };
-        NodeStatus {
-            member: Some(self.0.signers.member.clone()),
-            validator: self.0.own_validator().is_some(),
-            uptime: self.0.started.elapsed(),
-            pending_records: pending_records as u64,
-            pending_bytes: pending_bytes as u64,
-            not_ready,
-            decided_height: self.0.store.decided().height,
-            peers: health.peers,
-            alerts: health.alerts,
-        }
-    }
 }

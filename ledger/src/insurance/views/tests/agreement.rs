@@ -4,7 +4,7 @@
 use proptest::sample::Index;
 
 use super::{
-    corrections::{Ruled, opened, record, told},
+    corrections::{Ruled, opened, record},
     *,
 };
 use crate::{
@@ -133,14 +133,7 @@ fn records(world: &Ruled, at: &str, attempt: &Attempt) -> Vec<(&'static str, Jso
                 1 => claimed,
                 _ => amount.min(claimed),
             };
-            let outcome = match (approved, claimed - approved) {
-                (0, _) => "refused",
-                (_, 0) => "approved",
-                _ => "partly",
-            };
-            let data = json!({"outcome": outcome, "approved": approved,
-                "refused": claimed - approved, "currency": "EUR"});
-            ("ins", of_claim("claim.decided", data))
+            ("ins", of_claim("claim.decided", decision(claimed, approved)))
         }
         5 => (broker, of_claim("claim.disputed", json!({"between": ["ins"]}))),
         6 => {

@@ -4,7 +4,7 @@
 use proptest::sample::Index;
 
 use super::{
-    corrections::{Ruled, record, told},
+    corrections::{Ruled, record},
     *,
 };
 use crate::insurance::Data;
@@ -88,14 +88,7 @@ fn of_attempt(world: &Ruled, attempt: &Attempt) -> Vec<(&'static str, Json)> {
             let view = world.views().claim_or_none(CONTRACT, &claim);
             let claimed = view.and_then(|view| view.claimed).unwrap_or(amount);
             let approved = amount.min(claimed);
-            let outcome = match (approved, claimed - approved) {
-                (0, _) => "refused",
-                (_, 0) => "approved",
-                _ => "partly",
-            };
-            let data = json!({"outcome": outcome, "approved": approved,
-                "refused": claimed - approved, "currency": "EUR"});
-            ("ins", of_claim("claim.decided", data))
+            ("ins", of_claim("claim.decided", decision(claimed, approved)))
         }
         // An offer and the answer to it, on which something can be paid.
         7 => {

@@ -76,19 +76,6 @@ impl Ruled {
     }
 }
 
-/// The history, for whoever has to see what went wrong.
-pub(super) fn told(world: &Ruled) -> String {
-    let lines = world.lines.iter().map(|line| {
-        let mut said: Json = serde_json::from_slice(line.record.payload_json()).unwrap();
-        for name in ["salt", "ledger"] {
-            said.as_object_mut().unwrap().remove(name);
-        }
-        let id = line.record.id().to_string();
-        format!("{} {} {said}\n", &id[..8], line.record.signer())
-    });
-    lines.collect()
-}
-
 pub(super) fn record(record_type: &str, at: &str, data: Json) -> Json {
     json!({"type": record_type, "occurred_at": at, "contract": "ins/1", "data": data})
 }

@@ -4,7 +4,7 @@
 use proptest::sample::Index;
 
 use super::{
-    corrections::{Ruled, record, told},
+    corrections::{Ruled, record},
     *,
 };
 use crate::insurance::{

@@ -237,3 +237,45 @@ fn the_histories_of_ladders_are_about_something() {
         assert!(counts.get(what).copied().unwrap_or(0) >= 2, "{what}: {counts:?}");
     }
 }
+
+#[test]
+fn the_deductible_is_followed_over_five_years() {
+    let lines = Lines::of_sample("legal-de");
+    let at = |at: &str| lines.at("rs-de/RS-778899", at).deductible.unwrap();
+    for (moment, amount) in [
+        ("2021-01-02T00:00:00+01:00", 0),
+        ("2021-12-31T00:00:00+01:00", 10_000),
+        ("2022-04-01T00:00:00+02:00", 20_000),
+        ("2024-12-31T23:59:59+01:00", 30_000),
+        ("2025-01-01T00:00:00+01:00", 20_000),
+        ("2026-01-01T00:00:00+01:00", 10_000),
+    ] {
+        assert_eq!(at(moment).current, amount, "{moment}");
+    }
+    let ladder = at(NOW);
+    assert_eq!(
+        (ladder.model.as_str(), ladder.claim_free_years),
+        ("variable", vec!["2024".to_owned(), "2025".to_owned()])
+    );
+    let causes: Vec<_> = ladder.steps.iter().map(|step| step.cause.as_str()).collect();
+    assert_eq!(
+        causes,
+        ["start", "RS-1", "RS-3", "RS-4", "RS-5", "claim_free:2024", "claim_free:2025"]
+    );
+    let bonus = lines.at("rs-de/RS-880011", NOW).deductible.unwrap();
+    // What the year of a cost commitment has made of it is over, and what was earned is kept.
+    assert_eq!((bonus.current, bonus.ladder), (10_000, 10_000));
+    assert_eq!((bonus.steps[3].amount, bonus.steps[3].before), (40_000, Some(50_000)));
+    assert_eq!(bonus.in_words(), "100.00 EUR (bonus; the newest step says 400.00 EUR)");
+    assert_eq!(at(NOW).in_words(), "100.00 EUR (variable)");
+    for (moment, amount) in [
+        ("2023-05-31T00:00:00+02:00", 20_000),
+        ("2023-06-01T00:00:00+02:00", 50_000),
+        ("2024-06-01T23:59:59+02:00", 50_000),
+        ("2024-06-02T00:00:00+02:00", 20_000),
+        ("2025-01-01T00:00:00+01:00", 10_000),
+    ] {
+        let bonus = lines.at("rs-de/RS-880011", moment).deductible.unwrap();
+        assert_eq!(bonus.current, amount, "{moment}");
+    }
+}

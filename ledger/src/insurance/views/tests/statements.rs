@@ -3,7 +3,7 @@
 
 use super::{
     agreement::{CONTRACTS, attempts, play},
-    corrections::{Ruled, record, told},
+    corrections::{Ruled, record},
     *,
 };
 use crate::refusal::Code;
